@@ -1,0 +1,1 @@
+"""The control plane: one process. Admin API, disk, certificate authorities."""

@@ -1,0 +1,1 @@
+"""What HTTP says. Pure: RFCs, no sites, no I/O, no clock."""

@@ -1,0 +1,1 @@
+"""The data plane: one process a core. Sockets, memory, read-only disk."""
