@@ -18,9 +18,7 @@ class EdgeError(Exception):
 class ConfigError(EdgeError):
     """One mistake in one file that an operator wrote."""
 
-    def __init__(  # noqa: PLR0913  (a located message has these six parts)
-        self, file: str, line: int, column: int, message: str, hint: str = ""
-    ) -> None:
+    def __init__(self, file: str, line: int, column: int, message: str, hint: str = "") -> None:
         super().__init__(message)
         self.file = file
         self.line = line
