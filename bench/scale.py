@@ -1,0 +1,387 @@
+"""
+What a large node costs: memory, start, deployments, idle connections.
+
+    python bench/scale.py fleet              1,000 apps × 10 branches of 20 files: start and memory
+    python bench/scale.py deploy             10,000 files of 10 KB: first, unchanged, activation
+    python bench/scale.py idle               10,000 idle connections: memory of each
+    python bench/scale.py fleet --apps 10 --branches 2      the same, small: does it work at all?
+
+Everything lives in a temporary folder and goes with it. Memory is PSS (each shared page divided
+among its users) and RSS, from /proc/PID/smaps_rollup.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import http.client
+import os
+import random
+import resource
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+import servers
+from node import Admin, memory_of, workers_of
+from servers import HOST, NotStarted, Server
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+KIB, MIB = 1 << 10, 1 << 20
+
+PROSE = (
+    "the node keeps every branch apart and answers with what was deployed last a file is stored "
+    "once by its hash whatever it is called <p> </p> <a href= class= section cache field value"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One line of the table."""
+
+    what: str
+    value: str
+    aim: str = ""
+    met: bool | None = None
+    """None where nothing is aimed at."""
+
+
+def at_most(what: str, value: float, limit: float, unit: str) -> Figure:
+    """A figure that should not exceed `limit`."""
+    return Figure(what, f"{value:,.2f} {unit}", f"≤ {limit:,g} {unit}", value <= limit)
+
+
+def print_table(title: str, figures: list[Figure]) -> None:
+    """Figures for a person."""
+    width = max(len(figure.what) for figure in figures)
+    print(f"\n{title}")
+    for figure in figures:
+        verdict = "" if figure.met is None else "met" if figure.met else "MISSED"
+        print(f"  {figure.what:{width}}  {figure.value:>14}  {figure.aim:12} {verdict}".rstrip())
+
+
+def memory_figures(server: Server, when: str, limit: float | None = None) -> Iterator[Figure]:
+    """One line for each worker, and one for the rest of the node."""
+    workers = workers_of(server)
+    for number, pid in enumerate(workers, 1):
+        pss, rss = memory_of(pid)
+        what = f"worker {number}, {when}: PSS"
+        yield (
+            at_most(what, pss / MIB, limit, "MiB")
+            if limit
+            else Figure(what, f"{pss / MIB:,.2f} MiB")
+        )
+        yield Figure(f"worker {number}, {when}: RSS", f"{rss / MIB:,.2f} MiB")
+    others = [pid for pid in servers.session_of(server.process.pid) if pid not in workers]
+    total = sum(memory_of(pid)[0] for pid in others)
+    yield Figure(f"parent and control, {when}: PSS", f"{total / MIB:,.2f} MiB")
+
+
+# 1,000 apps × 10 branches
+
+
+def fleet(chosen: argparse.Namespace, work: Path) -> None:
+    """Start and memory of a node with many small apps."""
+    for number in range(chosen.apps):
+        folder = work / "rules" / app_name(number)
+        folder.mkdir(parents=True)
+        (folder / "app.yml").write_text("production_branch: main\n")
+    server = serve(work, chosen.workers)
+    try:
+        took = fill(Admin(server), chosen)
+    finally:
+        server.stop()
+    deployed = chosen.apps * chosen.branches
+    figures = [Figure("deployments and activations", f"{deployed / took:,.1f} /s")]
+    began = time.monotonic()
+    server = serve(work, chosen.workers)
+    try:
+        figures.append(at_most("start until ready", time.monotonic() - began, 3, "s"))
+        time.sleep(1)  # what is still being loaded in the background
+        figures += memory_figures(server, "just started", limit=100)
+        figures += visit(server, chosen)
+        figures += memory_figures(server, "every branch asked once", limit=100)
+    finally:
+        server.stop()
+    print_table(
+        f"{chosen.apps:,} apps × {chosen.branches} branches of {chosen.files} files", figures
+    )
+
+
+def app_name(number: int) -> str:
+    """A DNS label."""
+    return f"app-{number:04}"
+
+
+def branch_name(number: int) -> str:
+    """`main`, then previews."""
+    return f"pr-{number}" if number else "main"
+
+
+def fill(admin: Admin, chosen: argparse.Namespace) -> float:
+    """Seconds to deploy every branch; the blobs are shared, the paths of each app its own."""
+    pool = [f"<!doctype html><title>{number}</title>\n".encode() for number in range(chosen.files)]
+    began, told = time.monotonic(), time.monotonic()
+    for app in range(chosen.apps):
+        files = {f"assets/{app_name(app)}-{n}.html": content for n, content in enumerate(pool[1:])}
+        files["index.html"] = pool[0]
+        for branch in range(chosen.branches):
+            admin.deploy(app_name(app), branch_name(branch), files)
+        if time.monotonic() - told > 10:
+            told = time.monotonic()
+            print(f"  {app + 1:,} of {chosen.apps:,} apps, {told - began:,.0f} s", flush=True)
+    return time.monotonic() - began
+
+
+def visit(server: Server, chosen: argparse.Namespace) -> Iterator[Figure]:
+    """How long the first request of each branch takes, which is when its manifest is loaded."""
+    times = []
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    for app in range(chosen.apps):
+        for branch in range(chosen.branches):
+            host = f"{branch_name(branch)}.{app_name(app)}.edge.localhost"
+            began = time.perf_counter()
+            connection.request("GET", "/", headers={"Host": host})
+            response = connection.getresponse()
+            response.read()
+            times.append(time.perf_counter() - began)
+            if response.status != 200:
+                raise NotStarted(f"http://{host}/ is answered with {response.status}")
+    times.sort()
+    yield Figure("first request of a branch, median", f"{median(times) * 1000:,.2f} ms")
+    yield Figure(
+        "first request of a branch, p99", f"{times[len(times) * 99 // 100] * 1000:,.2f} ms"
+    )
+
+
+# 10,000 files
+
+
+def deploy(chosen: argparse.Namespace, work: Path) -> None:
+    """A large deployment: new, unchanged, and going back and forth."""
+    site = work / "site"
+    write_pages(site, chosen.files, chosen.size)
+    server = serve(work, chosen.workers)
+    try:
+        first = timed_deploy(site, work)
+        unchanged = timed_deploy(site, work)
+        (site / "index.html").write_text("<!doctype html><title>second</title>\n")
+        one_file = timed_deploy(site, work)
+        figures = [
+            at_most("first time", first, 20, "s"),
+            at_most("unchanged", unchanged, 2, "s"),
+            Figure("one file changed", f"{one_file:,.2f} s"),
+            *activation(server),
+        ]
+        figures += memory_figures(server, "afterwards")
+    finally:
+        server.stop()
+    print_table(
+        f"{chosen.files:,} files of {chosen.size:,} bytes, {chosen.workers} workers", figures
+    )
+
+
+def write_pages(site: Path, count: int, size: int) -> None:
+    """Pages of words, so that every coding has its work to do; a hundred to a folder."""
+    source, words = random.Random(10_000), PROSE.split()
+    for number in range(count - 1):
+        folder = site / f"section-{number // 100:03}"
+        folder.mkdir(parents=True, exist_ok=True)
+        prose = " ".join(source.choices(words, k=size // 4))
+        text = f"<!doctype html><title>{number}</title>{source.random()}{prose}"
+        (folder / f"page-{number:05}.html").write_text(text[:size])
+    (site / "index.html").write_text("<!doctype html><title>first</title>\n")
+
+
+def timed_deploy(site: Path, work: Path) -> float:
+    """Seconds of the command, from its start to its end."""
+    began = time.monotonic()
+    arguments = ("deploy", str(site), "--app", "bench", "--branch", "main")
+    servers.edge_command(*arguments, config=work / "edge.yml")
+    return time.monotonic() - began
+
+
+def activation(server: Server) -> Iterator[Figure]:
+    """Seconds of an activation, seen from the API, and then by asking until all say the new one."""
+    admin = Admin(server)
+    listing = admin.get("/v1/apps/bench/branches/main/deployments")
+    entries = listing["deployments"] if isinstance(listing, dict) else listing
+    newest, *older = [entry["id"] for entry in entries]
+    calls, seen = [], []
+    for identifier in [older[-1], newest] * 5:
+        began = time.monotonic()
+        admin.post(f"/v1/deployments/{identifier}/activate")
+        calls.append(time.monotonic() - began)
+        wait_for_deployment(server, identifier)
+        seen.append(time.monotonic() - began)
+    yield at_most("activation, longest of ten", max(calls), 1, "s")
+    yield at_most("activation, until all workers answer with it", max(seen), 1, "s")
+
+
+def wait_for_deployment(server: Server, identifier: str, patience_s: float = 10.0) -> None:
+    """Return when 20 new connections in a row get `identifier`: they spread over the workers."""
+    in_a_row, began = 0, time.monotonic()
+    while in_a_row < 20:
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+        connection.request("HEAD", "/", headers={"Host": HOST})
+        answer = connection.getresponse().getheader("X-Edge-Deployment")
+        connection.close()
+        in_a_row = in_a_row + 1 if answer == identifier else 0
+        if time.monotonic() - began > patience_s:
+            raise NotStarted(f"still {answer} after activating {identifier}")
+
+
+# 10,000 idle connections
+
+
+def idle(chosen: argparse.Namespace, work: Path) -> None:
+    """What a connection costs that has had one answer and now waits."""
+    raise_file_limit(chosen.connections + 1_000)
+    site = work / "site"
+    site.mkdir()
+    (site / "index.html").write_text("<!doctype html><title>idle</title>\n")
+    server = serve(work, 1)
+    try:
+        timed_deploy(site, work)
+        with held(server.port, min(100, chosen.connections)):
+            pass  # what the first connections allocate once, for all that follow
+        time.sleep(1)
+        [worker] = workers_of(server)
+        before = memory_of(worker)[1]
+        with held(server.port, chosen.connections) as survivors:
+            time.sleep(1)
+            during = memory_of(worker)[1]
+            alive = survivors()
+    finally:
+        server.stop()
+    each = (during - before) / chosen.connections / KIB
+    all_alive = alive == chosen.connections
+    figures = [
+        at_most("RSS of each", each, 8, "KiB"),
+        Figure("RSS of the worker before", f"{before / MIB:,.2f} MiB"),
+        Figure("RSS of the worker with all", f"{during / MIB:,.2f} MiB"),
+        Figure("still open when measured", f"{alive:,}", f"= {chosen.connections:,}", all_alive),
+    ]
+    print_table(f"{chosen.connections:,} idle HTTP/1.1 connections, one worker", figures)
+
+
+def raise_file_limit(wanted: int) -> None:
+    """Room for that many descriptors, here and in every process started from here."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < wanted:
+        raise NotStarted(f"the limit of open files is {hard}: raise it to {wanted} (ulimit -Hn)")
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+@contextlib.contextmanager
+def held(port: int, count: int) -> Iterator[Any]:
+    """
+    `count` connections from a process of their own, each after one answer, until the block ends.
+
+    Gives a function that says how many are still open; it may be called once.
+    """
+    command = [sys.executable, __file__, "hold", str(port), str(count)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as holder:
+        assert holder.stdin
+        assert holder.stdout
+        try:
+            if holder.stdout.readline().strip() != "ready":
+                raise NotStarted(f"{count} connections could not be opened")
+
+            def survivors() -> int:
+                assert holder.stdin
+                assert holder.stdout
+                holder.stdin.close()
+                return int(holder.stdout.readline())
+
+            yield survivors
+        finally:
+            holder.stdin.close()
+            holder.stdout.read()
+
+
+def hold(port: int, count: int) -> None:
+    """The other end of `held`: open, ask once, wait until stdin ends, count those still open."""
+    request = f"GET / HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode()
+    connections = []
+    for _ in range(count):
+        connection = socket.create_connection(("127.0.0.1", port))
+        connection.sendall(request)
+        if not connection.recv(65_536).startswith(b"HTTP/1.1 200"):
+            raise SystemExit("not answered with 200")
+        connections.append(connection)
+    print("ready", flush=True)
+    sys.stdin.read()
+    print(sum(is_open(connection) for connection in connections), flush=True)
+
+
+def is_open(connection: socket.socket) -> bool:
+    """Whether the other side has not ended it."""
+    connection.settimeout(0)
+    try:
+        return connection.recv(1) != b""
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+
+
+# The command
+
+
+def serve(work: Path, workers: int) -> Server:
+    """A node that may use every core: here nothing is compared with a peer."""
+    return servers.serve_edge(work, workers, core=None)
+
+
+def parse_arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    def command(name: str, function: object, **options: int) -> None:
+        sub = commands.add_parser(name, help=str(function.__doc__).strip())
+        for option, default in options.items():
+            sub.add_argument(f"--{option}", type=int, default=default, help=f"({default:,})")
+        sub.set_defaults(function=function)
+
+    command("fleet", fleet, apps=1_000, branches=10, files=20, workers=2)
+    command("deploy", deploy, files=10_000, size=10_240, workers=2)
+    command("idle", idle, connections=10_000)
+    holder = commands.add_parser("hold", help="(the other process of `idle`)")
+    holder.add_argument("port", type=int)
+    holder.add_argument("count", type=int)
+    return parser.parse_args()
+
+
+def main() -> int:
+    """0 when everything could be measured, whatever the figures."""
+    chosen = parse_arguments()
+    if chosen.command == "hold":
+        hold(chosen.port, chosen.count)
+        return 0
+    print(f"load average before: {os.getloadavg()[0]:.2f} (other work on the machine blurs this)")
+    with tempfile.TemporaryDirectory(prefix="edge-scale-") as folder:
+        try:
+            chosen.function(chosen, Path(folder))
+        except NotStarted as problem:
+            print(f"{chosen.command}: {problem}", file=sys.stderr)
+            return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

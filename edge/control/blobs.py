@@ -1,0 +1,173 @@
+"""
+The store of content: every blob once, by its sha256.
+
+Laws: bytes arrive in `pending/blobs` under their verified hash; they move to `blobs/` only after
+`syncfs`, so that a name in `blobs/` always has its bytes, whatever died in between.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from edge.control.codings import encode_all
+from edge.control.durable import sync_filesystem, temporary_beside
+from edge.errors import StoreError
+from edge.site.manifest import CODINGS
+from edge.site.places import Places
+
+BOOT = Path("/proc/sys/kernel/random/boot_id")
+
+
+class BlobStore:
+    """The blobs of one state folder, for the one process that changes them."""
+
+    def __init__(self, places: Places) -> None:
+        self._places = places
+
+    def open(self) -> None:
+        """Make the folders; staged blobs of another boot may be torn by a power cut and go."""
+        self._places.staged.mkdir(parents=True, exist_ok=True)
+        self._places.blobs.mkdir(parents=True, exist_ok=True)
+        mark = self._places.pending / "boot"
+        boot = BOOT.read_text()
+        if not mark.exists() or mark.read_text() != boot:
+            for path in self._places.staged.iterdir():
+                path.unlink(missing_ok=True)
+            mark.write_text(boot)
+
+    def has(self, sha256: str) -> bool:
+        """Whether the blob is here, for good or staged."""
+        return self._places.blob(sha256).exists() or self._places.staged_blob(sha256).exists()
+
+    def missing(self, hashes: Iterable[str]) -> list[str]:
+        """Those of `hashes` that are not here, each once."""
+        wanted = set(hashes)
+        if len(wanted) > 256:
+            wanted -= self._present()
+        return sorted(sha256 for sha256 in wanted if not self.has(sha256))
+
+    def _present(self) -> set[str]:
+        """All names at once: one listing a folder instead of a stat a blob."""
+        return {entry.name for entry in self._entries() if "." not in entry.name}
+
+    def _entries(self) -> Iterator[os.DirEntry[str]]:
+        for folder in os.scandir(self._places.blobs):
+            yield from os.scandir(folder.path)
+
+    def put(self, sha256: str, chunks: Iterable[bytes]) -> None:
+        """
+        Take a blob.
+
+        Raises:
+            StoreError: its bytes have another hash.
+        """
+        writer = BlobWriter(self._places, sha256)
+        try:
+            for chunk in chunks:
+                writer.write(chunk)
+            writer.finish()
+        finally:
+            writer.close()
+
+    def coded(self, sha256: str) -> dict[str, int] | None:
+        """Bytes of each coding that pays, or None when they have not been made."""
+        sizes: dict[str, int] = {}
+        for coding in CODINGS:
+            for path in (
+                self._places.blob(sha256, coding),
+                self._places.staged_blob(sha256, coding),
+            ):
+                try:
+                    size = path.stat().st_size
+                except FileNotFoundError:
+                    continue
+                sizes[coding] = size
+                break
+            else:
+                return None
+        return {coding: size for coding, size in sizes.items() if size}
+
+    def encode(self, hashes: Iterable[str]) -> None:
+        """Make the codings of blobs that have none yet, beside the other staged blobs."""
+
+        def jobs() -> Iterator[tuple[Path, _Place]]:
+            for sha256 in hashes:
+                staged = self._places.staged_blob(sha256)
+                blob = staged if staged.exists() else self._places.blob(sha256)
+                yield blob, _Place(self._places, sha256)
+
+        encode_all(jobs())
+
+    def settle(self) -> None:
+        """Make everything staged durable and part of the store."""
+        staged = [path for path in self._places.staged.iterdir() if path.name[0] != "."]
+        if not staged:
+            return
+        sync_filesystem(self._places.staged)
+        for path in staged:
+            folder = self._places.blobs / path.name[:2]
+            folder.mkdir(exist_ok=True)
+            path.rename(folder / path.name)
+        sync_filesystem(self._places.blobs)
+
+    def collect(self, live: set[str], older_than: float) -> tuple[int, int]:
+        """Delete blobs outside `live` not touched since `older_than`: how many, how many bytes."""
+        count = size = 0
+        for entry in list(self._entries()):
+            status = entry.stat()
+            if entry.name.partition(".")[0] in live or status.st_mtime > older_than:
+                continue
+            Path(entry.path).unlink(missing_ok=True)
+            count += 1
+            size += status.st_size
+        return count, size
+
+
+class _Place:
+    """Where a coding of one blob is staged."""
+
+    def __init__(self, places: Places, sha256: str) -> None:
+        self._places = places
+        self._sha256 = sha256
+
+    def __call__(self, coding: str) -> Path:
+        return self._places.staged_blob(self._sha256, coding)
+
+
+class BlobWriter:
+    """One blob while it arrives: hashed as it is written, visible when it is whole and right."""
+
+    def __init__(self, places: Places, sha256: str) -> None:
+        self._sha256 = sha256
+        self._path = places.staged_blob(sha256)
+        self._temporary = temporary_beside(self._path)
+        self._file = self._temporary.open("xb")
+        self._hash = hashlib.sha256()
+        self.size = 0
+
+    def write(self, chunk: bytes) -> None:
+        """Add bytes."""
+        self._hash.update(chunk)
+        self._file.write(chunk)
+        self.size += len(chunk)
+
+    def finish(self) -> None:
+        """
+        Make it visible.
+
+        Raises:
+            StoreError: the bytes have another hash than their name.
+        """
+        self._file.close()
+        found = self._hash.hexdigest()
+        if found != self._sha256:
+            raise StoreError(f"the bytes sent as blob {self._sha256} have the hash {found}")
+        self._temporary.rename(self._path)
+
+    def close(self) -> None:
+        """Leave nothing behind if it did not finish."""
+        self._file.close()
+        self._temporary.unlink(missing_ok=True)

@@ -1,0 +1,114 @@
+"""
+Writing so that a crash at any instant leaves the old or the new, never a torn file.
+
+Every write is: temporary file → fsync → rename → fsync of the folder. Many files at once are made
+durable by one `syncfs` before their renames: the same promise at a fraction of the cost (10,000
+fsyncs take minutes on a plain disk).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import fcntl
+import os
+import secrets
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from edge.errors import StoreError
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def write(path: Path, data: bytes | Iterable[bytes], mode: int = 0o644) -> None:
+    """Replace `path` whole, durably; parent folders are made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = temporary_beside(path)
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        with os.fdopen(descriptor, "wb") as file:
+            file.writelines([data] if isinstance(data, bytes) else data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.rename(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def point(link: Path, target: str) -> None:
+    """Make the symbolic link `link` point to `target` in one step, durably."""
+    temporary = temporary_beside(link)
+    temporary.symlink_to(target)
+    temporary.rename(link)
+    sync_folder(link.parent)
+
+
+def temporary_beside(path: Path) -> Path:
+    """A name in the same folder that nobody reads; leftovers are removed by `collect`."""
+    return path.with_name(f".tmp-{secrets.token_hex(8)}")
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_filesystem(folder: Path) -> None:
+    """Make everything written so far to the file system of `folder` durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        if _libc.syncfs(descriptor) != 0:
+            raise OSError(ctypes.get_errno(), "syncfs failed", os.fspath(folder))
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def locked(path: Path, wait_s: float = 30.0) -> Iterator[None]:
+    """
+    Hold the lock file `path`; it is free again when the holder dies, however it dies.
+
+    Raises:
+        StoreError: another process held it for `wait_s` seconds.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        _acquire(descriptor, path, time.monotonic() + wait_s)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def try_lock(path: Path) -> int | None:
+    """A descriptor that holds the lock while it is open, or None when somebody else has it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def _acquire(descriptor: int, path: Path, deadline: float) -> None:
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise StoreError(
+                    f"{path} is held by another process; wait for its change to end"
+                ) from None
+            time.sleep(0.02)
+        else:
+            return

@@ -1,0 +1,73 @@
+"""
+The workers, as control sees them: ask all at once, replace the silent.
+
+Laws: a worker has no veto by silence; one that does not answer in time is killed, and the parent
+starts another, which loads what is current. One that says no, says why, and is heard.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from edge.errors import StoreError
+from edge.node import orders
+from edge.node.orders import Reply
+
+log = logging.getLogger("edge.fleet")
+
+DEADLINE = 5.0
+"""Seconds a worker may take to load a generation (design.md)."""
+
+
+class Fleet:
+    """Every worker that listens in `run/`, orphans of an earlier parent included."""
+
+    def __init__(self, run: Path) -> None:
+        self._run = run
+
+    def load(self, number: int) -> None:
+        """
+        Have every worker load a generation.
+
+        Raises:
+            StoreError: a worker refuses it, with its reason.
+        """
+        for reply in self._order({"do": "load", "generation": number}):
+            if "error" in reply:
+                raise StoreError(f"a worker refused generation {number}: {reply['error']}")
+
+    def swap(self, number: int) -> None:
+        """Have every worker serve a generation; those born meanwhile too."""
+        self._order({"do": "swap", "generation": number})
+
+    def status(self) -> list[Reply]:
+        """What each worker is doing."""
+        return [reply for reply in self._order({"do": "status"}) if "error" not in reply]
+
+    def purge(self) -> int:
+        """Have every worker forget its stored responses; how many they were."""
+        return sum(reply.get("purged", 0) for reply in self._order({"do": "purge"}))
+
+    def _order(self, order: Reply) -> list[Reply]:
+        workers = orders.peers(self._run, "worker")
+        if not workers:
+            return []
+        with ThreadPoolExecutor(len(workers)) as pool:
+            replies = pool.map(lambda worker: self._ask(worker[0], worker[1], order), workers)
+            return [reply for reply in replies if reply is not None]
+
+    def _ask(self, pid: int, path: Path, order: Reply) -> Reply | None:
+        try:
+            return orders.ask(path, order, DEADLINE)
+        except TimeoutError:
+            log.warning("worker %s was silent for %s s and is replaced", pid, DEADLINE)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        except OSError as error:
+            log.warning("worker %s does not answer (%s); it is ending", pid, error)
+        return None

@@ -1,0 +1,200 @@
+"""
+What an operator or a deployer can ask for, as plain documents.
+
+Laws: the admin API and the command line without a node answer with the very same documents, made
+here. Nothing here knows HTTP or a terminal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import msgspec
+
+from edge.control.blobs import BlobWriter
+from edge.control.changes import Changes, Reloaded
+from edge.control.deployments import FileDigest
+from edge.errors import StoreError
+from edge.site.generation import BranchState
+from edge.site.manifest import Header
+from edge.site.places import Places
+
+Document = dict[str, Any]
+
+
+class Node(Protocol):
+    """What the command line needs of a node, running (`client`) or not (`Operations`)."""
+
+    def begin(self, app: str, branch: str, files: Document, message: str) -> Document:
+        """Announce a deployment: `{id, missing}`."""
+        ...
+
+    def put_blob(self, sha256: str, file: Any) -> None:
+        """Send one blob from an open binary file."""
+        ...
+
+    def activate(self, identifier: str) -> Document:
+        """Serve a deployment."""
+        ...
+
+    def rollback(self, app: str, branch: str) -> Document:
+        """Serve what a branch served before."""
+        ...
+
+    def deployments(self, app: str, branch: str) -> Document:
+        """The deployments of a branch, newest first."""
+        ...
+
+    def branches(self, app: str) -> Document:
+        """The branches of an app."""
+        ...
+
+    def delete_branch(self, app: str, branch: str) -> Document:
+        """Forget a branch."""
+        ...
+
+    def reload(self) -> Document:
+        """Serve the operator's files as they are now."""
+        ...
+
+    def purge(self) -> Document:
+        """Forget stored responses."""
+        ...
+
+    def status(self) -> Document:
+        """What the node is doing."""
+        ...
+
+
+class Operations:
+    """The operations of the node whose state folder `changes` writes."""
+
+    def __init__(self, places: Places, changes: Changes) -> None:
+        self._places = places
+        self.changes = changes
+
+    def begin(self, app: str, branch: str, files: Document, message: str = "") -> Document:
+        """Announce a deployment of `files` (path → {sha256, size})."""
+        digests = decode_files(files)
+        header, missing = self.changes.begin(app, branch, digests, message)
+        return {"id": header.id, "label": header.label, "missing": missing}
+
+    def blob_writer(self, sha256: str) -> BlobWriter:
+        """Where the bytes of a blob go."""
+        return BlobWriter(self._places, sha256)
+
+    def put_blob(self, sha256: str, file: Any) -> None:
+        """Copy one blob from an open binary file."""
+        self.changes.blobs.put(sha256, iter(lambda: file.read(256 * 1024), b""))
+
+    def activate(self, identifier: str) -> Document:
+        """Serve a deployment."""
+        return self._served(self.changes.activate(identifier))
+
+    def rollback(self, app: str, branch: str) -> Document:
+        """Serve what a branch served before."""
+        return self._served(self.changes.rollback(app, branch))
+
+    def _served(self, header: Header) -> Document:
+        return {
+            "id": header.id,
+            "app": header.app,
+            "branch": header.branch,
+            "urls": self.changes.urls(header.app, header.label),
+        }
+
+    def deployments(self, app: str, branch: str) -> Document:
+        """The deployments of a branch, newest first."""
+        state = self.changes.branch(app, branch)
+        active = state.active.deployment if state.active is not None else None
+        headers = self.changes.deployments.of_branch(app, state.label)
+        return {
+            "app": app,
+            "branch": branch,
+            "deployments": [
+                {
+                    "id": header.id,
+                    "active": header.id == active,
+                    "created": header.created,
+                    "files": header.files,
+                    "bytes": header.bytes,
+                    "message": header.message,
+                }
+                for header in headers
+            ],
+        }
+
+    def branches(self, app: str) -> Document:
+        """The branches of an app."""
+        apps = self._apps()
+        if app not in apps:
+            known = ", ".join(sorted(apps)) or "none yet"
+            raise StoreError(f"there is no app {app} (there are: {known})")
+        states = apps[app].branches.values()
+        return {"app": app, "branches": [self._branch(app, state) for state in states]}
+
+    def _branch(self, app: str, state: BranchState) -> Document:
+        return {
+            "branch": state.name,
+            "label": state.label,
+            "deployment": state.active.deployment if state.active is not None else None,
+            "activated": state.active.at if state.active is not None else None,
+            "urls": self.changes.urls(app, state.label),
+        }
+
+    def _apps(self) -> Any:
+        generations = self.changes.generations
+        return generations.apps(generations.current())
+
+    def apps(self) -> Document:
+        """All apps."""
+        return {
+            "apps": [
+                {
+                    "app": name,
+                    "branches": len(state.branches),
+                    "configured": state.config is not None,
+                }
+                for name, state in self._apps().items()
+            ]
+        }
+
+    def delete_branch(self, app: str, branch: str) -> Document:
+        """Forget a branch."""
+        return {"app": app, "branch": branch, "label": self.changes.delete_branch(app, branch)}
+
+    def reload(self) -> Document:
+        """Serve the operator's files as they are now."""
+        return reloaded(self.changes.reload())
+
+    def purge(self) -> Document:
+        """Forget stored responses."""
+        return {"purged": self.changes.purge()}
+
+    def status(self) -> Document:
+        """What the node is doing."""
+        generation = self.changes.generations.current()
+        return {
+            "generation": generation.number if generation is not None else 0,
+            "apps": len(generation.apps) if generation is not None else 0,
+            "workers": self.changes.fleet.status(),
+        }
+
+
+def reloaded(result: Reloaded) -> Document:
+    """A reload's result."""
+    return {"generation": result.generation, "changed": result.changed}
+
+
+def decode_files(files: Any) -> Mapping[str, FileDigest]:
+    """
+    The files of a deployment as they were announced.
+
+    Raises:
+        StoreError: they are not of the form `{path: {sha256, size}}`.
+    """
+    try:
+        return msgspec.convert(files, dict[str, FileDigest])
+    except msgspec.ValidationError as error:
+        raise StoreError(f"files: {error}; it takes {{path: {{sha256, size}}}}") from error

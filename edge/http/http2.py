@@ -1,0 +1,201 @@
+"""
+HTTP/2 on the wire (RFC 9113), server role: bytes in, events out; frames out on request.
+
+Laws: no I/O and no timers. zttp does the framing, HPACK and the stream states; what it does not
+do by itself is done here to its output, frame by frame:
+
+- its SETTINGS are replaced by ours (100 streams, 16 KiB of fields, no extended CONNECT);
+- WINDOW_UPDATE of a stream whose content nobody has taken yet is withheld, so that an upload
+  waits for its consumer; the connection's own window is never withheld (no stream stalls another);
+- never more than both windows allow is handed in, so that nothing parks inside.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import deque
+
+import msgspec
+import zttp
+
+from edge.errors import HeadTooLarge, MalformedRequest, RequestError
+from edge.http.fields import FieldList
+from edge.http.http1 import Limits
+from edge.http.message import Request
+
+NO_ERROR = 0
+REFUSED_STREAM = 7
+CANCEL = 8
+ENHANCE_YOUR_CALM = 11
+LAST_STREAM = 2**31 - 1
+
+SETTINGS, WINDOW_UPDATE = 4, 8
+FRAME_HEAD = struct.Struct(">HBBBI")
+
+
+class Content(msgspec.Struct):
+    """Content of a request."""
+
+    stream: int
+    data: bytes
+
+
+class End(msgspec.Struct):
+    """The end of a request that had content or sent its END_STREAM apart."""
+
+    stream: int
+
+
+class Reset(msgspec.Struct):
+    """The client gave up a stream, or the stream broke a rule."""
+
+    stream: int
+
+
+class Http2:
+    """The server's side of one HTTP/2 connection."""
+
+    def __init__(self, limits: Limits, max_streams: int) -> None:
+        self._max_streams = max_streams
+        self._connection = zttp.Connection(zttp.SERVER, zttp.HTTP2)
+        self._limits = limits
+        self._untaken: dict[int, int] = {}
+        self._withheld: dict[int, list[bytes]] = {}
+        self.resets = 0
+        """Streams that the client reset; the owner bounds them a minute."""
+
+    def open(self) -> bytes:
+        """Our half of the preface: SETTINGS as we mean them, instead of zttp's."""
+        self._connection.initiate_connection()
+        self._connection.data_to_send()
+        parameters = (
+            (zttp.H2Settings.MAX_CONCURRENT_STREAMS, self._max_streams),
+            (zttp.H2Settings.MAX_HEADER_LIST_SIZE, self._limits.field_bytes),
+        )
+        payload = b"".join(struct.pack(">HI", *parameter) for parameter in parameters)
+        return FRAME_HEAD.pack(0, len(payload), SETTINGS, 0, 0) + payload
+
+    def receive(self, data: bytes) -> list[Request | Content | End | Reset]:
+        """
+        Take bytes; the events they complete, in order.
+
+        Raises:
+            RequestError: the connection broke a rule; `flush` has the GOAWAY, then it ends.
+        """
+        connection = self._connection
+        events: list[Request | Content | End | Reset] = []
+        try:
+            connection.receive_data(data)
+            while (event := connection.next_event()) is not zttp.NEED_DATA:
+                ours = self._event(event)
+                if ours is not None:
+                    events.append(ours)
+        except zttp.RemoteProtocolError as error:
+            raise MalformedRequest(str(error)) from error
+        return events
+
+    def _event(self, event: object) -> Request | Content | End | Reset | None:
+        kind = type(event)
+        if kind is zttp.Request:
+            return self._request(event)  # type: ignore[arg-type]
+        if kind is zttp.Data:
+            self._untaken[event.stream_id] = (  # type: ignore[attr-defined]
+                self._untaken.get(event.stream_id, 0) + len(event.data)  # type: ignore[attr-defined]
+            )
+            return Content(event.stream_id, event.data)  # type: ignore[attr-defined]
+        if kind is zttp.EndOfMessage:
+            return End(event.stream_id)  # type: ignore[attr-defined]
+        if kind is zttp.RstStream:
+            self.resets += 1
+            return Reset(event.stream_id)  # type: ignore[attr-defined]
+        return None
+
+    def _request(self, event: zttp.Request) -> Request:
+        fields = FieldList(event.headers)  # type: ignore[arg-type]
+        return Request(
+            event.method,
+            event.target,
+            fields.get(b"host", b""),  # zttp folds :authority into host and refuses two that differ
+            fields,
+            b"2",
+            event.stream_id,
+            event.end_stream,
+            event.expect_continue,
+        )
+
+    def check(self, request: Request) -> RequestError | None:
+        """What is wrong with `request` by the operator's limits or RFC 9113 §8.3, or None."""
+        if len(request.target) > self._limits.line_bytes - 64:
+            return HeadTooLarge("the request target is too long")
+        if len(request.fields) > self._limits.field_count:
+            return HeadTooLarge("the request has too many field lines")
+        if sum(len(name) + len(value) + 32 for name, value in request.fields) > (
+            self._limits.field_bytes
+        ):
+            return HeadTooLarge("the field section is too large")
+        return None
+
+    def send_head(
+        self, stream: int, status: int, pairs: list[tuple[bytes, bytes]], *, ends: bool
+    ) -> None:
+        """Queue a response head; `ends` when no content follows."""
+        self._connection.stream(stream).send_response(status, pairs, ends)
+
+    def send_continue(self, stream: int) -> None:
+        """Queue 100 (Continue)."""
+        self._connection.stream(stream).send_informational(100, [])
+
+    def send_content(self, stream: int, content: memoryview) -> int:
+        """Queue as much of `content` as both windows allow now; how many bytes that was."""
+        handle = self._connection.stream(stream)
+        window = min(handle.send_window or 0, self._connection.send_window, len(content))
+        if window <= 0:
+            return 0
+        handle.send_data(content[:window])
+        return window
+
+    def end(self, stream: int) -> None:
+        """Queue the end of the response."""
+        self._connection.stream(stream).end_message()
+
+    def reset(self, stream: int, code: int) -> None:
+        """Queue RST_STREAM and forget the stream."""
+        self._connection.stream(stream).reset(code)
+        self.forget(stream)
+
+    def forget(self, stream: int) -> None:
+        """Nothing more will be taken from the stream's content."""
+        self._untaken.pop(stream, None)
+        self._withheld.pop(stream, None)
+
+    def take(self, stream: int, size: int) -> bytes:
+        """The consumer took `size` bytes of content: the window updates that this frees."""
+        untaken = self._untaken.get(stream, 0) - size
+        if untaken > 0:
+            self._untaken[stream] = untaken
+            return b""
+        self._untaken.pop(stream, None)
+        return b"".join(self._withheld.pop(stream, ()))
+
+    def go_away(self, last_stream: int = LAST_STREAM, code: int = NO_ERROR) -> None:
+        """Queue GOAWAY: first with the highest identifier, later with the last one served."""
+        self._connection.close(code, last_stream)
+
+    def flush(self) -> bytes:
+        """What to write now; withheld window updates are kept back."""
+        output = self._connection.data_to_send()
+        return self._withhold(output) if self._untaken and output else output
+
+    def _withhold(self, output: bytes) -> bytes:
+        kept: deque[bytes] = deque()
+        position = 0
+        while position < len(output):
+            high, low, kind, _, stream = FRAME_HEAD.unpack_from(output, position)
+            size = 9 + (high << 8) + low
+            frame = output[position : position + size]
+            if kind == WINDOW_UPDATE and stream in self._untaken:
+                self._withheld.setdefault(stream, []).append(frame)
+            else:
+                kept.append(frame)
+            position += size
+        return b"".join(kept)

@@ -1,0 +1,145 @@
+"""
+One request, one response, and the finished heads that responses share.
+
+Laws: values only. Wire data is `bytes`; what an HTTP/1.1 and an HTTP/2 client get is made from
+the same `Response`. A `Head` is made once, on change; a response adds what varies by the second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+from edge.http.fields import is_field_value, is_token
+
+if TYPE_CHECKING:
+    from edge.http.fields import Fields
+
+CRLF = b"\r\n"
+
+REASONS: dict[int, bytes] = {
+    100: b"Continue",
+    200: b"OK",
+    204: b"No Content",
+    206: b"Partial Content",
+    301: b"Moved Permanently",
+    302: b"Found",
+    303: b"See Other",
+    304: b"Not Modified",
+    307: b"Temporary Redirect",
+    308: b"Permanent Redirect",
+    400: b"Bad Request",
+    401: b"Unauthorized",
+    403: b"Forbidden",
+    404: b"Not Found",
+    405: b"Method Not Allowed",
+    406: b"Not Acceptable",
+    408: b"Request Timeout",
+    410: b"Gone",
+    412: b"Precondition Failed",
+    413: b"Content Too Large",
+    414: b"URI Too Long",
+    416: b"Range Not Satisfiable",
+    421: b"Misdirected Request",
+    431: b"Request Header Fields Too Large",
+    451: b"Unavailable For Legal Reasons",
+    500: b"Internal Server Error",
+    501: b"Not Implemented",
+    502: b"Bad Gateway",
+    503: b"Service Unavailable",
+    504: b"Gateway Timeout",
+    505: b"HTTP Version Not Supported",
+    508: b"Loop Detected",
+}
+"""RFC 9110 §15 and the registry. A status missing here is sent with an empty reason phrase."""
+
+
+class Incoming(Protocol):
+    """The content of a request as its consumer sees it."""
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        """Chunks in order; raises `RequestError` when the client breaks off."""
+        ...
+
+
+class Request(msgspec.Struct):
+    """One request, HTTP/1.1 and HTTP/2 alike."""
+
+    method: bytes
+    """Case-sensitive, e.g. `b"GET"`."""
+    target: bytes
+    """Origin-form (`/path?query`) or `*`, exactly as it arrived."""
+    authority: bytes
+    """`Host` or `:authority`, as it arrived; empty when an HTTP/1.0 client sent none."""
+    fields: Fields
+    version: bytes
+    """`b"1.0"`, `b"1.1"` or `b"2"`."""
+    stream: int
+    """HTTP/2 stream identifier; 0 on HTTP/1.1."""
+    ends: bool
+    """Whether the head is the whole request."""
+    expects: bool
+    """Whether the client waits for 100 (Continue) before its content."""
+    content: Incoming | None = None
+
+
+class Head(msgspec.Struct):
+    """A status and the field lines that do not vary by the second, finished for the wire."""
+
+    status: int
+    lines: bytes
+    """Status line and field lines of HTTP/1.1, each with its CRLF; no empty line."""
+    pairs: list[tuple[bytes, bytes]] | None = None
+    """The same field lines for HTTP/2; made at the first HTTP/2 use (`field_pairs`)."""
+
+
+class Response(msgspec.Struct):
+    """A head, the field lines of this second, and the content."""
+
+    head: Head
+    block: bytes
+    """Field lines of this second (Date, Age, Cache-Status), then the empty line."""
+    content: bytes | AsyncIterator[bytes] | None
+    """None for answers without content (HEAD, 204, 304)."""
+    pairs: list[tuple[bytes, bytes]] | None = None
+    """All field lines for HTTP/2; made at the first HTTP/2 use (`response_pairs`)."""
+    closes: bool = False
+    """Whether the connection must end after this response (errors of framing)."""
+
+
+def finish_head(status: int, fields: Iterable[tuple[bytes, bytes]]) -> Head:
+    """
+    The finished head of `fields`, in their order.
+
+    Raises:
+        ValueError: a name is no token or a value holds a control character; nothing that an
+            operator or a client supplied can split a response (RFC 9110 §5.5).
+    """
+    lines = [b"HTTP/1.1 %d %b\r\n" % (status, REASONS.get(status, b""))]
+    for name, value in fields:
+        if not is_token(name) or not is_field_value(value):
+            raise ValueError(f"field {name!r} holds what may not go on the wire: {value!r}")
+        lines.append(b"%b: %b\r\n" % (name, value))
+    return Head(status, b"".join(lines))
+
+
+def response_pairs(response: Response) -> list[tuple[bytes, bytes]]:
+    """The response's field lines with lower-case names, for HTTP/2 (RFC 9113 §8.2)."""
+    pairs = response.pairs
+    if pairs is None:
+        head = response.head
+        if head.pairs is None:
+            head.pairs = parse_lines(head.lines[head.lines.index(CRLF) + 2 :])
+        pairs = response.pairs = head.pairs + parse_lines(response.block[:-2])
+    return pairs
+
+
+def parse_lines(lines: bytes) -> list[tuple[bytes, bytes]]:
+    """Finished field lines back to (lower-case name, value) pairs. Only for lines of our own."""
+    pairs = []
+    for line in lines.split(CRLF)[:-1]:
+        name, _, value = line.partition(b": ")
+        pairs.append((name.lower(), value))
+    return pairs

@@ -1,0 +1,66 @@
+"""The content of one request on its way from a connection to its one consumer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+
+from edge.errors import RequestError
+
+HIGH_WATER = 256 * 1024
+"""Bytes that may wait for the consumer before the connection stops reading."""
+
+
+class Inflow:
+    """Fed by the connection, read by the handler: an async iterator of chunks."""
+
+    __slots__ = ("_chunks", "_ended", "_error", "_on_taken", "_waiter", "size", "started")
+
+    def __init__(self, on_taken: Callable[[int], None]) -> None:
+        self._chunks: deque[bytes] = deque()
+        self._ended = False
+        self._error: RequestError | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._on_taken = on_taken
+        self.size = 0
+        """Bytes waiting."""
+        self.started = False
+        """Whether somebody began to read: only then is 100 (Continue) due."""
+
+    def feed(self, data: bytes) -> None:
+        """Add a chunk."""
+        self._chunks.append(data)
+        self.size += len(data)
+        self._wake()
+
+    def finish(self) -> None:
+        """All content is here."""
+        self._ended = True
+        self._wake()
+
+    def fail(self, error: RequestError) -> None:
+        """The client broke off or broke a rule; the consumer gets `error`."""
+        self._error = error
+        self._wake()
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """Chunks in order; raises `RequestError` when the content will not come."""
+        self.started = True
+        self._on_taken(0)
+        while True:
+            while self._chunks:
+                chunk = self._chunks.popleft()
+                self.size -= len(chunk)
+                self._on_taken(len(chunk))
+                yield chunk
+            if self._error is not None:
+                raise self._error
+            if self._ended:
+                return
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)

@@ -1,0 +1,248 @@
+"""
+A file as a response: coding, stored response, preconditions, ranges, streaming.
+
+Laws: a fresh stored response without conditions is one look-up and returns what was finished this
+second. What is not stored is read without waiting when the page cache has it. Files over
+`max_object` never enter the cache.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import AsyncIterator, Awaitable
+from typing import TYPE_CHECKING, cast
+
+from edge.http.conditional import (
+    Precondition,
+    content_range,
+    evaluate,
+    multipart_layout,
+    select_ranges,
+    unsatisfied_range,
+)
+from edge.http.fields import acceptable_codings, format_http_date
+from edge.http.message import CRLF, Request, Response, finish_head, parse_lines
+from edge.node.blobs import Blobs
+from edge.node.cache import Cache, Stored
+from edge.site.pages import page_head, render
+
+if TYPE_CHECKING:
+    from edge.node.clock import Clock
+    from edge.site.manifest import Asset
+    from edge.site.snapshot import Branch, Site
+
+IDENTITY = b"identity"
+PREFERENCES = 1024
+"""Accept-Encoding values whose reading is remembered; browsers send a handful."""
+
+Span = tuple[int, int]
+Answer = Response | Awaitable[Response]
+
+
+class Files:
+    """Serves assets from the cache and the blobs."""
+
+    def __init__(self, clock: Clock, cache: Cache, blobs: Blobs, max_object: int) -> None:
+        self.clock = clock
+        self.cache = cache
+        self.blobs = blobs
+        self.max_object = max_object
+        self._preferences: dict[bytes, tuple[bytes, ...]] = {}
+
+    def serve(
+        self, request: Request, site: Site, branch: Branch, asset: Asset, status: int = 200
+    ) -> Answer:
+        """The response for `asset`; a coroutine when its blob has to come from the disk."""
+        coding = IDENTITY
+        if asset.codings:
+            coding = self._choose_coding(request.fields.get(b"accept-encoding"), asset)
+        stored = cast("Stored | None", asset.stored.get((coding, site.noindex, status)))
+        if stored is None:
+            return self._fetch(request, branch, prepare(site, branch, asset, coding, status))
+        clock = self.clock
+        if clock.epoch - stored.stored_at >= stored.lifetime:
+            self._date(branch, stored)
+            return self._select(request, stored, self._block(b"fwd=stale; stored"))
+        stored.used = True
+        if request.method == b"GET" and not has_conditions(request):
+            return stored.hit(clock)
+        return self._select(request, stored, stored.block(clock))
+
+    def _choose_coding(self, accepted: bytes | None, asset: Asset) -> bytes:
+        """The best coding this file has (RFC 9110 §12.5.3); identity where none is acceptable."""
+        if accepted is None:
+            return IDENTITY
+        preference = self._preferences.get(accepted)
+        if preference is None:
+            preference = acceptable_codings(accepted)
+            if len(self._preferences) < PREFERENCES:
+                self._preferences[accepted] = preference
+        for coding in preference:
+            if coding in asset.codings or coding == IDENTITY:
+                return coding
+        return IDENTITY
+
+    # Making stored responses
+
+    def _fetch(self, request: Request, branch: Branch, stored: Stored) -> Answer:
+        """Read the blob now if memory has it, else by a coroutine; large ones are streamed."""
+        if stored.size > self.max_object:
+            return self._select(request, stored, self._block(b"fwd=bypass; detail=max-object"))
+        descriptor = self.blobs.open(stored.asset.entry.sha256, stored.key[0])
+        content = self.blobs.read_now(descriptor, stored.size)
+        if content is None:
+            return self._fetch_later(request, branch, stored, descriptor)
+        os.close(descriptor)
+        return self._store(request, branch, stored, content)
+
+    async def _fetch_later(
+        self, request: Request, branch: Branch, stored: Stored, descriptor: int
+    ) -> Response:
+        try:
+            content = await self.blobs.read_all(descriptor, stored.size)
+        finally:
+            os.close(descriptor)
+        return self._store(request, branch, stored, content)
+
+    def _store(self, request: Request, branch: Branch, stored: Stored, content: bytes) -> Response:
+        stored.content = content
+        self._date(branch, stored)
+        self.cache.add(stored)
+        return self._select(request, stored, self._block(b"fwd=uri-miss; stored"))
+
+    def _date(self, branch: Branch, stored: Stored) -> None:
+        """
+        Count as stored now; nothing else can be new, a blob never changes.
+
+        What a previous deployment answers counts as stored at the activation, on every worker.
+        """
+        epoch = self.clock.epoch
+        if branch.previous is not None and stored.asset.deployment == branch.previous.id:
+            epoch = int(branch.active_at)
+        stored.store(epoch, branch.lifetime)
+
+    def _block(self, verdict: bytes) -> bytes:
+        return b"%bCache-Status: edge; %b\r\n\r\n" % (self.clock.date, verdict)
+
+    # Preconditions and ranges (RFC 9110 §13.2.2)
+
+    def _select(self, request: Request, stored: Stored, block: bytes) -> Response:
+        """What of the representation this request gets."""
+        if stored.key[2] == 200:
+            verdict = evaluate(request.method, request.fields, stored.etag, stored.modified)
+            if verdict is Precondition.NOT_MODIFIED:
+                return Response(stored.not_modified, block, None)
+            if verdict is Precondition.FAILED:
+                return self._failed(request)
+            if request.method == b"GET" and request.fields.get(b"range") is not None:
+                spans = select_ranges(request.fields, stored.etag, stored.modified, stored.size)
+                if spans is not None:
+                    return self._partial(stored, spans, block)
+        if request.method == b"HEAD":
+            return Response(stored.head, block, None)
+        return Response(stored.head, block, self._span(stored, 0, stored.size))
+
+    def _span(self, stored: Stored, start: int, stop: int) -> bytes | AsyncIterator[bytes]:
+        if stored.size > self.max_object:
+            return self.blobs.stream(stored.asset.entry.sha256, stored.key[0], start, stop)
+        return stored.content if stop - start == stored.size else stored.content[start:stop]
+
+    def _failed(self, request: Request) -> Response:
+        content = render("Precondition failed", "The file is not the one that was asked about.")
+        body = None if request.method == b"HEAD" else content
+        return Response(page_head(412, content), self.clock.date + b"\r\n", body)
+
+    def _partial(self, stored: Stored, spans: list[Span], block: bytes) -> Response:
+        if not spans:
+            return self._unsatisfiable(stored)
+        shared = whole_fields(stored, without=b"content-length")
+        if len(spans) == 1:
+            start, stop = spans[0]
+            shared.append((b"Content-Length", b"%d" % (stop - start)))
+            shared.append((b"Content-Range", content_range(start, stop, stored.size)))
+            return Response(finish_head(206, shared), block, self._span(stored, start, stop))
+        return self._multipart(stored, spans, block, shared)
+
+    def _multipart(
+        self, stored: Stored, spans: list[Span], block: bytes, shared: list[tuple[bytes, bytes]]
+    ) -> Response:
+        boundary = secrets.token_hex(12).encode()
+        media_type = stored.asset.entry.media_type.encode()
+        length, preambles, closing = multipart_layout(spans, media_type, stored.size, boundary)
+        fields = [pair for pair in shared if pair[0] != b"content-type"]
+        fields.append((b"Content-Type", b"multipart/byteranges; boundary=" + boundary))
+        fields.append((b"Content-Length", b"%d" % length))
+        parts = self._parts(stored, spans, preambles, closing)
+        return Response(finish_head(206, fields), block, parts)
+
+    async def _parts(
+        self, stored: Stored, spans: list[Span], preambles: list[bytes], closing: bytes
+    ) -> AsyncIterator[bytes]:
+        for preamble, (start, stop) in zip(preambles, spans, strict=True):
+            yield preamble
+            content = self._span(stored, start, stop)
+            if isinstance(content, bytes):
+                yield content
+            else:
+                async for chunk in content:
+                    yield chunk
+        yield closing
+
+    def _unsatisfiable(self, stored: Stored) -> Response:
+        content = render("Range not satisfiable", f"The file has {stored.size} bytes.")
+        head = page_head(416, content, (b"Content-Range", unsatisfied_range(stored.size)))
+        return Response(head, self.clock.date + b"\r\n", content)
+
+
+def has_conditions(request: Request) -> bool:
+    """Whether the request asks for less than the whole representation. Cost: five look-ups."""
+    get = request.fields.get
+    return (
+        get(b"if-none-match") is not None
+        or get(b"if-modified-since") is not None
+        or get(b"range") is not None
+        or get(b"if-match") is not None
+        or get(b"if-unmodified-since") is not None
+    )
+
+
+def whole_fields(stored: Stored, *, without: bytes) -> list[tuple[bytes, bytes]]:
+    """The field lines of the 200 response but one; partial responses are rare enough to rebuild."""
+    lines = stored.head.lines
+    pairs = parse_lines(lines[lines.index(CRLF) + 2 :])
+    return [pair for pair in pairs if pair[0] != without]
+
+
+def prepare(site: Site, branch: Branch, asset: Asset, coding: bytes, status: int) -> Stored:
+    """A response for `asset` with finished heads, before its content is there."""
+    entry = asset.entry
+    size = entry.size if coding == IDENTITY else entry.codings[coding.decode()]
+    suffix = b"" if coding == IDENTITY else b"-" + coding
+    etag = b'"%b%b"' % (entry.sha256[:32].encode(), suffix)
+    is_active = branch.active is not None and branch.active.id == asset.deployment
+    modified = int(branch.active_at) if is_active else asset.created
+    shared = [
+        (b"Cache-Control", b"public, max-age=0, s-maxage=%d" % branch.lifetime),
+        (b"ETag", etag),
+        (b"X-Edge-Deployment", asset.deployment.encode()),
+        (b"Server", b"edge"),
+    ]
+    if asset.codings:
+        shared.append((b"Vary", b"Accept-Encoding"))
+    if site.noindex:
+        shared.append((b"X-Robots-Tag", b"noindex"))
+    whole = [
+        (b"Content-Type", entry.media_type.encode()),
+        (b"Content-Length", b"%d" % size),
+        (b"Last-Modified", format_http_date(modified)),
+        (b"Accept-Ranges", b"bytes"),
+        *shared,
+    ]
+    if coding != IDENTITY:
+        whole.append((b"Content-Encoding", coding))
+    stored = Stored(asset, (coding, site.noindex, status), size, etag)
+    stored.modified = modified
+    stored.head = finish_head(status, whole)
+    stored.not_modified = finish_head(304, shared)
+    return stored

@@ -1,0 +1,130 @@
+"""
+What the processes of a node say to each other: one JSON line each way over a Unix socket.
+
+Every worker and the control process listen in `run/`; the socket's name says who it is
+(`worker-PID.sock`, `control-PID.sock`). Who may open the folder (0700) may give orders. The order
+`listeners` hands over the listening sockets themselves (SCM_RIGHTS): that is the handover.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+Reply = dict[str, Any]
+MAX_LINE = 1024 * 1024
+MAX_DESCRIPTORS = 250
+"""The kernel passes 253 in one message (SCM_MAX_FD)."""
+
+
+class Listeners:
+    """Listening sockets by name (`http 127.0.0.1:8080`); one name may have several."""
+
+    def __init__(self) -> None:
+        self.entries: list[tuple[str, socket.socket]] = []
+
+    def add(self, name: str, listener: socket.socket) -> None:
+        """Keep a socket under its name."""
+        self.entries.append((name, listener))
+
+    def names(self) -> set[str]:
+        """The names there are."""
+        return {name for name, _ in self.entries}
+
+    def close(self) -> None:
+        """Close them all in this process; another may still have them open."""
+        for _, listener in self.entries:
+            listener.close()
+
+
+async def listen(
+    path: Path, answer: Callable[[Reply], Awaitable[Reply]], listeners: Listeners
+) -> asyncio.AbstractServer:
+    """Take orders at `path`; `answer` maps each to its reply."""
+
+    async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            order = json.loads(await reader.readline())
+            if order["do"] == "listeners":
+                _send_listeners(writer, listeners)
+            else:
+                writer.write(json.dumps(await answer(order)).encode() + b"\n")
+                await writer.drain()
+        except (ValueError, KeyError, OSError) as error:
+            writer.write(json.dumps({"error": str(error)}).encode() + b"\n")
+        finally:
+            writer.close()
+
+    path.unlink(missing_ok=True)  # noqa: ASYNC240  (once, before anything is served)
+    return await asyncio.start_unix_server(converse, path, limit=MAX_LINE)
+
+
+def _send_listeners(writer: asyncio.StreamWriter, listeners: Listeners) -> None:
+    """Names and descriptors in one message; the transport itself cannot carry descriptors."""
+    names = [name for name, _ in listeners.entries]
+    descriptors = [listener.fileno() for _, listener in listeners.entries]
+    transport = writer.get_extra_info("socket")
+    with socket.socket(fileno=os.dup(transport.fileno())) as raw:
+        socket.send_fds(raw, [json.dumps({"names": names}).encode() + b"\n"], descriptors)
+
+
+def ask(path: Path, order: Reply, timeout_s: float = 5.0) -> Reply:
+    """
+    Give one order and wait for its reply. Blocking: loops call it in a thread.
+
+    Raises:
+        OSError: nobody listens there, or the reply did not come in time.
+    """
+    reply, _ = _converse(path, order, timeout_s, descriptors=0)
+    return reply
+
+
+def take_listeners(path: Path, timeout_s: float = 5.0) -> Listeners:
+    """The listening sockets of the process at `path`, as sockets of this process."""
+    reply, descriptors = _converse(path, {"do": "listeners"}, timeout_s, MAX_DESCRIPTORS)
+    taken = Listeners()
+    for name, descriptor in zip(reply["names"], descriptors, strict=True):
+        taken.add(name, socket.socket(fileno=descriptor))
+    return taken
+
+
+def _converse(
+    path: Path, order: Reply, timeout_s: float, descriptors: int
+) -> tuple[Reply, list[int]]:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(timeout_s)
+        connection.connect(os.fspath(path))
+        connection.sendall(json.dumps(order).encode() + b"\n")
+        received: list[int] = []
+        line = b""
+        while not line.endswith(b"\n"):
+            chunk, passed, _, _ = socket.recv_fds(connection, MAX_LINE, descriptors)
+            received.extend(passed)
+            if not chunk:
+                raise ConnectionError(f"{path.name} hung up before its reply")
+            line += chunk
+        return json.loads(line), received
+
+
+def peers(run: Path, kind: str) -> list[tuple[int, Path]]:
+    """(pid, socket) of the living processes of a kind; sockets of dead ones are removed."""
+    found = []
+    for path in sorted(run.glob(f"{kind}-*.sock")):
+        pid = int(path.stem.rpartition("-")[2])
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            path.unlink(missing_ok=True)
+            continue
+        found.append((pid, path))
+    return found
+
+
+def socket_path(run: Path, kind: str) -> Path:
+    """Where this process listens for orders."""
+    return run / f"{kind}-{os.getpid()}.sock"

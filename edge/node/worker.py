@@ -1,0 +1,214 @@
+"""
+A worker: one process, one core, one loop. Start, swap, sweep, drain.
+
+Laws: writes nothing to the state folder and never depends on control or the parent being alive.
+What it serves is `current`; control orders a change in two steps (load, swap) so that all workers
+change together, and a look at `current` once a second catches whatever nobody ordered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+
+import uvloop
+
+from edge.errors import EdgeError
+from edge.http.http1 import Limits
+from edge.node import orders
+from edge.node.blobs import Blobs
+from edge.node.cache import Cache
+from edge.node.clock import Clock
+from edge.node.connection import Http1Connection, Service
+from edge.node.files import Files
+from edge.node.handler import Handler
+from edge.node.loader import Loader
+from edge.node.orders import Listeners, Reply
+from edge.node.streams import take_over
+from edge.node.tasks import spawn
+from edge.node.trees import Trees
+from edge.site.places import Places
+from edge.site.settings import Settings
+from edge.site.snapshot import Snapshot
+
+log = logging.getLogger("edge.worker")
+
+FIRST_LOOK = 0.02
+"""Seconds between looks for the first generation of a new state folder."""
+
+
+class Worker:
+    """Serves until told to drain."""
+
+    def __init__(self, places: Places, listeners: Listeners, workers: int) -> None:
+        self._places = places
+        self._listeners = listeners
+        self._workers = workers
+        self._clock = Clock()
+        self._cache = Cache(capacity=0)
+        self._trees = Trees(places, self._cache)
+        self._loader = Loader(places, self._trees)
+        self._files = Files(self._clock, self._cache, Blobs(places), max_object=0)
+        self._handler = Handler(self._clock, self._files, self._trees)
+        self._service = Service(
+            self._clock, self._handler.respond, self._handler.error_response, take_over
+        )
+        self._loaded: Snapshot | None = None
+        """Loaded and waiting for the order to swap."""
+        self._lock = asyncio.Lock()
+        self._servers: list[asyncio.AbstractServer] = []
+        self._drained = asyncio.Event()
+        self._drain = 30.0
+
+    async def run(self) -> None:
+        """Load, listen, serve; returns when drained."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.drain)
+        path = orders.socket_path(self._places.run, "worker")
+        control = await orders.listen(path, self._obey, self._listeners)
+        while self._handler.snapshot.number == 0 and not self._service.draining:
+            await self._follow_current()
+            await asyncio.sleep(FIRST_LOOK)
+        gc.collect()
+        gc.freeze()  # what was loaded at the start stays; the collector need not walk it again
+        if not self._service.draining:
+            await self._listen()
+        ticking = spawn(self._tick(), "tick")
+        await self._drained.wait()
+        ticking.cancel()
+        control.close()
+        path.unlink(missing_ok=True)
+
+    async def _listen(self) -> None:
+        loop = asyncio.get_running_loop()
+        for _, listener in self._listeners.entries:
+            server = await loop.create_server(
+                lambda: Http1Connection(self._service), sock=listener.dup(), backlog=4096
+            )
+            self._servers.append(server)
+
+    async def _tick(self) -> None:
+        """Once a second: the clock, the time limits of every connection, a look at `current`."""
+        while True:
+            await asyncio.sleep(1 - (self._clock.now % 1) if self._clock.now % 1 else 1)
+            self._clock.tick()
+            for connection in tuple(self._service.connections):
+                connection.sweep(self._clock.now)
+            if not self._lock.locked():
+                await self._follow_current()
+
+    # Generations
+
+    async def _follow_current(self) -> None:
+        """Serve what `current` names; one that cannot be read leaves the old one serving."""
+        number = self._loader.current()
+        if number is None or number == self._handler.snapshot.number:
+            return
+        try:
+            await self._load(number)
+            self._swap()
+        except EdgeError as error:
+            log.warning("generation %s is not loaded: %s", number, error)
+
+    async def _load(self, number: int) -> None:
+        async with self._lock:
+            if self._loaded is None or self._loaded.number != number:
+                self._loaded = await self._loader.load(number, self._handler.snapshot)
+
+    def _swap(self) -> None:
+        """One assignment; requests under way keep the snapshot that they read."""
+        new, old = self._loaded, self._handler.snapshot
+        if new is None or new is old:
+            return
+        self._handler.snapshot = new
+        self._loaded = None
+        self._loader.retire(old, new)
+        if self._loader.generation is not None:
+            self._apply(self._loader.generation.settings)
+
+    def _apply(self, settings: Settings) -> None:
+        limits, service = settings.limits, self._service
+        self._cache.capacity = settings.cache.memory // self._workers
+        self._files.max_object = settings.cache.max_object
+        self._drain = limits.drain
+        service.wire = Limits(limits.request_line, limits.fields, limits.field_count)
+        service.header_timeout = limits.header_timeout
+        service.idle_timeout = limits.idle_timeout
+        service.keep_alive = limits.keep_alive
+        service.requests_per_connection = limits.requests_per_connection
+        service.streams_per_connection = limits.h2_streams_per_connection
+        service.max_streams = limits.h2_streams
+        service.max_connections = limits.connections
+
+    # Orders
+
+    async def _obey(self, order: Reply) -> Reply:
+        match order["do"]:
+            case "load":
+                await self._load(order["generation"])
+            case "swap":
+                await self._load_and_swap(order["generation"])
+            case "purge":
+                return {"purged": self._purge()}
+            case "drain":
+                self.drain()
+            case "status":
+                pass
+            case unknown:
+                return {"error": f"unknown order {unknown!r}"}
+        return self.status()
+
+    async def _load_and_swap(self, number: int) -> None:
+        if self._handler.snapshot.number != number:
+            await self._load(number)
+            self._swap()
+
+    def _purge(self) -> int:
+        """Forget every stored response; how many that was."""
+        return self._cache.clear()
+
+    def status(self) -> Reply:
+        """What this worker is doing, in numbers."""
+        return {
+            "pid": os.getpid(),
+            "generation": self._handler.snapshot.number,
+            "connections": len(self._service.connections),
+            "accepted": self._service.accepted,
+            "refused": self._service.refused,
+            "responses": dict(
+                zip(("1xx", "2xx", "3xx", "4xx", "5xx"), self._handler.responses[1:], strict=True)
+            ),
+            "cache": {"bytes": self._cache.size, "capacity": self._cache.capacity},
+            "manifest_files": self._trees.entries,
+            "draining": self._service.draining,
+        }
+
+    # The end
+
+    def drain(self) -> None:
+        """Take no new connections, finish what is under way, then stop."""
+        if not self._service.draining:
+            self._service.draining = True
+            spawn(self._finish(), "drain")
+
+    async def _finish(self) -> None:
+        for server in self._servers:
+            server.close()
+        self._listeners.close()
+        deadline = asyncio.get_running_loop().time() + self._drain
+        while self._service.connections and asyncio.get_running_loop().time() < deadline:
+            for connection in tuple(self._service.connections):
+                connection.drain()
+            await asyncio.sleep(0.05)
+        for connection in tuple(self._service.connections):
+            connection.transport.abort()
+        self._drained.set()
+
+
+def run(places: Places, listeners: Listeners, workers: int) -> None:
+    """The whole life of a worker process."""
+    uvloop.run(Worker(places, listeners, workers).run())

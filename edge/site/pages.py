@@ -1,0 +1,62 @@
+"""The pages that the node itself answers with: plain, self-contained, and clear about why. Pure."""
+
+from __future__ import annotations
+
+from html import escape
+
+from edge.http.message import Head, finish_head
+
+STYLE = (
+    "<style>:root{color-scheme:light dark}body{font:16px/1.5 system-ui,sans-serif;"
+    "max-width:36rem;margin:18vh auto;padding:0 1.5rem}h1{font-size:1.25rem;margin:0 0 .5rem}"
+    "p{margin:.25rem 0;opacity:.8}code{font-size:.95em}</style>"
+)
+
+
+def render(title: str, *sentences: str) -> bytes:
+    """A page of a title and a few sentences, escaped."""
+    text = "".join(f"<p>{escape(sentence)}</p>" for sentence in sentences)
+    return (
+        f'<!doctype html><html lang="en"><meta charset="utf-8">'
+        f'<meta name="viewport" content="width=device-width"><title>{escape(title)}</title>{STYLE}'
+        f"<h1>{escape(title)}</h1>{text}</html>\n"
+    ).encode()
+
+
+def page_head(
+    status: int, content: bytes, *more: tuple[bytes, bytes], cache_control: bytes = b"no-store"
+) -> Head:
+    """The finished head of such a page."""
+    return finish_head(
+        status,
+        (
+            (b"Content-Type", b"text/html; charset=utf-8"),
+            (b"Content-Length", b"%d" % len(content)),
+            (b"Cache-Control", cache_control),
+            *more,
+            (b"Server", b"edge"),
+        ),
+    )
+
+
+def unknown_host(host: str) -> bytes:
+    """The page for a hostname that no app claims."""
+    if not host:
+        return render("No host was named", "This node serves sites by hostname; send a Host field.")
+    return render(
+        f"{host} is not served here",
+        "No app of this node claims this hostname.",
+        "If it should: deploy its branch, or add the domain to the app's app.yml and reload.",
+    )
+
+
+NOT_FOUND = render("Page not found", "There is nothing at this address.")
+NOT_DEPLOYED = render(
+    "Nothing is deployed here yet",
+    "This hostname is configured, but its branch has no active deployment.",
+)
+UNCONFIGURED = render(
+    "This site is not ready",
+    "Its configuration has mistakes and no earlier one to fall back to.",
+    "`edge check` on the node says where.",
+)

@@ -1,0 +1,49 @@
+"""Where everything lies in the state folder. Pure: names only, one place that builds them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+SUFFIX = {"identity": "", "br": ".br", "zstd": ".zst", "gzip": ".gz"}
+"""File name suffixes of the codings made at deploy."""
+
+
+class Places:
+    """The paths of one state folder (design.md, "Processes and state")."""
+
+    def __init__(self, state: Path) -> None:
+        self.state = state
+        self.lock = state / "lock"
+        """Held by the parent of a running node."""
+        self.store_lock = state / "store.lock"
+        """Held for the length of one change by whoever makes it."""
+        self.current = state / "current"
+        self.generations = state / "generations"
+        self.compiled = state / "compiled"
+        self.blobs = state / "blobs"
+        self.deployments = state / "deployments"
+        self.branches = state / "branches"
+        self.pending = state / "pending"
+        self.staged = state / "pending" / "blobs"
+        """Blobs of pending deployments, not yet known to be on the disk for good."""
+        self.run = state / "run"
+
+    def blob(self, sha256: str, coding: str = "identity") -> Path:
+        """A blob; 256 folders keep each one small."""
+        return self.blobs / sha256[:2] / (sha256 + SUFFIX[coding])
+
+    def staged_blob(self, sha256: str, coding: str = "identity") -> Path:
+        """A blob on its way in."""
+        return self.staged / (sha256 + SUFFIX[coding])
+
+    def manifest(self, app: str, label: str, identifier: str) -> Path:
+        """A deployment's manifest."""
+        return self.deployments / app / label / identifier
+
+    def branch(self, app: str, label: str) -> Path:
+        """The record that keeps a branch's label."""
+        return self.branches / app / label
+
+    def generation(self, number: int) -> Path:
+        """One generation."""
+        return self.generations / str(number)

@@ -1,0 +1,291 @@
+"""
+`edge.yml` as a typed document: every key with its default, none of it compiled.
+
+Here: what the operator of the node wrote. Not here: how it is read (`reading`), what one value may
+say (`schema`), an app's own file (`documents`). Attributes are the operator's keys; sizes are
+bytes and durations seconds.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from edge.site.schema import (
+    AdminSocket,
+    Count,
+    DefaultDomain,
+    Document,
+    Email,
+    FieldName,
+    Host,
+    Metric,
+    Network,
+    Notify,
+    Number,
+    Port,
+    PositiveSize,
+    Size,
+    Socket,
+    Text,
+    Timeout,
+    Url,
+    Workers,
+)
+
+KIB = 1 << 10
+MIB = 1 << 20
+GIB = 1 << 30
+
+
+class Listen(Document, frozen=True, kw_only=True):
+    """Where the node takes connections."""
+
+    http: tuple[Socket, ...] = ("127.0.0.1:8080",)
+    """Addresses in clear text."""
+    https: tuple[Socket, ...] = ()
+    """Addresses with TLS."""
+    admin: AdminSocket = "127.0.0.1:9901"
+    """Address of the admin API, or `unix:` and a path."""
+
+    def __post_init__(self) -> None:
+        """One address, one listener; port 0 is a new one each time."""
+        addresses = [each for each in (*self.http, *self.https, self.admin) if each[-2:] != ":0"]
+        for address in addresses:
+            if addresses.count(address) > 1:
+                raise ValueError(f"{address} is listened on twice", "give each its own port")
+
+
+class Admin(Document, frozen=True, kw_only=True):
+    """Who may use the admin API."""
+
+    token_file: Text = "var/admin.token"  # noqa: S105 - a path, not a password
+    """Created with a new token when it is missing."""
+    hosts: tuple[Host, ...] = ()
+    """Host names that requests may use besides the listener's own address."""
+
+
+class Clients(Document, frozen=True, kw_only=True):
+    """What is believed about a client."""
+
+    trusted_proxies: tuple[Network, ...] = ()
+    """Networks whose X-Forwarded-For and -Proto are believed."""
+    country_header: FieldName | None = None
+    """Field with the client's country, believed from trusted_proxies alone."""
+
+
+class GeoIP(Document, frozen=True, kw_only=True):
+    """Where countries come from."""
+
+    database: Text | None = None
+    """A country database in MMDB format."""
+
+
+class AccountBinding(Document, frozen=True, kw_only=True):
+    """What a CA gives its customers to bind an ACME account. Source: RFC 8555 §7.3.4."""
+
+    kid: Text
+    """The key's identifier."""
+    hmac_key_file: Text
+    """File with the key in base64url."""
+
+
+class Dns(Document, frozen=True, kw_only=True):
+    """How TXT records for dns-01 are set: by a program of the operator's."""
+
+    command: tuple[Text, ...]
+    """Called with `present` or `cleanup`, the record's name and its value."""
+    propagation: Timeout = 120.0
+    """How long the authoritative servers may take to show a record."""
+
+    def __post_init__(self) -> None:
+        """There has to be something to call."""
+        if not self.command:
+            raise ValueError("the command is empty", "write [/usr/local/bin/set-txt]")
+
+
+class Acme(Document, frozen=True, kw_only=True):
+    """A certificate authority, and how it is shown control of a name."""
+
+    directory: Url = "https://acme-v02.api.letsencrypt.org/directory"
+    """The authority's directory."""
+    email: Email | None = None
+    """Where it may write about certificates."""
+    ca_file: Text | None = None
+    """Extra roots for the connection to the authority itself."""
+    challenges: tuple[Literal["http-01", "tls-alpn-01", "dns-01"], ...] = ("http-01", "tls-alpn-01")
+    """Tried in this order."""
+    eab: AccountBinding | None = None
+    """External account binding, where the authority asks for one."""
+    dns: Dns | None = None
+    """What sets records for dns-01."""
+    profile: Text | None = None
+    """Certificate profile, where the authority advertises it."""
+    staging: Url | None = "https://acme-staging-v02.api.letsencrypt.org/directory"
+    """Directory to validate against after a failure, before production is tried again."""
+    fallback: Acme | None = None
+    """A second authority."""
+
+    def __post_init__(self) -> None:
+        """Combinations that could never get a certificate."""
+        if not self.challenges:
+            raise ValueError("there are no challenges", "write [http-01]")
+        if "dns-01" in self.challenges and self.dns is None:
+            raise ValueError("dns-01 needs the key 'dns'", "write dns: {command: […]}")
+        if self.fallback and self.fallback.directory == self.directory:
+            raise ValueError("the fallback is the same authority", "give it another directory")
+
+
+class Tls(Document, frozen=True, kw_only=True):
+    """Where certificates come from."""
+
+    mode: Literal["acme", "internal", "files"] = "acme"
+    """A public authority, an own local one for development, or the folder `certs` alone."""
+    acme: Acme = Acme()
+    redirect_http: bool = True
+    """Whether http answers with a redirect where https is listened on."""
+
+
+class CacheSettings(Document, frozen=True, kw_only=True):
+    """Stored responses of the whole node."""
+
+    memory: Size = 256 * MIB
+    """All workers together."""
+    max_object: Size = 8 * MIB
+    """The largest response that is stored."""
+    heuristic: bool = False
+    """Whether responses without freshness get 10 % of their age (RFC 9111 §4.2.2)."""
+
+
+class Limits(Document, frozen=True, kw_only=True):
+    """What one client, connection, worker or upload may cost."""
+
+    header_timeout: Timeout = 10.0
+    """Wall clock from the first byte of a head to its last."""
+    request_line: PositiveSize = 8 * KIB
+    """The request line; a longer one is 414."""
+    fields: PositiveSize = 16 * KIB
+    """The field section of one request; a larger one is 431."""
+    field_count: Count = 100
+    """Field lines of one request; more are 431."""
+    idle_timeout: Timeout = 30.0
+    """Silence of a client that is sending content or should be taking a response."""
+    min_rate: Size = 500
+    """Bytes a second that a body must average, either way, once it has taken 10 s."""
+    keep_alive: Timeout = 60.0
+    """Silence between two requests of a connection."""
+    requests_per_connection: Count = 1_000
+    """Requests of an HTTP/1.1 connection before it is closed."""
+    h2_streams: Count = 100
+    """Concurrent streams of an HTTP/2 connection."""
+    h2_streams_per_connection: Count = 1_000
+    """Streams of an HTTP/2 connection before it is told to go away."""
+    connections: Count = 10_000
+    """Connections of one worker; the next one is refused."""
+    drain: Timeout = 30.0
+    """How long requests may finish when a worker is replaced or stopped."""
+    archive_files: Count = 100_000
+    """Files of one deployment."""
+    archive_bytes: PositiveSize = 10 * GIB
+    """Bytes of one deployment, unpacked."""
+    archive_ratio: Count = 100
+    """How many times its packed size an archive may unpack to."""
+    blob_bytes: PositiveSize = 5 * GIB
+    """Bytes of one file of a deployment."""
+
+
+class AccessLog(Document, frozen=True, kw_only=True):
+    """The record of requests."""
+
+    path: Text = "var/log/access.jsonl"
+    format: Literal["json"] = "json"
+    """JSON lines; `edge logs --format csv` makes the other one of them."""
+    rotate: PositiveSize = 256 * MIB
+    """A new file is begun at this size."""
+    keep_days: Count = 14
+    """Older files are deleted."""
+    max_total: PositiveSize = 10 * GIB
+    """All files together; the oldest are deleted first."""
+
+
+class Proxy(Document, frozen=True, kw_only=True):
+    """Which origins may be reached, and how."""
+
+    allow: tuple[Socket, ...] = ()
+    """Private origins that app folders may name."""
+    allow_private: bool = False
+    """Whether app folders may name every private origin."""
+    ca_file: Text | None = None
+    """Extra roots for origins."""
+    connect_to: dict[Socket, Socket] = msgspec.field(default_factory=dict)
+    """Origin → where it is dialed instead; name, Host and certificate check stay."""
+
+
+class Alarm(Document, frozen=True, kw_only=True):
+    """One condition that someone is told about."""
+
+    metric: Metric
+    """As `/metrics` names it."""
+    notify: tuple[Notify, ...]
+    """Webhooks and mail addresses."""
+    app: Text | None = None
+    """The app that it is about; without one, the node."""
+    above: Number | None = None
+    below: Number | None = None
+    lasting: Timeout = msgspec.field(name="for", default=60.0)
+    """How long the condition must hold."""
+
+    def __post_init__(self) -> None:
+        """Exactly one threshold, and someone to tell."""
+        if (self.above is None) == (self.below is None):
+            raise ValueError("an alarm has exactly one of 'above' and 'below'", "write above: 10")
+        if not self.notify:
+            raise ValueError("nobody is notified", "write notify: [mailto:ops@example.com]")
+
+
+class Smtp(Document, frozen=True, kw_only=True):
+    """The mail server for alarms."""
+
+    host: Host
+    sender: Email = msgspec.field(name="from")
+    port: Port = 587
+    user: Text | None = None
+    password_file: Text | None = None
+
+    def __post_init__(self) -> None:
+        """A login has two halves."""
+        if (self.user is None) != (self.password_file is None):
+            raise ValueError("'user' and 'password_file' go together", "write both or neither")
+
+
+class Settings(Document, frozen=True, kw_only=True):
+    """`edge.yml`."""
+
+    state: Text = "var"
+    """Folder of artifacts, deployments, issued certificates and logs."""
+    apps: Text = "rules"
+    """Folder with one folder for each app."""
+    certs: Text = "certs"
+    """Folder of the operator's own certificates."""
+    workers: Workers = "auto"
+    """Serving processes; `auto` is one for each core."""
+    listen: Listen = Listen()
+    default_domain: DefaultDomain = "edge.localhost"
+    """Every branch answers at <branch>.<app>.<default_domain>."""
+    admin: Admin = Admin()
+    clients: Clients = Clients()
+    geoip: GeoIP = GeoIP()
+    tls: Tls = Tls()
+    cache: CacheSettings = CacheSettings()
+    limits: Limits = Limits()
+    access_log: AccessLog = AccessLog()
+    proxy: Proxy = Proxy()
+    alarms: tuple[Alarm, ...] = ()
+    smtp: Smtp | None = None
+
+    def __post_init__(self) -> None:
+        """A mail alarm needs a mail server."""
+        mails = any(each.startswith("mailto:") for alarm in self.alarms for each in alarm.notify)
+        if mails and self.smtp is None:
+            raise ValueError("an alarm notifies by mail, and there is no 'smtp'", "write smtp: {…}")

@@ -1,0 +1,281 @@
+"""
+All that a request may read: hosts → branches → trees, immutable but for what is loaded on demand.
+
+Laws: pure; built beside the old one and swapped by one assignment. A request reads it once and
+sees one world to its end. A `Tree` is shared by snapshots, so a swap costs what changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from edge.site.documents import App, branch_settings
+from edge.site.generation import AppState, BranchState, RetainedFile
+from edge.site.hosts import HostClaim, app_hosts, parse_authority
+from edge.site.manifest import Asset, Header, Manifest
+
+DEFAULT_LIFETIME = 600
+"""Seconds a static response is fresh at the edge when nothing says otherwise (contract)."""
+
+MAX_LIFETIME = 600
+MAX_PERFORMANCE_LIFETIME = 86_400
+
+ALIASES = 10_000
+"""Spellings of hosts remembered a snapshot (`Host` with a port or capitals)."""
+
+
+class Tree:
+    """A deployment by name; its manifest comes at the first request and may be dropped again."""
+
+    __slots__ = ("app", "id", "label", "manifest")
+
+    def __init__(self, app: str, label: str, identifier: str) -> None:
+        self.app = app
+        self.label = label
+        self.id = identifier
+        self.manifest: Manifest | None = None
+
+
+class Retained:
+    """Fingerprinted files that earlier deployments of a branch had."""
+
+    __slots__ = ("assets", "files", "key")
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        self.files: dict[str, RetainedFile] | None = None
+        self.assets: dict[str, Asset] = {}
+
+    def find(self, path: str, epoch: float) -> Asset | None:
+        """The asset under a path that is still kept at `epoch`."""
+        kept = (self.files or {}).get(path)
+        if kept is None or kept.until <= epoch:
+            return None
+        asset = self.assets.get(path)
+        if asset is None:
+            header = Header(id=kept.deployment, app="", branch="", label="", created=kept.created)
+            asset = self.assets[path] = Asset(kept.entry, header)
+        return asset
+
+
+class Branch:
+    """One branch of one app, compiled."""
+
+    __slots__ = (
+        "active",
+        "active_at",
+        "app",
+        "label",
+        "lifetime",
+        "max_lifetime",
+        "name",
+        "not_found",
+        "performance",
+        "previous",
+        "retained",
+        "trailing_slash",
+    )
+
+    def __init__(self, app: str, state: BranchState, config: App) -> None:
+        self.performance = branch_settings(config, state.name).performance_mode
+        self.app = app
+        self.name = state.name
+        self.label = state.label
+        self.trailing_slash = config.trailing_slash
+        self.not_found = config.not_found
+        self.max_lifetime = MAX_PERFORMANCE_LIFETIME if self.performance else MAX_LIFETIME
+        self.lifetime = min(int(config.cache.default_s_maxage), self.max_lifetime)
+        """Freshness lifetime in seconds of a static response without Cache-Control of its own."""
+        self.active: Tree | None = None
+        self.previous: Tree | None = None
+        """Performance mode: everything that it answered counts as stored at the activation."""
+        self.active_at = 0.0
+        """Epoch seconds of the activation: Last-Modified, so that a rollback is news too."""
+        self.retained: Retained | None = None
+
+    def trees(self, epoch: float) -> Iterable[Tree]:
+        """What has to be loaded before `find` can answer at `epoch`."""
+        if self.active is not None and self.active.manifest is None:
+            yield self.active
+        if self.answers_before(epoch) and self.previous.manifest is None:  # type: ignore[union-attr]
+            yield self.previous  # type: ignore[misc]
+
+    def answers_before(self, epoch: float) -> bool:
+        """Whether the previous deployment may still answer (performance mode)."""
+        return self.previous is not None and epoch < self.active_at + self.lifetime
+
+
+class Site:
+    """What a hostname leads to."""
+
+    __slots__ = ("branch", "host", "noindex")
+
+    def __init__(self, host: str, branch: Branch | None, *, noindex: bool) -> None:
+        self.host = host
+        self.branch = branch
+        """None while the app has no valid configuration: 503."""
+        self.noindex = noindex
+        """Whether crawlers are told to stay away: default-domain and automatic hosts."""
+
+
+class CompiledApp:
+    """An app's hosts, as one unit that a snapshot takes or leaves."""
+
+    __slots__ = ("hosts", "key", "state")
+
+    def __init__(self, key: str, state: AppState, hosts: dict[bytes, Site]) -> None:
+        self.key = key
+        self.state = state
+        self.hosts = hosts
+
+
+class Snapshot:
+    """One whole world."""
+
+    __slots__ = ("aliases", "apps", "hosts", "number")
+
+    def __init__(self, number: int, apps: dict[str, CompiledApp], hosts: dict[bytes, Site]) -> None:
+        self.number = number
+        self.apps = apps
+        self.hosts = hosts
+        """By canonical authority: one dict, whatever the number of hosts."""
+        self.aliases: dict[bytes, Site] = {}
+
+    def resolve(self, authority: bytes) -> Site | None:
+        """
+        The site of an authority as it arrived, or None for a host nobody claims.
+
+        Raises:
+            MalformedRequest: it is no authority.
+        """
+        site = self.hosts.get(authority) or self.aliases.get(authority)
+        if site is None:
+            site = self.hosts.get(parse_authority(authority).encode())
+            if site is not None and len(self.aliases) < ALIASES:
+                self.aliases[authority] = site
+        return site
+
+
+def compile_app(key: str, state: AppState, default_domain: str, trees: TreeSource) -> CompiledApp:
+    """The hosts and branches of one app. Cost: a few µs a host."""
+    config = state.config or App()
+    names = {label: branch.name for label, branch in state.branches.items()}
+    branches = {
+        label: _compile_branch(state.name, branch, config, trees)
+        for label, branch in state.branches.items()
+    }
+    hosts = {}
+    for claim in app_hosts(state.name, config, names, default_domain):
+        branch = branches.get(claim.label) if state.config is not None else None
+        if branch is None and state.config is not None:
+            branch = _empty_branch(state.name, claim, config)
+        noindex = claim.kind != "domain"
+        hosts[claim.host.encode()] = Site(claim.host, branch, noindex=noindex)
+    return CompiledApp(key, state, hosts)
+
+
+class TreeSource:
+    """Trees and retained files by name, so that what did not change keeps its loaded manifest."""
+
+    def __init__(self) -> None:
+        self.trees: dict[str, Tree] = {}
+        self.retained: dict[str, Retained] = {}
+
+    def tree(self, app: str, label: str, identifier: str) -> Tree:
+        """The one `Tree` of a deployment."""
+        tree = self.trees.get(identifier)
+        if tree is None:
+            tree = self.trees[identifier] = Tree(app, label, identifier)
+        return tree
+
+    def kept(self, key: str) -> Retained:
+        """The one `Retained` of a document."""
+        retained = self.retained.get(key)
+        if retained is None:
+            retained = self.retained[key] = Retained(key)
+        return retained
+
+
+def _compile_branch(app: str, state: BranchState, config: App, trees: TreeSource) -> Branch:
+    branch = Branch(app, state, config)
+    if state.active is not None:
+        branch.active = trees.tree(app, state.label, state.active.deployment)
+        branch.active_at = state.active.at
+        if branch.performance and state.previous is not None:
+            branch.previous = trees.tree(app, state.label, state.previous.deployment)
+    if state.retained is not None:
+        branch.retained = trees.kept(state.retained)
+    return branch
+
+
+def _empty_branch(app: str, claim: HostClaim, config: App) -> Branch:
+    """A host of the configuration whose branch nobody has deployed yet."""
+    return Branch(app, BranchState(name=claim.branch, label=claim.label), config)
+
+
+def find_asset(branch: Branch, path: str, epoch: float) -> Asset | str | None:
+    """
+    What a path leads to: an asset, a path to redirect to, or None.
+
+    In performance mode the previous deployment's answer wins until it is no longer fresh. The
+    trees that `branch.trees` names must be loaded.
+    """
+    if branch.previous is not None and branch.answers_before(epoch):
+        found = find_file(branch.previous.manifest, path, branch.trailing_slash)  # type: ignore[arg-type]
+        if isinstance(found, Asset):
+            return found
+    if branch.active is None:
+        return None
+    return find_file(branch.active.manifest, path, branch.trailing_slash)  # type: ignore[arg-type]
+
+
+def find_file(manifest: Manifest, path: str, trailing_slash: str) -> Asset | str | None:
+    """
+    Steps 4 and 5 of rules.md's order over one manifest.
+
+    `/about` is about.html, else about/index.html by a redirect to `/about/`; `add` and `strip`
+    redirect to the one form they name, `leave` never redirects.
+    """
+    files = manifest.files
+    name = path[1:]
+    if name in files:
+        return manifest.asset(name)
+    if "//" in path:
+        return None
+    if not name or name.endswith("/"):
+        return _find_directory(manifest, name, trailing_slash)
+    page, index = name + ".html", name + "/index.html"
+    has_page = "." not in name.rsplit("/", 1)[-1] and page in files
+    if not has_page and index not in files:
+        return None
+    if trailing_slash == "add" or (trailing_slash == "auto" and not has_page):
+        return path + "/"
+    return manifest.asset(page if has_page else index)
+
+
+def _find_directory(manifest: Manifest, name: str, trailing_slash: str) -> Asset | str | None:
+    """`/docs/` → docs/index.html; with `add` and `strip` also docs.html."""
+    index, page = name + "index.html", name[:-1] + ".html"
+    found = index if index in manifest.files else None
+    if found is None and name and trailing_slash in ("add", "strip") and page in manifest.files:
+        found = page
+    if found is None:
+        return None
+    if name and trailing_slash == "strip":
+        return "/" + name[:-1]
+    return manifest.asset(found)
+
+
+def find_not_found(branch: Branch, path: str) -> Asset | None:
+    """The nearest `not_found` page up the tree from `path`, or None for the built-in one."""
+    if branch.not_found is None or branch.active is None or branch.active.manifest is None:
+        return None
+    manifest = branch.active.manifest
+    directory = path[1:].rpartition("/")[0]
+    while True:
+        page = f"{directory}/{branch.not_found}" if directory else branch.not_found
+        if page in manifest.files:
+            return manifest.asset(page)
+        if not directory:
+            return None
+        directory = directory.rpartition("/")[0]

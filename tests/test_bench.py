@@ -1,0 +1,328 @@
+"""The benchmarks' own reasoning: what becomes a figure, what is refused, and who is stopped."""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import importlib.util
+import os
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from edge.site.documents import decode_settings
+
+BENCH = Path(__file__).parents[1] / "bench"
+
+
+def load(name: str) -> ModuleType:
+    """A script of bench/ as a module, under the name by which its siblings import it."""
+    spec = importlib.util.spec_from_file_location(name, BENCH / f"{name}.py")
+    assert spec
+    assert spec.loader
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+figures = load("figures")
+servers = load("servers")
+compare = load("compare")
+node = load("node")
+scale = load("scale")
+micro = load("micro")
+
+WRK = """\
+Running 1s test @ http://127.0.0.1:8871/1kb.bin
+  1 threads and 64 connections
+  Thread Stats   Avg      Stdev     Max   +/- Stdev
+    Latency     2.54ms    1.90ms   9.08ms   60.03%
+    Req/Sec    24.90k     2.91k   29.99k    60.00%
+  Latency Distribution
+     50%  215.00us
+     75%    3.42ms
+     90%    4.96ms
+     99%    7.61ms
+  24776 requests in 2.00s, 29.87MB read
+Requests/sec:  12388.00
+Transfer/sec:     14.93MB
+"""
+
+H2LOAD = """\
+starting benchmark...
+finished in 500.00ms, 115200.00 req/s, 128.31MB/s
+requests: 57600 total, 57600 started, 57600 done, 57600 succeeded, 0 failed, 0 errored, 0 timeout
+status codes: 57600 2xx, 0 3xx, 0 4xx, 0 5xx
+traffic: 63.31MB (66382311) total, 4.57MB (4796872) headers (space savings 39.11%), 56.25MB (58982400) data
+                     min         max         mean         sd        +/- sd
+time for request:      917us     45.23ms     10.56ms      4.66ms    74.15%
+"""  # noqa: E501 - as h2load prints it
+
+GONE_AWAY = "requests: 8056 total, 8072 started, 8056 done, 8000 succeeded, 56 failed, 56 errored"
+
+
+def test_wrk_output_becomes_a_run() -> None:
+    """The requests, the measured seconds and the 99th percentile are those that wrk printed."""
+    run = figures.parse_wrk(WRK, 1024)
+
+    assert (run.requests, run.seconds, run.rate) == (24776, 2.0, 12388.0)
+    assert run.p99_s == pytest.approx(0.00761)
+    assert run.bytes_read == pytest.approx(29.87 * 2**20)
+
+
+def test_h2load_output_becomes_a_run() -> None:
+    """The rate follows from h2load's own duration, and the bytes are those of the content."""
+    run = figures.parse_h2load(H2LOAD, 1024)
+
+    assert (run.requests, run.rate, run.bytes_read) == (57600, 115200.0, 58982400)
+    assert run.p99_s is None
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (WRK + "  Non-2xx or 3xx responses: 1\n", "Non-2xx or 3xx responses: 1"),
+        (WRK + "  Socket errors: connect 0, read 7, write 0, timeout 0\n", "read 7"),
+        (WRK.replace("29.87MB", "2.98MB"), "126 bytes an answer for a file of 1024"),
+        (WRK.replace("24776 requests", "0 requests"), "no request was answered"),
+        ("unable to connect to 127.0.0.1:1 Connection refused\n", "Connection refused"),
+        ("", "nothing"),
+    ],
+    ids=["status", "socket", "short", "none", "refused", "empty"],
+)
+def test_a_wrk_run_with_trouble_is_refused(text: str, reason: str) -> None:
+    """No figure comes from a run in which anything but whole, good answers was seen."""
+    with pytest.raises(figures.Refused, match=reason):
+        figures.parse_wrk(text, 1024)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (H2LOAD.replace("57600 2xx, 0 3xx", "57599 2xx, 1 3xx"), "1 3xx"),
+        (H2LOAD.replace("57600 2xx, 0 3xx, 0 4xx", "0 2xx, 0 3xx, 57600 4xx"), "57600 4xx"),
+        (
+            H2LOAD.replace("57600 succeeded, 0 failed", "57599 succeeded, 1 failed"),
+            "57599 of 57600",
+        ),
+        (H2LOAD.replace("(58982400) data", "(5898240) data"), "102 bytes an answer"),
+        (f"finished in 1.00s, 0.00 req/s\n{GONE_AWAY}\n", "printed no result"),
+        (H2LOAD.replace("57600 total", "0 total").replace("57600 succ", "0 succ"), "no request"),
+    ],
+    ids=["redirect", "missing", "failed", "short", "torn", "none"],
+)
+def test_an_h2load_run_with_trouble_is_refused(text: str, reason: str) -> None:
+    """One failed stream, one other status or one torn summary is enough to have no figure."""
+    with pytest.raises(figures.Refused, match=reason):
+        figures.parse_h2load(text, 1024)
+
+
+def runs(*rates: float) -> list[object]:
+    """One-second runs at these rates."""
+    return [figures.Run(round(rate), 1.0, rate * 2000) for rate in rates]
+
+
+def test_a_ratio_is_made_round_by_round() -> None:
+    """A machine that halves its speed in one round leaves the ratio as it was."""
+    ratio = figures.paired_ratio(runs(110, 55, 121), runs(100, 50, 100))
+
+    assert (ratio.median, ratio.low, ratio.high) == pytest.approx((1.1, 1.1, 1.21))
+
+
+def test_a_ratio_needs_the_same_rounds() -> None:
+    """Rounds that do not pair up are a mistake, not a figure."""
+    with pytest.raises(ValueError, match="longer"):
+        figures.paired_ratio(runs(1, 2), runs(1, 2, 3))
+
+
+def test_runs_are_joined_by_their_own_seconds() -> None:
+    """Short runs add up; the pauses between them do not count."""
+    joined = figures.joined([figures.Run(100, 0.5, 10), figures.Run(300, 1.5, 30)])
+
+    assert (joined.requests, joined.seconds, joined.rate) == (400, 2.0, 200.0)
+
+
+def result(rates: list[float], busy: float = 0.99, load: float = 0.5, refused: str = "") -> object:
+    """What a comparison keeps of one server."""
+    return compare.Result(runs(*rates), [busy] * len(rates), [load] * len(rates), refused)
+
+
+@pytest.mark.parametrize(
+    ("ours", "verdict"), [([110.0, 120.0], "met"), ([90.0, 95.0], "MISSED")], ids=["met", "missed"]
+)
+def test_the_table_says_whether_the_aim_is_met(ours: list[float], verdict: str) -> None:
+    """The aim is judged against nginx, by the median of the paired ratios."""
+    results = {"edge": result(ours), "nginx": result([100.0, 100.0])}
+
+    [line] = [each for each in compare.table(compare.SCENARIOS["1kb"], results) if "nginx" in each]
+
+    assert line.endswith(f"aim 1.0: {verdict}")
+
+
+def test_no_ratio_is_printed_after_a_refusal() -> None:
+    """A server that was refused shows the reason, and the others get no ratio to it."""
+    results = {"edge": result([], refused="wrk: Socket errors"), "nginx": result([100.0])}
+
+    lines = list(compare.table(compare.SCENARIOS["1kb"], results))
+
+    assert any("edge" in line and "no figure: wrk: Socket errors" in line for line in lines)
+    assert any("nginx" in line and line.endswith("no ratio") for line in lines)
+    assert compare.as_json(results)["nginx"].keys().isdisjoint({"edge_ratio"})
+
+
+@pytest.mark.parametrize(
+    ("busy", "load", "doubt"),
+    [
+        (0.95, 0.9, None),
+        (0.3, 0.95, "generator was the limit"),
+        (0.5, 0.5, "neither was at its limit"),
+    ],
+    ids=["server", "generator", "shared"],
+)
+def test_a_figure_that_is_not_the_servers_says_so(
+    busy: float, load: float, doubt: str | None
+) -> None:
+    """A rate counts as a server's own when the server's core was what ran out."""
+    lines = list(compare.doubts(result([100.0], busy, load)))
+
+    assert len(lines) == (doubt is not None)
+    assert doubt is None or doubt in lines[0]
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[tuple[Path, int]]:
+    """The files of the comparison, served by the standard library."""
+    folder = compare.write_site(tmp_path / "site")
+    serve = functools.partial(QuietHandler, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), serve) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield folder, server.server_address[1]
+        server.shutdown()
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    """Serves a folder, says nothing."""
+
+    def log_message(self, *arguments: object) -> None:
+        """Nothing."""
+
+
+def test_a_wrong_answer_is_found_before_it_is_timed(site: tuple[Path, int]) -> None:
+    """The very file passes; other bytes of the same length and a 404 do not."""
+    folder, port = site
+    server, scenario = servers.Server("x", None, folder, port, port), compare.SCENARIOS["1kb"]
+    compare.check_answer(server, scenario, folder)
+
+    expected = folder.parent / "expected"
+    expected.mkdir()
+    (expected / "1kb.bin").write_bytes(bytes(1024))
+    with pytest.raises(figures.Refused, match="other bytes"):
+        compare.check_answer(server, scenario, expected)
+    (folder / "1kb.bin").unlink()
+    with pytest.raises(figures.Refused, match="404"):
+        compare.check_answer(server, scenario, expected)
+
+
+def test_the_files_are_the_same_in_every_run(tmp_path: Path) -> None:
+    """Two machines, or two days, measure the same bytes; one file serves both protocols."""
+    one, two = compare.write_site(tmp_path / "one"), compare.write_site(tmp_path / "two")
+
+    for scenario in compare.SCENARIOS.values():
+        content = (one / scenario.path[1:]).read_bytes()
+
+        assert len(content) == scenario.size
+        assert content == (two / scenario.path[1:]).read_bytes()
+
+
+def test_stopping_a_server_ends_its_whole_session(tmp_path: Path) -> None:
+    """A child that outlives its parent is stopped too; nobody outside the session is."""
+    command = ["sh", "-c", "sleep 60 & echo ready; wait"]
+    server = servers.start("sleeper", command, tmp_path, core=None)
+    while "ready" not in server.log.read_text():
+        assert server.process.poll() is None
+    assert len(servers.session_of(server.process.pid)) == 2
+    assert os.getpid() not in servers.session_of(server.process.pid)
+
+    server.stop()
+
+    assert servers.session_of(server.process.pid) == []
+
+
+def test_the_configuration_of_the_node_is_valid(tmp_path: Path) -> None:
+    """What the benchmarks write as edge.yml is what the node reads without a complaint."""
+    config = servers.write_edge_config(tmp_path, 1, 8080, 9901)
+
+    settings, errors = decode_settings(config.read_text(), str(config))
+
+    assert errors == []
+    assert settings is not None
+    assert (settings.workers, settings.listen.http) == (1, ("127.0.0.1:8080",))
+
+
+def test_who_listens_is_found_by_the_socket() -> None:
+    """A process is known to serve a port by the listening socket that it holds."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+
+        assert node.listens_on(os.getpid(), port)
+    assert not node.listens_on(os.getpid(), port)
+
+
+def test_memory_is_shared_out() -> None:
+    """PSS counts a shared page in part, so it is never more than RSS; a dead process has none."""
+    pss, rss = node.memory_of(os.getpid())
+
+    assert 0 < pss <= rss
+    assert node.memory_of(2**22 + 1) == (0, 0)
+
+
+def test_an_ended_connection_is_not_called_open() -> None:
+    """Silence is open; an end by the other side is not."""
+    near, far = socket.socketpair()
+
+    assert scale.is_open(near)
+    far.close()
+    assert not scale.is_open(near)
+    near.close()
+
+
+@pytest.mark.parametrize(("value", "met"), [(8.0, True), (8.01, False)], ids=["at", "over"])
+def test_a_limit_includes_itself(value: float, met: bool) -> None:  # noqa: FBT001 - a table's column
+    """`≤ 8 KiB` is met by 8 KiB."""
+    figure = scale.at_most("RSS of each", value, 8, "KiB")
+
+    assert (figure.aim, figure.met) == ("≤ 8 KiB", met)
+
+
+def test_pages_for_a_deploy_differ_and_have_their_size(tmp_path: Path) -> None:
+    """10,000 pages are 10,000 blobs: no two are alike, and each fills its size."""
+    scale.write_pages(tmp_path, 120, 10_240)
+
+    pages = [path.read_bytes() for path in tmp_path.rglob("page-*.html")]
+
+    assert len(set(pages)) == len(pages) == 119
+    assert {len(page) for page in pages} == {10_240}
+
+
+def test_a_price_that_is_not_there_names_what_is_missing() -> None:
+    """A module yet to be written, or a function that was renamed, costs only its own line."""
+    absent = micro.Price("later", "edge.no_such_room", lambda module: module)
+    renamed = micro.Price("renamed", "edge.errors", lambda module: module.no_such_function)
+
+    assert "not there yet: No module named 'edge.no_such_room'" in micro.line_of(absent, 0.0, 0.001)
+    assert "has changed: AttributeError" in micro.line_of(renamed, 0.0, 0.001)
+
+
+def test_a_price_has_figures() -> None:
+    """A line of the list ends in the lowest, the median, and the calls a second."""
+    price = micro.Price("date", "edge.http.fields", lambda m: lambda: m.format_http_date(0))
+
+    lowest, middle, calls = map(float, micro.line_of(price, 0.0, 0.001).split()[1:])
+
+    assert 0 < lowest <= middle
+    assert calls == pytest.approx(1 / middle, rel=0.05, abs=0.01)
