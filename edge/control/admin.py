@@ -112,7 +112,7 @@ class Admin:
             kept = ", ".join(refused.kept)
             log.error("kept as they were: %s", kept or "everything")
         except StoreError as error:
-            log.error("the configuration is not loaded: %s", error)  # noqa: TRY400  (it says why)
+            log.error("the configuration is not loaded: %s", error)
         self._ready = True
 
     async def _collect_forever(self) -> None:
@@ -150,10 +150,10 @@ class Admin:
         return application
 
     @web.middleware
-    async def _guard(self, request: web.Request, handle: Handle) -> web.StreamResponse:
+    async def _guard(self, request: web.Request, handler: Handle) -> web.StreamResponse:
         try:
             self._check(request)
-            return await handle(request)
+            return await handler(request)
         except Problem as error:
             return problem(error.status, str(error), **error.members)
         except Missing as error:

@@ -66,6 +66,7 @@ class Changes:
         self.fleet = Fleet(places.run)
         self.generations = Generations(places, self.fleet)
         self._mutex = threading.RLock()
+        self._depth = 0
 
     def open(self) -> None:
         """Make what a new state folder lacks."""
@@ -77,9 +78,17 @@ class Changes:
 
     @contextmanager
     def exclusively(self) -> Iterator[None]:
-        """One change at a time, in this process and between processes."""
-        with self._mutex, durable.locked(self._places.store_lock):
-            yield
+        """One change at a time, in this process and between processes; a change may nest."""
+        with self._mutex:
+            if self._depth:
+                yield
+                return
+            with durable.locked(self._places.store_lock):
+                self._depth += 1
+                try:
+                    yield
+                finally:
+                    self._depth -= 1
 
     # Configuration
 

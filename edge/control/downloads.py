@@ -112,8 +112,11 @@ def _fetch(url: str, arrival: Arrival) -> None:
         raise StoreError(f"no connection within {CONNECT_S:g} s; is it up?") from None
     except TimeoutError:
         raise StoreError(f"nothing arrived for {STALLED_S:g} s; try again") from None
+    except aiohttp.ClientSSLError as error:
+        raise StoreError(f"{error.host} is not trusted; check its TLS certificate") from None
     except aiohttp.ClientConnectorError as error:
-        reason = error.os_error.strerror or error.os_error
+        number = error.os_error.errno or 0  # below zero are the resolver's, which has texts
+        reason = os.strerror(number) if number > 0 else error.os_error.strerror
         raise StoreError(f"no connection to {error.host} ({reason}); check the address") from None
     except aiohttp.ClientPayloadError:
         raise StoreError("the download ended early; try again") from None

@@ -65,7 +65,7 @@ class Fleet:
         try:
             return orders.ask(path, order, DEADLINE)
         except TimeoutError:
-            log.warning("worker %s was silent for %s s and is replaced", pid, DEADLINE)
+            log.error("worker %s was silent for %s s and is replaced", pid, DEADLINE)
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         except OSError as error:

@@ -97,16 +97,13 @@ def test_links_outside_are_followed_when_asked(site):
     assert "leak/key" in paths(site, follow_links=True)
 
 
-@pytest.mark.parametrize("target", [".", "..", "../..", "../a"])
+@pytest.mark.parametrize("target", [".", "..", "../..", "../../../site"])
 @pytest.mark.parametrize("follow_links", [True, False])
 def test_a_link_to_a_folder_above_is_a_loop(site, target, follow_links):
     """Walking it would never end; the link is named."""
     (site / "a" / "b" / "loop").symlink_to(target)
-    if target == "../..":
-        (site / "a" / "b" / "loop").unlink()
-        (site / "a" / "b" / "loop").symlink_to(site)
 
-    with pytest.raises(StoreError, match=r"'a/b/loop.*(that it is in)"):
+    with pytest.raises(StoreError, match=r"'a/b/loop.*that it is in"):
         walk(site, follow_links=follow_links)
 
 
@@ -164,10 +161,9 @@ def test_a_pipe_and_a_socket_are_refused(site):
 )
 def test_names_that_no_artifact_may_have(site, name, said):
     """The grammar and the collisions of archives hold for folders, too."""
-    path = os.path.join(os.fsencode(site), name)
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(path, "wb"):
-        pass
+    file = site / os.fsdecode(name)
+    file.parent.mkdir(exist_ok=True)
+    file.touch()
 
     with pytest.raises(StoreError, match=said):
         walk(site)
