@@ -25,6 +25,9 @@ from edge.errors import (
 )
 from edge.http.message import CRLF, Request, Response
 
+NEED_DATA = zttp.NEED_DATA
+SLASH = ord("/")
+
 END = object()
 """The event after the last content of a request that had any."""
 
@@ -40,12 +43,14 @@ ABSOLUTE_FORM = re.compile(rb"(?i)https?://([^/?#]*)([^#]*)")
 class Limits:
     """What one message may cost. Bytes and counts; zttp's own ceiling is 64 KiB and 100 fields."""
 
-    __slots__ = ("field_bytes", "field_count", "line_bytes")
+    __slots__ = ("field_bytes", "field_count", "line_bytes", "target_bytes")
 
     def __init__(
         self, line_bytes: int = 8192, field_bytes: int = 16384, field_count: int = 100
     ) -> None:
         self.line_bytes = line_bytes
+        self.target_bytes = line_bytes - 64
+        """What the line leaves for its target beside a method, a version and blanks."""
         self.field_bytes = field_bytes
         self.field_count = field_count
 
@@ -75,11 +80,11 @@ class Http1:
             event = self._connection.receive_event(data)
         except zttp.RemoteProtocolError as error:
             raise self._translate(error, self._first or data) from error
-        if event is zttp.NEED_DATA:
+        if event is NEED_DATA:
             self._count(data)
             return None
         self._head = 0
-        return self._event(event)
+        return self._request(event) if type(event) is zttp.Request else self._content(event)
 
     def hold(self, data: bytes) -> None:
         """Take bytes without reading events: an earlier request is still being answered."""
@@ -95,7 +100,9 @@ class Http1:
             event = self._connection.next_event()
         except zttp.RemoteProtocolError as error:
             raise self._translate(error, b"") from error
-        return None if event is zttp.NEED_DATA else self._event(event)
+        if event is NEED_DATA:
+            return None
+        return self._request(event) if type(event) is zttp.Request else self._content(event)
 
     def start_next(self) -> None:
         """Make ready for the next request: the last one is whole and answered."""
@@ -107,9 +114,7 @@ class Http1:
         """Whether the client asked to end after this message, or speaks HTTP/1.0 without more."""
         return self._connection.should_close()
 
-    def _event(self, event: object) -> Request | bytes | object:
-        if type(event) is zttp.Request:
-            return self._request(event)
+    def _content(self, event: object) -> bytes | object:
         if type(event) is zttp.Data:
             return event.data
         if type(event) is zttp.EndOfMessage:
@@ -120,14 +125,15 @@ class Http1:
         """Ours from zttp's. Cost: one struct; fields stay packed until asked for."""
         target = event.target
         fields = event.headers
-        if len(target) > self._limits.line_bytes - 64:
-            raise TargetTooLong(f"the request target is longer than {self._limits.line_bytes}")
-        if self._large and sum(len(n) + len(v) + 4 for n, v in fields) > self._limits.field_bytes:
-            raise HeadTooLarge(f"the field section is larger than {self._limits.field_bytes} bytes")
-        if len(fields) > self._limits.field_count:
-            raise HeadTooLarge(f"the request has more than {self._limits.field_count} field lines")
+        limits = self._limits
+        if len(target) > limits.target_bytes:
+            raise TargetTooLong(f"the request line is longer than {limits.line_bytes} bytes")
+        if len(fields) > limits.field_count:
+            raise HeadTooLarge(f"the request has more than {limits.field_count} field lines")
+        if self._large and sum(len(n) + len(v) + 4 for n, v in fields) > limits.field_bytes:
+            raise HeadTooLarge(f"the field section is larger than {limits.field_bytes} bytes")
         authority = fields.get(b"host", b"")  # type: ignore[union-attr]
-        if target[:1] != b"/":
+        if target[0] != SLASH:
             target, authority = split_target(event.method, target, authority)
         return Request(
             event.method,

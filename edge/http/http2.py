@@ -125,7 +125,7 @@ class Http2:
 
     def check(self, request: Request) -> RequestError | None:
         """What is wrong with `request` by the operator's limits or RFC 9113 §8.3, or None."""
-        if len(request.target) > self._limits.line_bytes - 64:
+        if len(request.target) > self._limits.target_bytes:
             return HeadTooLarge("the request target is too long")
         if len(request.fields) > self._limits.field_count:
             return HeadTooLarge("the request has too many field lines")

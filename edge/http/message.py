@@ -107,6 +107,8 @@ class Response(msgspec.Struct):
     """All field lines for HTTP/2; made at the first HTTP/2 use (`response_pairs`)."""
     closes: bool = False
     """Whether the connection must end after this response (errors of framing)."""
+    whole: bytes = b""
+    """All of the HTTP/1.1 message where it is shared by many requests, else empty."""
 
 
 def finish_head(status: int, fields: Iterable[tuple[bytes, bytes]]) -> Head:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from edge.node.clock import Clock
     from edge.site.manifest import Asset
 
+JOIN_BELOW = 32 * 1024
+"""Content under this is joined to its head; above it, copying costs more than a second buffer."""
+
 OVERHEAD = 2048
 """Bytes that a stored response costs besides its content: heads, objects, the asset."""
 
@@ -74,8 +77,15 @@ class Stored:
         """The whole response as a hit; made once a second, shared by all requests of it."""
         if self.second != clock.epoch:
             self.second = clock.epoch
-            self.response = Response(self.head, self.block(clock), self.content)
-        return cast(Response, self.response)
+            self.response = self._finish(self.block(clock))
+        return self.response  # type: ignore[return-value]  # made for this second above
+
+    def _finish(self, block: bytes) -> Response:
+        """Small contents are joined to their head here, once, instead of at every write."""
+        response = Response(self.head, block, self.content)
+        if self.size < JOIN_BELOW:
+            response.whole = self.head.lines + block + self.content
+        return response
 
     def block(self, clock: Clock) -> bytes:
         """The field lines of a hit in this second: Date, Age, Cache-Status (RFC 9111, 9211)."""

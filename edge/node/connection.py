@@ -9,22 +9,23 @@ wait. Every wait has an end: `sweep` looks once a second (a timer a request cost
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable
+from types import NoneType
 from typing import TYPE_CHECKING, cast
 
 from edge.errors import MalformedRequest, RequestError, RequestTimedOut
 from edge.http.http1 import CONTINUE, END, HTTP2_PREFACE, Http1, Limits, encode_head
 from edge.http.message import Request, Response
+from edge.node.cache import JOIN_BELOW
 from edge.node.content import HIGH_WATER, Inflow
 from edge.node.tasks import spawn
 
 if TYPE_CHECKING:
     from edge.node.clock import Clock
 
-Respond = Callable[[Request], Response | Awaitable[Response]]
-
-JOIN_BELOW = 32 * 1024
-"""Content under this is joined to its head; above it, copying costs more than a second buffer."""
+Answer = Response | Awaitable[Response]
+Respond = Callable[[Request], Answer]
 
 UNREAD_CONTENT = 64 * 1024
 """Bytes of unwanted content that are read past to keep a connection; beyond, it ends."""
@@ -66,7 +67,15 @@ class Service:
 class Connection(asyncio.Protocol):
     """The part that both protocols share: the transport, its pace and its end."""
 
-    __slots__ = ("_writable", "clock", "paused", "service", "touched", "transport")
+    __slots__ = (
+        "_descriptor",
+        "_writable",
+        "clock",
+        "paused",
+        "service",
+        "touched",
+        "transport",
+    )
 
     transport: asyncio.Transport
 
@@ -77,6 +86,7 @@ class Connection(asyncio.Protocol):
         self.touched = service.clock.now
         """When bytes last moved, in monotonic seconds."""
         self._writable: asyncio.Future[None] | None = None
+        self._descriptor = -1
 
     def pause_writing(self) -> None:
         """The transport's buffer is full: stop making output."""
@@ -98,6 +108,40 @@ class Connection(asyncio.Protocol):
         while self.paused:
             self._writable = asyncio.get_running_loop().create_future()
             await self._writable
+
+    def connect(self, transport: asyncio.BaseTransport) -> None:
+        """Take a transport; one in clear text is written to by its descriptor."""
+        self.transport = cast("asyncio.Transport", transport)
+        if transport.get_extra_info("sslcontext") is None:
+            connected = transport.get_extra_info("socket")
+            self._descriptor = -1 if connected is None else connected.fileno()
+
+    def send(self, output: list[bytes]) -> None:
+        """
+        Write now, past the transport's queue while that is empty (108k for 92k requests/s).
+
+        Only where the transport is known to be open: a closed one's descriptor is another's.
+        """
+        transport = self.transport
+        if len(output) > 1 and sum(map(len, output)) < JOIN_BELOW:
+            output = [b"".join(output)]
+        if self._descriptor < 0 or self.paused or transport.get_write_buffer_size():
+            transport.writelines(output)
+            return
+        try:
+            if len(output) == 1:
+                sent = os.write(self._descriptor, output[0])
+            else:
+                sent = os.writev(self._descriptor, output)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            transport.abort()
+            return
+        for piece in output:
+            if sent < len(piece):
+                transport.write(memoryview(piece)[sent:] if sent else piece)
+            sent = max(0, sent - len(piece))
 
     def drain(self) -> None:
         """Finish what runs, then end."""
@@ -152,7 +196,7 @@ class Http1Connection(Connection):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Join the worker's connections, or be refused cleanly when there are too many."""
-        self.transport = cast("asyncio.Transport", transport)
+        self.connect(transport)
         service = self.service
         service.accepted += 1
         if len(service.connections) >= service.max_connections:
@@ -216,7 +260,17 @@ class Http1Connection(Connection):
         output: list[bytes] = []
         while event is not None:
             if type(event) is Request:
-                if not self._take_request(event, output):
+                self._served += 1
+                response = self.service.respond(event) if event.ends else None
+                if (
+                    type(response) is Response
+                    and response.whole
+                    and not wire.should_close()
+                    and not self._is_last(event)
+                ):
+                    output.append(response.whole)  # the common case: shared, finished bytes
+                    wire.start_next()
+                elif not self._take_request(event, response, output):
                     break
             elif event is END:
                 if not self._end_content():
@@ -228,27 +282,33 @@ class Http1Connection(Connection):
             event = wire.next()
         self._head_since = 0.0
         if output:
-            self._write(output)
+            self.send(output)
         if self._closing and not self._answering:
             self._finish_closing()
 
-    def _take_request(self, request: Request, output: list[bytes]) -> bool:
+    def _is_last(self, request: Request) -> bool:
+        """Whether the response has to say what becomes of the connection."""
+        return (
+            self._closing
+            or self._served >= self.service.requests_per_connection
+            or request.version != b"1.1"
+        )
+
+    def _take_request(self, request: Request, answer: Answer | None, output: list[bytes]) -> bool:
         """Answer one request; False when its answer has to wait."""
-        if not request.ends:
+        if answer is None:
             self._expect_content(request)
-        response = self.service.respond(request)
-        if type(response) is Response and (
-            type(response.content) is bytes or response.content is None
-        ):
-            self._append(request, response, output)
+            answer = self.service.respond(request)
+        if type(answer) is Response and type(answer.content) in (bytes, NoneType):
+            self._append(request, answer, output)
             if request.ends:
                 self._wire.start_next()
             return True
         if output:
-            self._write(output)
+            self.send(output)
             output.clear()
         self._answering = True
-        self._answer = spawn(self._answer_later(request, response), "answer")
+        self._answer = spawn(self._answer_later(request, answer), "answer")
         return not request.ends
 
     def _append(self, request: Request, response: Response, output: list[bytes]) -> None:
@@ -264,13 +324,10 @@ class Http1Connection(Connection):
 
     def _connection_option(self, request: Request, response: Response) -> bytes:
         """`close`, `keep-alive` (HTTP/1.0 that asked) or nothing (RFC 9112 §9.3)."""
-        self._served += 1
-        service = self.service
         if (
             self._wire.should_close()
-            or self._served >= service.requests_per_connection
+            or self._served >= self.service.requests_per_connection
             or response.closes
-            or service.draining
             or self._closing
             or (self._content is not None and self._refuses_content(request))
         ):
@@ -284,14 +341,6 @@ class Http1Connection(Connection):
             return False
         length = request.fields.get(b"content-length", b"")
         return request.expects or not length.isdigit() or int(length) > UNREAD_CONTENT
-
-    def _write(self, output: list[bytes]) -> None:
-        if len(output) == 1:
-            self.transport.write(output[0])
-        elif sum(map(len, output)) < JOIN_BELOW:
-            self.transport.write(b"".join(output))
-        else:
-            self.transport.writelines(output)
 
     # Content of requests
 
@@ -350,7 +399,7 @@ class Http1Connection(Connection):
         if content is None or type(content) is bytes:
             output: list[bytes] = []
             self._append(request, response, output)
-            self._write(output)
+            self.transport.writelines(output)
             return
         option = self._connection_option(request, response)
         self.transport.write(encode_head(response, option))
@@ -391,10 +440,9 @@ class Http1Connection(Connection):
             self.transport.abort()
             return
         response = self.service.refuse(error)
-        output = [encode_head(response, b"close")]
+        self.transport.write(encode_head(response, b"close"))
         if type(response.content) is bytes:
-            output.append(response.content)
-        self._write(output)
+            self.transport.write(response.content)
         self._closing = True
         self._finish_closing()
 

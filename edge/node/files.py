@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import AsyncIterator, Awaitable
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from edge.http.conditional import (
     Precondition,
@@ -50,6 +50,22 @@ class Files:
         self.max_object = max_object
         self._preferences: dict[bytes, tuple[bytes, ...]] = {}
 
+    def hit(self, request: Request, site: Site, asset: Asset) -> Response | None:
+        """The stored response, if it is fresh and the request sets no conditions; else None."""
+        coding = IDENTITY
+        if asset.codings:
+            coding = self._choose_coding(request.fields.get(b"accept-encoding"), asset)
+        stored: Stored | None = asset.stored.get((coding, site.noindex, 200))
+        clock = self.clock
+        if (
+            stored is None
+            or clock.epoch - stored.stored_at >= stored.lifetime
+            or has_conditions(request)
+        ):
+            return None
+        stored.used = True
+        return stored.hit(clock)
+
     def serve(
         self, request: Request, site: Site, branch: Branch, asset: Asset, status: int = 200
     ) -> Answer:
@@ -57,7 +73,7 @@ class Files:
         coding = IDENTITY
         if asset.codings:
             coding = self._choose_coding(request.fields.get(b"accept-encoding"), asset)
-        stored = cast("Stored | None", asset.stored.get((coding, site.noindex, status)))
+        stored: Stored | None = asset.stored.get((coding, site.noindex, status))
         if stored is None:
             return self._fetch(request, branch, prepare(site, branch, asset, coding, status))
         clock = self.clock
@@ -65,8 +81,6 @@ class Files:
             self._date(branch, stored)
             return self._select(request, stored, self._block(b"fwd=stale; stored"))
         stored.used = True
-        if request.method == b"GET" and not has_conditions(request):
-            return stored.hit(clock)
         return self._select(request, stored, stored.block(clock))
 
     def _choose_coding(self, accepted: bytes | None, asset: Asset) -> bytes:

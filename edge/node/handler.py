@@ -45,17 +45,26 @@ class Handler:
 
     def respond(self, request: Request) -> Answer:
         """The response, or a coroutine for it. Never raises."""
+        site = self.snapshot.known.get(request.authority)
+        if site is not None and request.method == b"GET":
+            target = request.target
+            asset = site.found.get(target) or site.found.get(target.partition(b"?")[0])
+            if asset is not None:
+                hit = self.files.hit(request, site, asset)
+                if hit is not None:
+                    self.responses[2] += 1
+                    return hit
         try:
-            answer = self._respond(request)
+            answer = self._respond(request, site)
         except Exception as error:  # noqa: BLE001  (the one place where errors become responses)
             answer = self.error_response(error, request)
         if type(answer) is Response:
             self.responses[answer.head.status // 100] += 1
             return answer
-        return self._count_later(request, cast(Awaitable[Response], answer))
+        return self._count_later(request, cast("Awaitable[Response]", answer))
 
-    def _respond(self, request: Request) -> Answer:
-        site = self.snapshot.resolve(request.authority)
+    def _respond(self, request: Request, site: Site | None) -> Answer:
+        site = site or self.snapshot.resolve(request.authority)
         if site is None:
             return self._unknown_host(request)
         branch = site.branch
@@ -91,6 +100,8 @@ class Handler:
             return self._missing(request, site, branch, path)
         if isinstance(found, str):
             return self._redirect(request, found, query)
+        if not branch.answers_before(self.clock.epoch):
+            self.snapshot.remember(site, raw_path, found)
         return self.files.serve(request, site, branch, found)
 
     def _missing(self, request: Request, site: Site, branch: Branch, path: str) -> Answer:

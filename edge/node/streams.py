@@ -76,7 +76,7 @@ class Http2Connection(Connection):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The beginning when ALPN chose h2."""
-        self.transport = cast("asyncio.Transport", transport)
+        self.connect(transport)
         self.service.connections.add(self)
         self.transport.write(self._wire.open())
 
@@ -248,13 +248,16 @@ class Http2Connection(Connection):
         """Give each waiting stream its slice, turn after turn, while windows and transport take."""
         if self.transport.is_closing():
             return
-        output = self._wire.flush()
-        if output:
-            self.transport.write(output)
+        self._flush()
         while not self.paused and self._turn():
-            self.transport.write(self._wire.flush())
+            self._flush()
         if self._closing and not self._streams:
             self.transport.close()
+
+    def _flush(self) -> None:
+        output = self._wire.flush()
+        if output:
+            self.send([output])
 
     def _turn(self) -> bool:
         """One slice for every waiting stream; whether anything moved."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import msgspec
 
@@ -84,7 +85,7 @@ class Asset:
         self.created = int(header.created)
         """Epoch seconds; the deployment's, since a file's own time says nothing about content."""
         self.codings = frozenset(name.encode() for name in entry.codings)
-        self.stored: dict[tuple[bytes, bool, int], object] = {}
+        self.stored: dict[tuple[bytes, bool, int], Any] = {}
         """Stored responses by (coding, noindex, status); owned by `node.cache`."""
 
 

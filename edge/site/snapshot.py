@@ -20,8 +20,11 @@ DEFAULT_LIFETIME = 600
 MAX_LIFETIME = 600
 MAX_PERFORMANCE_LIFETIME = 86_400
 
-ALIASES = 10_000
+KNOWN = 20_000
 """Spellings of hosts remembered a snapshot (`Host` with a port or capitals)."""
+
+REMEMBERED = 100_000
+"""Paths whose asset is remembered a snapshot; beyond, they are looked up each time."""
 
 
 class Tree:
@@ -108,7 +111,7 @@ class Branch:
 class Site:
     """What a hostname leads to."""
 
-    __slots__ = ("branch", "host", "noindex")
+    __slots__ = ("branch", "found", "host", "noindex")
 
     def __init__(self, host: str, branch: Branch | None, *, noindex: bool) -> None:
         self.host = host
@@ -116,6 +119,8 @@ class Site:
         """None while the app has no valid configuration: 503."""
         self.noindex = noindex
         """Whether crawlers are told to stay away: default-domain and automatic hosts."""
+        self.found: dict[bytes, Asset] = {}
+        """Assets by path as clients spell it, where the look-up depends on nothing else."""
 
 
 class CompiledApp:
@@ -132,14 +137,16 @@ class CompiledApp:
 class Snapshot:
     """One whole world."""
 
-    __slots__ = ("aliases", "apps", "hosts", "number")
+    __slots__ = ("apps", "hosts", "known", "number", "remembered")
 
     def __init__(self, number: int, apps: dict[str, CompiledApp], hosts: dict[bytes, Site]) -> None:
         self.number = number
         self.apps = apps
         self.hosts = hosts
         """By canonical authority: one dict, whatever the number of hosts."""
-        self.aliases: dict[bytes, Site] = {}
+        self.known: dict[bytes, Site] = {}
+        """By authority as clients spell it, filled by `resolve`."""
+        self.remembered = 0
 
     def resolve(self, authority: bytes) -> Site | None:
         """
@@ -148,12 +155,16 @@ class Snapshot:
         Raises:
             MalformedRequest: it is no authority.
         """
-        site = self.hosts.get(authority) or self.aliases.get(authority)
-        if site is None:
-            site = self.hosts.get(parse_authority(authority).encode())
-            if site is not None and len(self.aliases) < ALIASES:
-                self.aliases[authority] = site
+        site = self.hosts.get(parse_authority(authority).encode())
+        if site is not None and len(self.known) < KNOWN:
+            self.known[authority] = site
         return site
+
+    def remember(self, site: Site, path: bytes, asset: Asset) -> None:
+        """Look `path` up no more: its asset changes with the snapshot alone (0.2 for 1.6 µs)."""
+        if self.remembered < REMEMBERED:
+            self.remembered += 1
+            site.found[path] = asset
 
 
 def compile_app(key: str, state: AppState, default_domain: str, trees: TreeSource) -> CompiledApp:
