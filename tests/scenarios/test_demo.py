@@ -1,0 +1,103 @@
+"""The demo as a newcomer sees it: deployed, served, opened in a real browser."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from tests.support import eventually, running
+
+ROOT = Path(__file__).parents[2]
+CHROMIUM = shutil.which("chromium")
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--remote-debugging-port=0",
+]
+
+
+async def browse(endpoint: str, url: str, until: str) -> list[dict[str, Any]]:
+    """Open `url` and collect the browser's events until the expression `until` is true."""
+    events: list[dict[str, Any]] = []
+    async with aiohttp.ClientSession() as session, session.ws_connect(endpoint) as socket:
+        identifier = 0
+
+        async def call(method: str, **params: Any) -> Any:
+            nonlocal identifier
+            identifier += 1
+            await socket.send_json({"id": identifier, "method": method, "params": params})
+            while True:
+                message = json.loads((await socket.receive()).data)
+                if message.get("id") == identifier:
+                    return message["result"]
+                events.append(message)
+
+        for domain in ("Network", "Runtime", "Log", "Page"):
+            await call(f"{domain}.enable")
+        await call("Page.navigate", url=url)
+        async with asyncio.timeout(20):
+            while True:
+                result = await call("Runtime.evaluate", expression=until)
+                if result["result"].get("value"):
+                    return events
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed (.ci/packages installs it)")
+async def test_the_demo_loads_in_a_browser(tmp_path):
+    """Page, css and js arrive, the panel shows real response fields, nothing is logged as error."""
+    with running(tmp_path / "node") as node:
+        node.deploy(ROOT / "rules" / "demo" / "site", app="demo")
+        profile = tmp_path / "profile"
+        browser = subprocess.Popen(
+            [CHROMIUM, *FLAGS, f"--user-data-dir={profile}", "about:blank"],
+            stderr=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+        )
+        try:
+            port_file = profile / "DevToolsActivePort"
+            port = eventually(lambda: port_file.exists() and port_file.read_text()).split()[0]
+            endpoint = await page_endpoint(int(port))
+            url = f"http://main.demo.edge.localhost:{node.port}/"
+            shown = "document.body && document.body.innerText.includes('edge; ')"
+            events = await browse(endpoint, url, shown)
+        finally:
+            browser.kill()
+            browser.wait()
+
+    responses = [e["params"]["response"] for e in events if e["method"] == "Network.responseReceived"]
+    kinds = {response["mimeType"] for response in responses}
+
+    assert {"text/html", "text/css", "text/javascript"} <= kinds
+    assert [r["url"] for r in responses if r["status"] >= 400] == []
+    assert [e for e in events if e["method"] == "Network.loadingFailed"] == []
+    assert [e for e in events if e["method"] == "Runtime.exceptionThrown"] == []
+    assert [e for e in events if e["method"] == "Log.entryAdded"] == []
+
+
+async def page_endpoint(port: int) -> str:
+    """The debugging address of the browser's first page."""
+    async with aiohttp.ClientSession() as session:
+        async with session.get(f"http://127.0.0.1:{port}/json") as response:
+            pages = await response.json()
+    return next(page["webSocketDebuggerUrl"] for page in pages if page["type"] == "page")
+
+
+def test_the_readme_shows_the_demo_command():
+    """A newcomer finds the two commands in the README."""
+    readme = (ROOT / "README.md").read_text()
+
+    assert re.search(r"^make demo$", readme, re.MULTILINE)

@@ -1,0 +1,169 @@
+"""What tests share: waiting for a condition, free ports, and a real node in a temporary folder."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+EDGE = Path(sys.executable).with_name("edge")
+T = TypeVar("T")
+
+
+def eventually(condition: Callable[[], T], timeout_s: float = 15.0) -> T:
+    """The first true value of `condition`; fails with the last one after `timeout_s`."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        value = condition()
+        if value:
+            return value
+        assert time.monotonic() < deadline, f"never became true: {value!r}"
+        time.sleep(0.01)
+
+
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that nobody has now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Node:
+    """A real `edge serve` with its own folder, ports and state."""
+
+    def __init__(self, folder: Path, workers: int = 2, settings: str = "") -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.admin_port = free_port()
+        self.process: subprocess.Popen[bytes] | None = None
+        self.log = folder / "serve.log"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "rules").mkdir(exist_ok=True)
+        (folder / "edge.yml").write_text(
+            f"workers: {workers}\n"
+            f'listen: {{http: ["127.0.0.1:{self.port}"], admin: "127.0.0.1:{self.admin_port}"}}\n'
+            f"{settings}"
+        )
+
+    def start(self) -> Node:
+        """Run `edge serve`; returns when every worker serves."""
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [EDGE, "serve"], cwd=self.folder, stdout=log, stderr=log, start_new_session=True
+            )
+        eventually(self.is_ready)
+        return self
+
+    def is_ready(self) -> bool:
+        """Whether `/readyz` says so; a node that ended fails the test with its log."""
+        assert self.process is not None, "started before"
+        assert self.process.poll() is None, self.log.read_text()
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            return self.admin("GET", "/readyz")[0] == 200
+        return False
+
+    def stop(self) -> int:
+        """SIGTERM; the exit code."""
+        assert self.process is not None, "started before"
+        self.process.terminate()
+        return self.process.wait(40)
+
+    def kill_all(self) -> None:
+        """End everything this node ever started, orphans too."""
+        for pid in self.pids("worker") + self.pids("control"):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+    def pids(self, kind: str) -> list[int]:
+        """Living processes of a kind (`worker`, `control`) that listen for orders."""
+        found = []
+        for path in (self.folder / "var" / "run").glob(f"{kind}-*.sock"):
+            pid = int(path.stem.rpartition("-")[2])
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, 0)
+                found.append(pid)
+        return sorted(found)
+
+    def edge(self, *arguments: str | Path, ok: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run a command of the command line in the node's folder."""
+        done = subprocess.run(
+            [EDGE, *map(str, arguments)],
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert not ok or done.returncode == 0, done.stderr
+        return done
+
+    def deploy(self, source: Path, app: str = "site", branch: str = "main") -> dict[str, Any]:
+        """Deploy a folder; the command's JSON document."""
+        done = self.edge("deploy", source, "--app", app, "--branch", branch, "--json")
+        return json.loads(done.stdout)
+
+    def get(
+        self, path: str, host: str = "main.site.edge.localhost", method: str = "GET", **fields: str
+    ) -> tuple[int, http.client.HTTPMessage, bytes]:
+        """(status, fields, content) of one request; underscores in field names become dashes."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        try:
+            names = {name.replace("_", "-"): value for name, value in fields.items()}
+            connection.request(method, path, headers={"Host": host} | names)
+            response = connection.getresponse()
+            return response.status, response.headers, response.read()
+        finally:
+            connection.close()
+
+    def admin(
+        self, method: str, path: str, document: Any = None, token: str | None = None
+    ) -> tuple[int, Any]:
+        """(status, document) of one call of the admin API, with the node's own token."""
+        if token is None:
+            file = self.folder / "var" / "admin.token"
+            token = file.read_text().strip() if file.exists() else ""
+        connection = http.client.HTTPConnection("127.0.0.1", self.admin_port, timeout=60)
+        try:
+            headers = {"Authorization": f"Bearer {token}"}
+            body = None
+            if document is not None:
+                body = json.dumps(document)
+                headers["Content-Type"] = "application/json"
+            connection.request(method, path, body, headers)
+            response = connection.getresponse()
+            content = response.read()
+            is_json = "json" in response.headers.get("Content-Type", "")
+            return response.status, json.loads(content) if is_json else content.decode()
+        finally:
+            connection.close()
+
+
+@contextlib.contextmanager
+def running(folder: Path, workers: int = 2, settings: str = "") -> Iterator[Node]:
+    """A node that serves; nothing of it is left afterwards."""
+    node = Node(folder, workers, settings)
+    try:
+        yield node.start()
+    finally:
+        node.kill_all()
+
+
+def write_tree(folder: Path, files: dict[str, str | bytes]) -> Path:
+    """A folder with these files."""
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return folder
