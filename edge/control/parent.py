@@ -33,6 +33,9 @@ WAITED_SIGNALS = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 READY_SECONDS = 30.0
 """How long new workers may take to serve before old ones are told to drain all the same."""
 
+BACKLOG = 4096
+"""Connections that wait in a socket while its worker is replaced; the kernel's own cap is lower."""
+
 LONGEST_BACKOFF = 30.0
 """Seconds between two starts of a child that keeps dying at once."""
 
@@ -321,17 +324,22 @@ def _bind(address: str, shared: bool) -> socket.socket:  # noqa: FBT001  (privat
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     if family == socket.AF_INET6:
         listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-    listener.bind((host.strip("[]"), int(port)))
-    listener.listen(4096)
-    listener.setblocking(False)  # noqa: FBT003  (the socket API's own)
-    return listener
+    return _listening(listener, (host.strip("[]"), int(port)))
 
 
 def _bind_unix(path: str) -> socket.socket:
     Path(path).unlink(missing_ok=True)
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    listener.bind(path)
+    listener = _listening(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM), path)
     Path(path).chmod(0o600)
-    listener.listen(64)
+    return listener
+
+
+def _listening(listener: socket.socket, address: str | tuple[str, int]) -> socket.socket:
+    try:
+        listener.bind(address)
+    except OSError:
+        listener.close()
+        raise
+    listener.listen(BACKLOG)
     listener.setblocking(False)  # noqa: FBT003  (the socket API's own)
     return listener

@@ -7,6 +7,7 @@ import hashlib
 
 import httpx
 
+from edge.node.tasks import spawn
 from tests.support import running, write_tree
 
 FILES = ("index.html", "a.txt", "b/c.css", "large.bin")
@@ -40,12 +41,16 @@ async def fetch(port: int, results: list[tuple[str, str, bytes]], stop: asyncio.
     writer.close()
 
 
-async def fetch_http2(port: int, results: list[tuple[str, str, bytes]], stop: asyncio.Event) -> None:
+async def fetch_http2(
+    port: int, results: list[tuple[str, str, bytes]], stop: asyncio.Event
+) -> None:
     """The same over HTTP/2, several streams at a time."""
     url = f"http://127.0.0.1:{port}"
     fields = {"Host": "main.site.edge.localhost"}
     while not stop.is_set():
-        async with httpx.AsyncClient(http1=False, http2=True, base_url=url, headers=fields) as client:
+        async with httpx.AsyncClient(
+            http1=False, http2=True, base_url=url, headers=fields
+        ) as client:
             for _ in range(50):
                 answers = await asyncio.gather(*(client.get(f"/{name}") for name in FILES[:-1]))
                 for name, answer in zip(FILES[:-1], answers, strict=True):
@@ -72,8 +77,8 @@ async def test_a_hundred_activations_under_load(tmp_path):
         numbers.update({listed[0]["id"]: 1, listed[1]["id"]: 0})
         results: list[tuple[str, str, bytes]] = []
         stop = asyncio.Event()
-        loads = [asyncio.create_task(fetch(node.port, results, stop)) for _ in range(12)]
-        loads += [asyncio.create_task(fetch_http2(node.port, results, stop)) for _ in range(2)]
+        loads = [spawn(fetch(node.port, results, stop), "load") for _ in range(12)]
+        loads += [spawn(fetch_http2(node.port, results, stop), "load") for _ in range(2)]
         for count in range(100):
             begun = await asyncio.to_thread(
                 node.admin,

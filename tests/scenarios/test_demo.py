@@ -62,7 +62,7 @@ async def test_the_demo_loads_in_a_browser(tmp_path):
     with running(tmp_path / "node") as node:
         node.deploy(ROOT / "rules" / "demo" / "site", app="demo")
         profile = tmp_path / "profile"
-        browser = subprocess.Popen(
+        browser = subprocess.Popen(  # noqa: ASYNC220  (nothing else runs on this loop)
             [CHROMIUM, *FLAGS, f"--user-data-dir={profile}", "about:blank"],
             stderr=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -78,7 +78,9 @@ async def test_the_demo_loads_in_a_browser(tmp_path):
             browser.kill()
             browser.wait()
 
-    responses = [e["params"]["response"] for e in events if e["method"] == "Network.responseReceived"]
+    responses = [
+        e["params"]["response"] for e in events if e["method"] == "Network.responseReceived"
+    ]
     kinds = {response["mimeType"] for response in responses}
 
     assert {"text/html", "text/css", "text/javascript"} <= kinds
@@ -90,9 +92,9 @@ async def test_the_demo_loads_in_a_browser(tmp_path):
 
 async def page_endpoint(port: int) -> str:
     """The debugging address of the browser's first page."""
-    async with aiohttp.ClientSession() as session:
-        async with session.get(f"http://127.0.0.1:{port}/json") as response:
-            pages = await response.json()
+    url = f"http://127.0.0.1:{port}/json"
+    async with aiohttp.ClientSession() as session, session.get(url) as response:
+        pages = await response.json()
     return next(page["webSocketDebuggerUrl"] for page in pages if page["type"] == "page")
 
 

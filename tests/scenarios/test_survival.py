@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
 import subprocess
+import threading
 
 import pytest
 
@@ -77,8 +79,6 @@ class Load:
     """New connections, one after another, in a thread."""
 
     def __init__(self, node: Node) -> None:
-        import threading
-
         self.errors: list[str] = []
         self.count = 0
         self._node = node
@@ -117,7 +117,7 @@ def test_orphans_follow_what_the_command_line_activates(node):
 
 def test_a_deploy_killed_at_any_point_leaves_the_old_one(node):
     """Twenty deploys killed after a random time: old or new serves, and the next one works."""
-    chance = random.Random(7)  # noqa: S311  (a repeatable spread of moments)
+    chance = random.Random(7)
     for number in range(2, 22):
         folder = write_tree(
             node.folder / f"v{number}",
@@ -147,7 +147,7 @@ def test_a_deploy_killed_at_any_point_leaves_the_old_one(node):
 @pytest.mark.parametrize("victim", ["parent", "control", "worker", "everything"])
 def test_a_kill_at_random_points_of_deploys(node, victim):
     """Whatever dies while deployments go on, a restart serves the last acknowledged or a later."""
-    chance = random.Random(victim)  # noqa: S311  (a repeatable spread of moments)
+    chance = random.Random(victim)
     acknowledged = 1
     for number in range(2, 6):
         folder = write_tree(node.folder / f"v{number}", {"index.html": f"version {number}"})
@@ -157,10 +157,8 @@ def test_a_kill_at_random_points_of_deploys(node, victim):
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             deploy.wait(chance.uniform(0.2, 0.5))
-        except subprocess.TimeoutExpired:
-            pass
         kill(node, victim)
         if deploy.wait() == 0:
             acknowledged = number

@@ -1,0 +1,115 @@
+"""The house rules that a program can check: import order, purity, sizes."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+EDGE = ROOT / "edge"
+MODULES = sorted(EDGE.rglob("*.py"))
+ORDER = ["errors", "http", "site", "node", "control", "cli"]
+"""Rooms, lowest first: a module imports from its own room and those before it."""
+
+ROOM_OF = {"report": "cli", "__main__": "cli", "__init__": "errors"}
+IMPURE = {"asyncio", "logging", "os", "random", "secrets", "socket", "subprocess", "time"}
+IMPURE_CALLS = {"open", "print", "input"}
+
+
+def room(module: str) -> str:
+    """The room of a dotted module name below `edge`."""
+    first = module.split(".", maxsplit=1)[0]
+    return ROOM_OF.get(first, first)
+
+
+def imports(path: Path) -> set[str]:
+    """Dotted names of everything a file imports, at any depth of it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            found.add(node.module or "")
+            found.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return found
+
+
+def shown(path: Path) -> str:
+    """A file's name below the top."""
+    return path.relative_to(ROOT).as_posix()
+
+
+@pytest.mark.parametrize("path", MODULES, ids=shown)
+def test_no_module_imports_a_higher_room(path):
+    """Lower rooms know nothing of higher ones."""
+    own = ORDER.index(room(".".join(path.relative_to(EDGE).with_suffix("").parts)))
+    upward = {
+        name
+        for name in imports(path)
+        if name.startswith("edge.") and ORDER.index(room(name.removeprefix("edge."))) > own
+    }
+
+    assert upward == set()
+
+
+PURE = [path for path in MODULES if path.relative_to(EDGE).parts[0] in ("http", "site")]
+
+
+@pytest.mark.parametrize("path", PURE, ids=shown)
+def test_pure_rooms_do_no_io_and_ask_no_time(path):
+    """`http/` and `site/` are values in, values out."""
+    tree = ast.parse(path.read_text())
+    calls = {
+        node.func.id
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    }
+    waits = [node for node in ast.walk(tree) if isinstance(node, ast.Await | ast.AsyncFunctionDef)]
+
+    assert {name.split(".")[0] for name in imports(path)} & IMPURE == set()
+    assert calls & IMPURE_CALLS == set()
+    assert waits == []
+
+
+@pytest.mark.parametrize("path", MODULES, ids=shown)
+def test_modules_and_functions_stay_readable(path):
+    """400 lines a file, 60 a function at the very most, and a docstring on top."""
+    text = path.read_text()
+    tree = ast.parse(text)
+    long = {
+        node.name: node.end_lineno - node.lineno
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (node.end_lineno or 0) - node.lineno > 60
+    }
+
+    assert text.count("\n") <= 400
+    assert long == {}
+    assert ast.get_docstring(tree)
+
+
+def test_the_parent_imports_nothing_of_control_but_what_locks():
+    """It has to outlive every mistake of the rest."""
+    of_control = {
+        n for n in imports(EDGE / "control" / "parent.py") if n.startswith("edge.control")
+    }
+
+    assert of_control == {
+        "edge.control",  # the lazy import of `admin`, in the child
+        "edge.control.admin",
+        "edge.control.durable",
+        "edge.control.durable.try_lock",
+    }
+
+
+@pytest.mark.parametrize("path", MODULES, ids=shown)
+def test_every_module_has_its_tests(path):
+    """tests/ mirrors edge/."""
+    if path.name in ("__init__.py", "__main__.py"):
+        return
+    parts = path.relative_to(EDGE).parts
+    mirror = ROOT.joinpath("tests", *parts[:-1], f"test_{parts[-1]}")
+
+    assert mirror.exists()

@@ -1,0 +1,86 @@
+"""What an operator can write or call is in the README, and the other way round."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from edge.cli import parser
+from edge.site.documents import App, decode_app
+from edge.site.settings import Limits, Settings
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+WITHOUT_EFFECT = {"clients", "geoip", "tls", "access_log", "proxy", "alarms", "smtp"}
+"""Sections that are read and checked and have no effect yet; the README names them as such."""
+
+
+def commands() -> dict[str, argparse.ArgumentParser]:
+    """Every command by its name."""
+    actions = parser()._actions
+    return next(dict(a.choices) for a in actions if isinstance(a, argparse._SubParsersAction))
+
+
+def keys(kind: Any, prefix: str = "") -> list[str]:
+    """Dotted keys of a document."""
+    found = []
+    for field in msgspec.structs.fields(kind):
+        name = prefix + field.encode_name
+        nested = isinstance(field.type, type) and issubclass(field.type, msgspec.Struct)
+        if nested and field.type is not Limits and field.encode_name not in WITHOUT_EFFECT:
+            found += keys(field.type, name + ".")
+        else:
+            found.append(name)
+    return found
+
+
+@pytest.mark.parametrize("name", commands())
+def test_every_command_is_in_the_readme(name):
+    """With its name as people type it."""
+    assert f"`edge {name}" in README
+
+
+@pytest.mark.parametrize("name", commands())
+def test_every_option_has_a_help_text(name):
+    """`--help` explains each of them."""
+    lacking = [
+        action.dest
+        for action in commands()[name]._actions
+        if not action.help and action.dest not in ("app", "branch", "all", "apps")
+    ]
+
+    assert lacking == []
+
+
+@pytest.mark.parametrize("key", keys(Settings))
+def test_every_key_of_edge_yml_is_in_the_readme(key):
+    """In the settings table, or among those without effect."""
+    assert f"`{key}`" in README
+
+
+@pytest.mark.parametrize("field", msgspec.structs.fields(Limits), ids=lambda f: f.name)
+def test_every_limit_is_in_the_readme(field):
+    """In the table of limits."""
+    assert re.search(rf"^\| `{field.encode_name}` \| ", README, re.MULTILINE)
+
+
+@pytest.mark.parametrize("key", ["production_branch", *keys(App)])
+def test_every_key_of_app_yml_is_in_the_readme(key):
+    """In the app's table; below `domains` and `branches` by their inner names."""
+    inner = {"domains": "domains.NAME.subdomains", "branches": "branches.PATTERN.performance_mode"}
+
+    assert f"`{inner.get(key, key)}`" in README
+
+
+def test_the_readmes_examples_are_valid():
+    """The yaml that people paste decodes without a mistake."""
+    blocks = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
+    app, errors = decode_app(blocks[0], "app.yml")
+
+    assert errors == []
+    assert app.domains["example.com"].auto_subdomains == ("pr-*",)
