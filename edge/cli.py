@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -19,16 +20,20 @@ from pathlib import Path
 from edge import report
 from edge.control import configuration
 from edge.control.archives import ArchiveLimits
-from edge.control.changes import Changes, Refused
-from edge.control.client import Client, Refusal
+from edge.control.changes import Changes
+from edge.control.client import Client
 from edge.control.operations import Document, Node, Operations
 from edge.control.parent import Parent
+from edge.control.reload import Refused, Reloaded
 from edge.control.sources import StagedFile, stage
-from edge.errors import ConfigError, EdgeError
+from edge.errors import EdgeError, StoreError
+from edge.node import orders
 from edge.node.loader import read_document
 from edge.site.generation import Generation
 from edge.site.places import Places
 from edge.site.settings import Settings
+
+log = logging.getLogger("edge")
 
 UPLOADS = 4
 """Blobs sent at a time."""
@@ -47,14 +52,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit code."""
     options = parser().parse_args(arguments)
     logging.basicConfig(format="edge: %(message)s", level=logging.INFO, stream=sys.stderr)
+    if options.json and options.command is not serve:
+        logging.disable()  # machines read the whole of stderr
     try:
         code: int = options.command(options)
-    except (Refused, Refusal) as refused:
+        sys.stdout.flush()
+    except StoreError as refused:
         return report.refusal(refused, options.json)
     except EdgeError as error:
         return report.failure(str(error), options.json)
+    except BrokenPipeError:  # whoever reads has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except OSError as error:
-        return report.failure(f"{error.filename or 'the system'}: {error.strerror}", options.json)
+        reason = error.strerror or type(error).__name__
+        return report.failure(f"{error.filename or 'the system'}: {reason}", options.json)
     except KeyboardInterrupt:
         return 1
     return code
@@ -136,20 +148,13 @@ def find_settings(options: argparse.Namespace) -> tuple[Settings, Path | None, P
     root = configuration.config_root(config)
     if settings is not None:
         return settings, config, Places(root / settings.state)
-    places = Places(root / Settings().state)
+    places = Places(root / configuration.find_state(config))
     if not places.current.exists():
-        raise ConfigMistakes(errors)
+        raise Refused(errors, [], Reloaded(0, []))
     for error in errors:
-        logging.getLogger("edge").error("%s", error)
-    logging.getLogger("edge").error("the settings of the last good generation are used")
+        log.error("%s", error)
+    log.error("the settings of the last good generation are used")
     return read_document(places.current, Generation).settings, config, places
-
-
-class ConfigMistakes(EdgeError):
-    """Mistakes in `edge.yml`, one a line."""
-
-    def __init__(self, errors: list[ConfigError]) -> None:
-        super().__init__("\n".join(str(error) for error in errors))
 
 
 def find_node(options: argparse.Namespace) -> Node:
@@ -162,16 +167,42 @@ def find_node(options: argparse.Namespace) -> Node:
     if options.node:
         if options.token_file is None:
             raise EdgeError("--node takes --token-file: the file with the node's token")
-        return Client(options.node, options.token_file.read_text().strip())
+        return Client(options.node, read_token(options.token_file))
     settings, config, places = find_settings(options)
     token = options.token_file or configuration.config_root(config) / settings.admin.token_file
     if token.exists():
-        client = Client(settings.listen.admin, token.read_text().strip())
+        client = Client(settings.listen.admin, read_token(token))
         if client.is_reachable():
             return client
+    if orders.peers(places.run, "control"):
+        raise EdgeError(
+            f"a node runs on {places.state}, and its admin API does not answer at "
+            f"{settings.listen.admin}; was `listen` changed since it started?"
+        )
     changes = Changes(places, config)
     changes.open()
     return Operations(places, changes)
+
+
+def read_token(file: Path) -> str:
+    """
+    The token in a file.
+
+    Raises:
+        EdgeError: there is none in it.
+    """
+    token = file.read_bytes().strip()
+    if not token or not token.isascii() or any(byte <= 32 for byte in token):
+        raise EdgeError(f"{file} holds no token: one line of letters, digits and signs")
+    return token.decode()
+
+
+def find_limits(options: argparse.Namespace) -> ArchiveLimits:
+    """What a source may hold: as the node's own settings say where they are here."""
+    limits = Settings().limits if options.node else find_settings(options)[0].limits
+    return ArchiveLimits(
+        files=limits.archive_files, bytes=limits.archive_bytes, ratio=limits.archive_ratio
+    )
 
 
 # Commands
@@ -200,7 +231,7 @@ def deploy(options: argparse.Namespace) -> int:
         tree = stage(
             options.source,
             Path(workspace),
-            limits=ArchiveLimits(),
+            limits=find_limits(options),
             follow_links=options.follow_links,
             on_progress=show.count,
         )
@@ -218,13 +249,17 @@ def upload(
     node: Node, tree: dict[str, StagedFile], missing: list[str], show: report.Progress
 ) -> None:
     """Send the blobs that the node lacks, a few at a time."""
-    files = {file.sha256: file for file in tree.values()}
-    show.phase("sending", sum(files[sha256].size for sha256 in missing))
+    paths = {file.sha256: path for path, file in tree.items()}
+    show.phase("sending", sum(tree[paths[sha256]].size for sha256 in missing))
 
     def send(sha256: str) -> None:
-        with files[sha256].file.open("rb") as file:
-            node.put_blob(sha256, file)
-        show.advance(files[sha256].size)
+        path = paths[sha256]
+        try:
+            with tree[path].file.open("rb") as file:
+                node.put_blob(sha256, file)
+        except StoreError as error:
+            raise StoreError(f"{path}: {error}") from error
+        show.advance(tree[path].size)
 
     with ThreadPoolExecutor(UPLOADS) as pool:
         for _ in pool.map(send, missing):
@@ -260,18 +295,17 @@ def delete_branch(options: argparse.Namespace) -> int:
 
 
 def check(options: argparse.Namespace) -> int:
-    """Validate everything; mistakes one a line."""
+    """Validate everything, or only some apps and `edge.yml`; mistakes one a line."""
     config = find_config(options)
     settings, _ = configuration.read_settings(config)
-    state = configuration.config_root(config) / (settings or Settings()).state
-    found = Changes(Places(state), config).check()
-    errors = found.errors
+    state = settings.state if settings is not None else configuration.find_state(config)
+    found = Changes(Places(configuration.config_root(config) / state), config).check()
+    unknown = set(options.apps) - found.apps.keys() - found.broken.keys()
+    if unknown:
+        raise EdgeError(f"there is no app folder {', '.join(sorted(unknown))}")
     if options.apps:
-        unknown = set(options.apps) - found.apps.keys() - found.broken.keys()
-        if unknown:
-            raise EdgeError(f"there is no app folder {', '.join(sorted(unknown))}")
-        errors = [error for app in options.apps for error in found.broken.get(app, [])]
-    return report.checked(errors, len(found.apps) + len(found.broken), options.json)
+        found.keep(options.apps)
+    return report.checked(found.errors, len(found.apps) + len(found.broken), options.json)
 
 
 def reload(options: argparse.Namespace) -> int:

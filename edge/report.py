@@ -10,20 +10,22 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, TextColumn, TransferSpeedColumn
 from rich.progress import Progress as Bar
-from rich.table import Table
 
-from edge.control.changes import Refused, origin_of
+from edge.control.changes import origin_of
 from edge.control.client import Refusal
 from edge.control.configuration import as_json
-from edge.control.operations import reloaded
-from edge.errors import ConfigError
+from edge.control.deployments import Missing
+from edge.control.operations import refused_document
+from edge.control.reload import Refused
+from edge.errors import ConfigError, StoreError
 from edge.site.generation import Generation
 from edge.site.settings import Settings
 
@@ -41,33 +43,38 @@ def line(text: str, document: Document, as_document: bool) -> int:
 
 def failure(text: str, as_document: bool) -> int:
     """One clear line on stderr."""
-    print(json.dumps({"error": text}) if as_document else f"edge: {text}", file=sys.stderr)
+    print(json.dumps({"error": text}) if as_document else f"edge: {shown(text)}", file=sys.stderr)
     return 1
 
 
-def refusal(refused: Refused | Refusal, as_document: bool) -> int:
-    """Located mistakes, one a line, and what was kept."""
-    if isinstance(refused, Refused):
-        errors, kept, document = refused.errors, refused.kept, refused_document(refused)
-    else:
-        errors, document = refused.mistakes(), refused.document
-        kept = document.get("kept", [])
+def refusal(refused: StoreError, as_document: bool) -> int:
+    """Located mistakes, one a line, and what was kept; else the one line of a failure."""
+    document = refusal_document(refused)
     if as_document:
         print(json.dumps(document), file=sys.stderr)
         return 1
-    for error in errors:
-        print(error, file=sys.stderr)
-    if kept:
-        print(f"edge: kept as they were: {', '.join(kept)}", file=sys.stderr)
-    if not errors:
-        print(f"edge: {refused}", file=sys.stderr)
+    mistakes = refused.errors if isinstance(refused, Refused) else ()
+    mistakes = refused.mistakes() if isinstance(refused, Refusal) else mistakes
+    if not mistakes:
+        return failure(str(refused), as_document)
+    for mistake in mistakes:
+        print(shown(str(mistake)), file=sys.stderr)
+    if document.get("kept"):
+        print(f"edge: kept as they were: {', '.join(document['kept'])}", file=sys.stderr)
     return 1
 
 
-def refused_document(refused: Refused) -> Document:
-    """The document of a refused reload."""
-    errors = [as_json(error) for error in refused.errors]
-    return {"errors": errors, "kept": refused.kept, **reloaded(refused.reloaded)}
+def refusal_document(refused: StoreError) -> Document:
+    """What a machine can act on; `error` is the text that a person gets."""
+    document: Document = {"error": str(refused)}
+    match refused:
+        case Refused():
+            document |= refused_document(refused)
+        case Missing():
+            document |= {"missing": refused.hashes}
+        case Refusal():
+            document |= refused.document
+    return document
 
 
 def serving(settings: Settings, generation: Generation) -> None:
@@ -213,9 +220,8 @@ def deployments(document: Document, as_document: bool) -> int:
     """A branch's deployments, newest first."""
     if as_document:
         return line("", document, as_document)
-    table = Table("", "id", "created (UTC)", "files", "size", "message", box=None)
-    for each in document["deployments"]:
-        table.add_row(
+    rows = [
+        (
             "*" if each["active"] else "",
             each["id"],
             when(each["created"]),
@@ -223,20 +229,39 @@ def deployments(document: Document, as_document: bool) -> int:
             in_bytes(each["bytes"]),
             each["message"],
         )
-    Console(width=None if sys.stdout.isatty() else 160).print(table)
-    return 0
+        for each in document["deployments"]
+    ]
+    return table(("", "id", "created (UTC)", "files", "size", "message"), rows)
 
 
 def branches(document: Document, as_document: bool) -> int:
     """An app's branches."""
     if as_document:
         return line("", document, as_document)
-    table = Table("branch", "label", "deployment", "URL", box=None)
-    for each in document["branches"]:
-        urls = each["urls"] or [""]
-        table.add_row(each["branch"], each["label"], each["deployment"] or "none", urls[0])
-    Console(width=None if sys.stdout.isatty() else 160).print(table)
+    rows = [
+        (each["branch"], each["label"], each["deployment"] or "none", (each["urls"] or [""])[0])
+        for each in document["branches"]
+    ]
+    return table(("branch", "label", "deployment", "URL"), rows)
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> int:
+    """
+    Columns as wide as their content, two blanks between them and none at the end.
+
+    Nothing is cut or folded, whatever the terminal's width: what is printed is to be copied.
+    """
+    lines = [[shown(cell).replace("\n", " ") for cell in row] for row in (heads, *rows)]
+    widths = [max(cell_len(row[column]) for row in lines) for column in range(len(heads))]
+    for row in lines:
+        cells = (set_cell_size(cell, width) for cell, width in zip(row, widths, strict=True))
+        print("  ".join(cells).rstrip())
     return 0
+
+
+def shown(text: str) -> str:
+    """Text that somebody else wrote, without what a terminal would obey."""
+    return "".join(each if each.isprintable() or each == "\n" else "�" for each in text)
 
 
 def status(document: Document, as_document: bool) -> int:
@@ -244,9 +269,8 @@ def status(document: Document, as_document: bool) -> int:
     if as_document:
         return line("", document, as_document)
     print(f"generation {document['generation']}, {document['apps']} apps")
-    table = Table("worker", "generation", "connections", "responses", "errors", "cache", box=None)
-    for each in document["workers"]:
-        table.add_row(
+    rows = [
+        (
             str(each["pid"]),
             str(each["generation"]),
             str(each["connections"]),
@@ -254,22 +278,23 @@ def status(document: Document, as_document: bool) -> int:
             str(each["responses"]["5xx"]),
             in_bytes(each["cache"]["bytes"]),
         )
-    if document["workers"]:
-        Console(width=None if sys.stdout.isatty() else 160).print(table)
-    else:
-        print("no worker is running")
+        for each in document["workers"]
+    ]
+    if rows:
+        return table(("worker", "generation", "connections", "responses", "errors", "cache"), rows)
+    print("no worker is running")
     return 0
 
 
 def checked(errors: list[ConfigError], apps: int, as_document: bool) -> int:
-    """The result of a check."""
+    """The result of a check of so many apps."""
     if as_document:
         print(json.dumps({"errors": [as_json(error) for error in errors], "apps": apps}))
         return 1 if errors else 0
     for error in errors:
-        print(error, file=sys.stderr)
+        print(shown(str(error)), file=sys.stderr)
     if not errors:
-        print(f"{apps} apps, no mistakes")
+        print(f"{apps} app{'' if apps == 1 else 's'}, no mistakes")
     return 1 if errors else 0
 
 

@@ -7,6 +7,7 @@ Laws: bytes arrive in `pending/blobs` under their verified hash; they move to `b
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Iterable, Iterator
@@ -16,7 +17,7 @@ from edge.control.codings import encode_all
 from edge.control.durable import sync_filesystem, temporary_beside
 from edge.errors import StoreError
 from edge.site.manifest import CODINGS
-from edge.site.places import Places
+from edge.site.places import SUFFIX, Places
 
 BOOT = Path("/proc/sys/kernel/random/boot_id")
 
@@ -26,6 +27,8 @@ class BlobStore:
 
     def __init__(self, places: Places) -> None:
         self._places = places
+        self._blobs = os.fspath(places.blobs)
+        self._staged = os.fspath(places.staged)
 
     def open(self) -> None:
         """Make the folders; staged blobs of another boot may be torn by a power cut and go."""
@@ -38,24 +41,21 @@ class BlobStore:
                 path.unlink(missing_ok=True)
             mark.write_text(boot)
 
-    def has(self, sha256: str) -> bool:
-        """Whether the blob is here, for good or staged."""
-        return self._places.blob(sha256).exists() or self._places.staged_blob(sha256).exists()
-
     def missing(self, hashes: Iterable[str]) -> list[str]:
         """Those of `hashes` that are not here, each once."""
         wanted = set(hashes)
-        if len(wanted) > 256:
-            wanted -= self._present()
-        return sorted(sha256 for sha256 in wanted if not self.has(sha256))
+        return sorted(wanted - self.sizes(wanted).keys())
 
-    def _present(self) -> set[str]:
-        """All names at once: one listing a folder instead of a stat a blob."""
-        return {entry.name for entry in self._entries() if "." not in entry.name}
+    def sizes(self, hashes: Iterable[str]) -> dict[str, int]:
+        """Bytes of those blobs that are here, for good or staged."""
+        found = {sha256: self._size(sha256, "identity") for sha256 in hashes}
+        return {sha256: size for sha256, size in found.items() if size is not None}
 
-    def _entries(self) -> Iterator[os.DirEntry[str]]:
-        for folder in os.scandir(self._places.blobs):
-            yield from os.scandir(folder.path)
+    def _size(self, sha256: str, coding: str) -> int | None:
+        """Bytes of a blob's coding, in the store or staged. Cost: 3 µs."""
+        name = sha256 + SUFFIX[coding]
+        size = _size_of(f"{self._blobs}/{sha256[:2]}/{name}")
+        return _size_of(f"{self._staged}/{name}") if size is None else size
 
     def put(self, sha256: str, chunks: Iterable[bytes]) -> None:
         """
@@ -76,19 +76,12 @@ class BlobStore:
         """Bytes of each coding that pays, or None when they have not been made."""
         sizes: dict[str, int] = {}
         for coding in CODINGS:
-            for path in (
-                self._places.blob(sha256, coding),
-                self._places.staged_blob(sha256, coding),
-            ):
-                try:
-                    size = path.stat().st_size
-                except FileNotFoundError:
-                    continue
-                sizes[coding] = size
-                break
-            else:
+            size = self._size(sha256, coding)
+            if size is None:
                 return None
-        return {coding: size for coding, size in sizes.items() if size}
+            if size:
+                sizes[coding] = size
+        return sizes
 
     def encode(self, hashes: Iterable[str]) -> None:
         """Make the codings of blobs that have none yet, beside the other staged blobs."""
@@ -113,17 +106,40 @@ class BlobStore:
             path.rename(folder / path.name)
         sync_filesystem(self._places.blobs)
 
+    def _entries(self) -> Iterator[os.DirEntry[str]]:
+        with os.scandir(self._places.blobs) as folders:
+            for folder in folders:
+                with os.scandir(folder.path) as entries:
+                    yield from list(entries)
+
     def collect(self, live: set[str], older_than: float) -> tuple[int, int]:
         """Delete blobs outside `live` not touched since `older_than`: how many, how many bytes."""
         count = size = 0
-        for entry in list(self._entries()):
-            status = entry.stat()
-            if entry.name.partition(".")[0] in live or status.st_mtime > older_than:
+        for entry in self._entries():
+            if entry.name.partition(".")[0] in live:
                 continue
-            Path(entry.path).unlink(missing_ok=True)
-            count += 1
-            size += status.st_size
+            status = entry.stat()
+            if status.st_mtime <= older_than:
+                Path(entry.path).unlink(missing_ok=True)
+                count += 1
+                size += status.st_size
         return count, size
+
+    def collect_staged(self, live: set[str], older_than: float) -> None:
+        """Delete what was staged before `older_than` and is not in `live`, halves of it too."""
+        for path in self._places.staged.iterdir():
+            if path.name.partition(".")[0] in live:
+                continue
+            with contextlib.suppress(FileNotFoundError):  # a writer renamed it meanwhile
+                if path.stat().st_mtime < older_than:
+                    path.unlink()
+
+
+def _size_of(path: str) -> int | None:
+    try:
+        return os.stat(path).st_size  # noqa: PTH116  (a Path costs five times the call)
+    except FileNotFoundError:
+        return None
 
 
 class _Place:

@@ -7,19 +7,32 @@ the `EdgeError` that says what the node said.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
 import socket
 import threading
-from typing import Any
+import time
+from collections.abc import Iterator
+from typing import Any, BinaryIO
 from urllib.parse import quote, urlsplit
 
+from edge.control.announcements import check_names
 from edge.control.operations import Document
 from edge.errors import ConfigError, EdgeError, StoreError
 
 TIMEOUT = 600.0
 """Seconds for one call: an activation may have thousands of files to code."""
+
+
+PATIENCE = 5.0
+"""Seconds to find out whether there is a node at all."""
+
+KEEP_ALIVE = 15.0
+"""Seconds after which a silent connection is not used again: a node closes it after 75."""
+
+CHUNK = 256 * 1024
 
 
 class Unreachable(EdgeError):
@@ -35,14 +48,18 @@ class Refusal(StoreError):
 
     def mistakes(self) -> list[ConfigError]:
         """The located mistakes of a refused reload."""
-        return [ConfigError(**error) for error in self.document.get("errors", [])]
+        names = ("file", "line", "column", "message", "hint")
+        return [
+            ConfigError(*(error.get(name, "") for name in names))
+            for error in self.document.get("errors", [])
+        ]
 
 
 class UnixConnection(http.client.HTTPConnection):
     """HTTP over a Unix socket."""
 
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=TIMEOUT)
+    def __init__(self, path: str, timeout_s: float) -> None:
+        super().__init__("localhost", timeout=timeout_s)
         self._path = path
 
     def connect(self) -> None:
@@ -59,25 +76,34 @@ class Client:
         self._address = address
         self._token = token
         self._local = threading.local()
+        """Of each thread: its connection, and when it was used last."""
 
     def is_reachable(self) -> bool:
-        """Whether somebody answers there."""
+        """Whether a node answers there."""
+        connection = connect(self._address, PATIENCE)
         try:
-            self._exchange("GET", "/healthz", None, {})
-        except Unreachable:
+            connection.request("GET", "/healthz")
+            return connection.getresponse().status == 200
+        except (OSError, http.client.HTTPException):
             return False
-        return True
+        finally:
+            connection.close()
 
     def begin(self, app: str, branch: str, files: Document, message: str = "") -> Document:
         """Announce a deployment."""
         document = {"files": files, "message": message}
         return self._call("POST", f"{branch_path(app, branch)}/deployments", document)
 
-    def put_blob(self, sha256: str, file: Any) -> None:
-        """Send one blob from an open binary file."""
+    def put_blob(self, sha256: str, file: BinaryIO) -> None:
+        """
+        Send one blob from an open binary file.
+
+        Raises:
+            StoreError: the node refused it, or the file was cut short meanwhile.
+        """
         size = os.fstat(file.fileno()).st_size
         headers = {"Content-Type": "application/octet-stream", "Content-Length": str(size)}
-        self._exchange("PUT", f"/v1/blobs/{sha256}", file, headers)
+        self._exchange("PUT", f"/v1/blobs/{sha256}", exactly(size, file), headers)
 
     def activate(self, identifier: str) -> Document:
         """Serve a deployment."""
@@ -114,22 +140,31 @@ class Client:
     def _call(self, method: str, path: str, document: Document | None = None) -> Document:
         body = None if document is None else json.dumps(document).encode()
         headers = {} if body is None else {"Content-Type": "application/json"}
-        answer: Document = json.loads(self._exchange(method, path, body, headers))
-        return answer
+        content = self._exchange(method, path, body, headers)
+        try:
+            answer = json.loads(content)
+        except ValueError as error:
+            raise Unreachable(f"what answers at {self._address} is no edge node") from error
+        return dict(answer)
 
     def _exchange(self, method: str, path: str, body: Any, headers: dict[str, str]) -> bytes:
         connection = self._connection()
         authorization = {"Authorization": f"Bearer {self._token}"}
         try:
-            connection.request(method, path, body, headers | authorization)
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it may say why
+                connection.request(method, path, body, headers | authorization)
             response = connection.getresponse()
             content = response.read()
         except (OSError, http.client.HTTPException) as error:
             connection.close()
-            raise Unreachable(
-                f"the node at {self._address} does not answer: {error or type(error).__name__}"
-            ) from error
+            reason = str(error) or type(error).__name__
+            raise Unreachable(f"the node at {self._address} does not answer: {reason}") from error
+        except BaseException:
+            connection.close()
+            raise
+        self._local.used = time.monotonic()
         if response.status >= 400:
+            connection.close()  # the node may not have read what was sent
             raise Refusal(parse_problem(response.status, content))
         return content
 
@@ -137,10 +172,29 @@ class Client:
         connection: http.client.HTTPConnection | None = getattr(self._local, "connection", None)
         if connection is None:
             connection = self._local.connection = connect(self._address)
+            self._local.used = time.monotonic()
+        elif time.monotonic() - self._local.used > KEEP_ALIVE:
+            connection.close()  # opens again by itself
         return connection
 
 
-def connect(address: str) -> http.client.HTTPConnection:
+def exactly(size: int, file: BinaryIO) -> Iterator[bytes]:
+    """
+    The content of a file in chunks.
+
+    Raises:
+        StoreError: it no longer has `size` bytes.
+    """
+    left = size
+    while left:
+        chunk = file.read(min(left, CHUNK))
+        if not chunk:
+            raise StoreError("changed while it was sent; run the deploy again")
+        left -= len(chunk)
+        yield chunk
+
+
+def connect(address: str, timeout_s: float = TIMEOUT) -> http.client.HTTPConnection:
     """
     A connection to `http(s)://host:port`, `unix:PATH` or `host:port`.
 
@@ -148,12 +202,16 @@ def connect(address: str) -> http.client.HTTPConnection:
         EdgeError: it is no address.
     """
     if address.startswith("unix:"):
-        return UnixConnection(address[5:])
-    url = urlsplit(address if "://" in address else f"http://{address}")
-    if url.scheme not in ("http", "https") or not url.hostname:
+        return UnixConnection(address[5:], timeout_s)
+    try:
+        url = urlsplit(address if "://" in address else f"http://{address}")
+        host, port = url.hostname, url.port
+    except ValueError:  # a port that is none, a bracket that is not closed
+        host = None
+    if not host or url.scheme not in ("http", "https"):
         raise EdgeError(f"{address!r} is no node; write https://node.example:9901")
     kind = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
-    return kind(url.hostname, url.port, timeout=TIMEOUT)
+    return kind(host, port, timeout=timeout_s)
 
 
 def parse_problem(status: int, content: bytes) -> Document:
@@ -168,5 +226,11 @@ def parse_problem(status: int, content: bytes) -> Document:
 
 
 def branch_path(app: str, branch: str) -> str:
-    """The API's path of a branch; names are percent-encoded."""
+    """
+    The API's path of a branch; names are percent-encoded.
+
+    Raises:
+        StoreError: names that would make another path.
+    """
+    check_names(app, branch)
     return f"/v1/apps/{quote(app, safe='')}/branches/{quote(branch, safe='')}"

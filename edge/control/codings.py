@@ -63,9 +63,10 @@ def encode_all(
 
 
 def _encode(blob: Path, place: Callable[[str], Path]) -> None:
-    data = blob.read_bytes()
+    worthy = MIN_SIZE <= blob.stat().st_size <= MAX_SIZE
+    data = blob.read_bytes() if worthy else b""
     for coding, encoder in ENCODERS.items():
-        encoded = encoder(data) if MIN_SIZE <= len(data) <= MAX_SIZE else b""
+        encoded = encoder(data) if worthy else b""
         if len(encoded) > len(data) * WORTH:
             encoded = b""
         path = place(coding)

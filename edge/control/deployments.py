@@ -8,7 +8,8 @@ a pending deployment or a manifest names is never collected.
 
 from __future__ import annotations
 
-import re
+import contextlib
+import os
 import secrets
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,13 +17,14 @@ from collections.abc import Iterable, Iterator, Mapping
 import msgspec
 
 from edge.control import durable
+from edge.control.announcements import FileDigest, check_files, check_identifier, check_names
 from edge.control.blobs import BlobStore
 from edge.errors import StoreError
 from edge.site.hosts import assign_label
 from edge.site.manifest import Entry, Header, decode_blocks, decode_header, encode_manifest
 from edge.site.media import is_compressible, media_type
-from edge.site.paths import Collisions, check_artifact_path
 from edge.site.places import Places
+from edge.site.settings import Limits
 
 LEASE = 3600.0
 """Seconds that a pending deployment keeps what it names, counted from its last use."""
@@ -30,16 +32,11 @@ LEASE = 3600.0
 ABANDONED = 24 * 3600.0
 """Seconds after which a pending deployment that nobody continued is forgotten."""
 
-APP_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
-SHA256 = re.compile(r"[0-9a-f]{64}")
-IDENTIFIER = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{6}")
+NAMED = 10
+"""Files named in a refusal; the rest are counted."""
 
-
-class FileDigest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A file as a deployer announces it."""
-
-    sha256: str
-    size: int
+MAX_MESSAGE = 1000
+"""Characters of a message that are kept."""
 
 
 class Pending(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,12 +54,28 @@ class BranchRecord(msgspec.Struct, frozen=True, kw_only=True):
     created: float
 
 
+class NoSuch(StoreError):
+    """A name that nothing here has; the text says which names there are."""
+
+
 class Missing(StoreError):
     """Blobs that have to be sent before a deployment can be activated."""
 
-    def __init__(self, hashes: list[str]) -> None:
-        super().__init__(f"{len(hashes)} blobs are missing; send them and activate again")
-        self.hashes = hashes
+    def __init__(self, files: Mapping[str, str]) -> None:
+        """`files`: path → sha256."""
+        self.hashes = sorted(set(files.values()))
+        named = ", ".join(sorted(files)[:NAMED]) + (", …" if len(files) > NAMED else "")
+        super().__init__(
+            f"{len(self.hashes)} blobs are missing ({named}); send them, then activate again"
+        )
+
+
+class Marked:
+    """What a collection keeps, while it looks."""
+
+    def __init__(self) -> None:
+        self.deployments: set[str] = set()
+        self.blobs: set[str] = set()
 
 
 class Deployments:
@@ -70,12 +83,18 @@ class Deployments:
 
     def __init__(self, places: Places, blobs: BlobStore) -> None:
         self._places = places
+        self._root = os.fspath(places.deployments)
         self._blobs = blobs
 
     # A new deployment
 
     def begin(
-        self, app: str, branch: str, files: Mapping[str, FileDigest], message: str
+        self,
+        app: str,
+        branch: str,
+        files: Mapping[str, FileDigest],
+        message: str,
+        limits: Limits,
     ) -> tuple[Header, list[str]]:
         """
         Announce a deployment: its header, and which blobs have to be sent.
@@ -83,7 +102,7 @@ class Deployments:
         Raises:
             StoreError: a name, a path, a hash or a size is not acceptable.
         """
-        check_files(files)
+        check_files(files, limits)
         now = time.time()
         header = Header(
             id=time.strftime("%Y%m%d-%H%M%S-", time.gmtime(now)) + secrets.token_hex(3),
@@ -91,7 +110,7 @@ class Deployments:
             branch=branch,
             label=self.label(app, branch, now),
             created=now,
-            message=message,
+            message=message[:MAX_MESSAGE],
             files=len(files),
             bytes=sum(file.size for file in files.values()),
         )
@@ -101,10 +120,7 @@ class Deployments:
 
     def label(self, app: str, branch: str, now: float) -> str:
         """The branch's label; a new branch gets one and keeps it."""
-        if not APP_NAME.fullmatch(app):
-            raise StoreError(f"{app!r} is no app name: use a-z, 0-9 and -, 63 characters at most")
-        if not branch or len(branch) > 255 or not branch.isprintable():
-            raise StoreError(f"{branch!r} is no branch name: 1 to 255 printable characters")
+        check_names(app, branch)
         records = {record.label: record for record in self.branches(app)}
         for record in records.values():
             if record.name == branch:
@@ -119,22 +135,32 @@ class Deployments:
 
         Raises:
             Missing: blobs are not here yet.
-            StoreError: there is no such deployment.
+            StoreError: there is no such deployment, or a blob is not as it was announced.
         """
-        header = self.find(identifier)
-        if header is not None:
-            return header
         pending = self.pending(identifier)
-        missing = self._blobs.missing(file.sha256 for file in pending.files.values())
-        if missing:
-            raise Missing(missing)
-        entries = self._entries(pending.files)
-        self._blobs.settle()
+        if pending is None:
+            return self.find(identifier)
         header = pending.header
         path = self._places.manifest(header.app, header.label, identifier)
-        durable.write(path, encode_manifest(header, entries))
+        if not path.exists():
+            self._check_blobs(pending.files)
+            entries = self._entries(pending.files)
+            self._blobs.settle()
+            durable.write(path, encode_manifest(header, entries))
         (self._places.pending / identifier).unlink(missing_ok=True)
         return header
+
+    def _check_blobs(self, files: Mapping[str, FileDigest]) -> None:
+        sizes = self._blobs.sizes({file.sha256 for file in files.values()})
+        missing = {path: file.sha256 for path, file in files.items() if file.sha256 not in sizes}
+        if missing:
+            raise Missing(missing)
+        for path, file in files.items():
+            if sizes[file.sha256] != file.size:
+                raise StoreError(
+                    f"{path!r} was announced with {file.size} bytes and has {sizes[file.sha256]}; "
+                    f"deploy it again"
+                )
 
     def _entries(self, files: Mapping[str, FileDigest]) -> list[Entry]:
         """Entries with their codings, made where a compressible blob has none yet."""
@@ -152,20 +178,17 @@ class Deployments:
             for path, file in sorted(files.items())
         ]
 
-    def pending(self, identifier: str) -> Pending:
-        """
-        A pending deployment.
-
-        Raises:
-            StoreError: there is none of that name.
-        """
-        path = self._places.pending / check_identifier(identifier)
+    def pending(self, identifier: str) -> Pending | None:
+        """A deployment whose blobs are still on their way, if that is what it is."""
         try:
-            return msgspec.json.decode(path.read_bytes(), type=Pending)
+            data = (self._places.pending / check_identifier(identifier)).read_bytes()
         except FileNotFoundError:
-            raise StoreError(
-                f"there is no deployment {identifier}; `edge deployments` lists those there are"
-            ) from None
+            return None
+        return msgspec.json.decode(data, type=Pending)
+
+    def _all_pending(self) -> list[Pending]:
+        found = [self.pending(path.name) for path in self._places.pending.glob("[0-9]*")]
+        return [pending for pending in found if pending is not None]
 
     # What there is
 
@@ -180,47 +203,101 @@ class Deployments:
             if path.name[0] != "."
         ]
 
-    def find(self, identifier: str) -> Header | None:
-        """The header of a complete deployment."""
+    def find(self, identifier: str) -> Header:
+        """
+        The header of a complete deployment of any branch. Cost: a stat a branch.
+
+        Raises:
+            NoSuch: there is none.
+        """
         check_identifier(identifier)
-        for path in self._places.deployments.glob(f"*/*/{identifier}"):
-            return self.header(path.parent.parent.name, path.parent.name, identifier)
-        return None
+        for app, label in self._folders():
+            if os.path.exists(f"{self._root}/{app}/{label}/{identifier}"):  # noqa: PTH110  (10,000)
+                return self.header(app, label, identifier)
+        raise NoSuch(
+            f"there is no deployment {identifier}; `edge deployments` lists those there are"
+        )
+
+    def _folders(self) -> Iterator[tuple[str, str]]:
+        """(app, label) of all branches with deployments."""
+        for app in _names(self._root):
+            for label in _names(f"{self._root}/{app}"):
+                yield app, label
 
     def header(self, app: str, label: str, identifier: str) -> Header:
-        """The header of a deployment whose place is known."""
-        with self._places.manifest(app, label, identifier).open("rb") as file:
-            return decode_header(file.readline())
+        """
+        The header of a deployment whose place is known.
+
+        Raises:
+            StoreError: its manifest cannot be read.
+        """
+        path = self._places.manifest(app, label, identifier)
+        try:
+            with path.open("rb") as file:
+                return decode_header(file.readline())
+        except (OSError, msgspec.MsgspecError) as error:
+            raise StoreError(f"the manifest {path} cannot be read: {error}") from error
 
     def of_branch(self, app: str, label: str) -> list[Header]:
-        """The complete deployments of a branch, newest first."""
-        folder = self._places.deployments / app / label
-        if not folder.is_dir():
-            return []
-        names = [path.name for path in folder.iterdir() if path.name[0] != "."]
-        headers = [self.header(app, label, name) for name in names]
+        """The complete deployments of a branch, newest first; unreadable ones are left out."""
+        headers = []
+        for identifier in self._identifiers(app, label):
+            with contextlib.suppress(StoreError):
+                headers.append(self.header(app, label, identifier))
         return sorted(headers, key=lambda header: header.created, reverse=True)
 
+    def _identifiers(self, app: str, label: str) -> list[str]:
+        return _names(f"{self._root}/{app}/{label}")
+
+    def stale(self, limits: Mapping[str, float]) -> Iterator[tuple[str, BranchRecord]]:
+        """(app, branch) of those nobody deployed to since their app's limit, in epoch seconds."""
+        waiting = {(each.header.app, each.header.label) for each in self._all_pending()}
+        for app, limit in limits.items():
+            for record in self.branches(app):
+                is_waiting = (app, record.label) in waiting
+                if not is_waiting and self._last_deploy(app, record) < limit:
+                    yield app, record
+
+    def _last_deploy(self, app: str, record: BranchRecord) -> float:
+        newest = max(self._identifiers(app, record.label), default=None)
+        if newest is None:
+            return record.created
+        return self.header(app, record.label, newest).created
+
     def entries(self, header: Header) -> Iterator[Entry]:
-        """The files of a deployment."""
+        """
+        The files of a deployment.
+
+        Raises:
+            StoreError: its manifest cannot be read.
+        """
         path = self._places.manifest(header.app, header.label, header.id)
-        with path.open("rb") as file:
-            file.readline()
-            for block in decode_blocks(file):
-                yield from block
+        try:
+            with path.open("rb") as file:
+                file.readline()
+                for block in decode_blocks(file):
+                    yield from block
+        except (OSError, msgspec.MsgspecError) as error:
+            raise StoreError(f"the manifest {path} cannot be read: {error}") from error
 
     # What goes
 
-    def retain(self, app: str, label: str, count: int, keep: Iterable[str]) -> list[str]:
-        """Delete all but the newest `count` deployments of a branch and those in `keep`."""
+    def surplus(self, app: str, label: str, count: int, keep: Iterable[str]) -> list[str]:
+        """All but the newest `count` deployments of a branch and those in `keep`."""
         kept = set(keep)
-        gone = [header.id for header in self.of_branch(app, label)[count:] if header.id not in kept]
-        for identifier in gone:
+        return [each.id for each in self.of_branch(app, label)[count:] if each.id not in kept]
+
+    def delete(self, app: str, label: str, identifiers: Iterable[str]) -> None:
+        """Forget deployments of a branch."""
+        for identifier in identifiers:
             self._places.manifest(app, label, identifier).unlink(missing_ok=True)
-        return gone
 
     def delete_branch(self, app: str, label: str) -> None:
-        """Forget a branch, its label and its deployments."""
+        """Forget a branch: what is pending, its deployments, last its label."""
+        for pending in self._all_pending():
+            header = pending.header
+            if (header.app, header.label) == (app, label):
+                (self._places.pending / header.id).unlink(missing_ok=True)
         folder = self._places.deployments / app / label
         for path in folder.glob("*"):
             path.unlink(missing_ok=True)
@@ -228,68 +305,49 @@ class Deployments:
             folder.rmdir()
         self._places.branch(app, label).unlink(missing_ok=True)
 
-    def collect(self, retained: set[str], now: float) -> tuple[int, int]:
+    def mark(self, marked: Marked) -> Marked:
+        """
+        Note what manifests name that were not looked at before.
+
+        Reading 200,000 manifests takes long: the first pass goes without the lock, and the second,
+        with it, reads what came meanwhile.
+
+        Raises:
+            StoreError: a manifest cannot be read; what it names cannot be told.
+        """
+        for app, label in self._folders():
+            for identifier in self._identifiers(app, label):
+                path = self._places.manifest(app, label, identifier)
+                if identifier in marked.deployments or not path.exists():
+                    continue
+                marked.deployments.add(identifier)
+                entries = self.entries(self.header(app, label, identifier))
+                marked.blobs.update(entry.sha256 for entry in entries)
+        return marked
+
+    def collect(self, marked: Marked, now: float) -> tuple[int, int]:
         """
         Delete what nothing names: how many blobs, how many bytes.
 
-        `retained` are blobs that compiled documents name. Blobs younger than a lease stay: a
-        deployment that found them present may be about to say so.
+        Blobs younger than a lease stay: a deployment that found them present may be about to say
+        so.
         """
         self._forget_abandoned(now)
-        live = set(retained)
-        for path in self._places.deployments.glob("*/*/[0-9]*"):
-            header = self.header(path.parent.parent.name, path.parent.name, path.name)
-            live.update(entry.sha256 for entry in self.entries(header))
-        for path in self._places.pending.glob("[0-9]*"):
-            files = self.pending(path.name).files
-            live.update(file.sha256 for file in files.values())
-        return self._blobs.collect(live, older_than=now - LEASE)
+        live = self.mark(marked).blobs
+        for pending in self._all_pending():
+            live.update(file.sha256 for file in pending.files.values())
+        self._blobs.collect_staged(live, now - LEASE)
+        return self._blobs.collect(live, now - LEASE)
 
     def _forget_abandoned(self, now: float) -> None:
-        """Pending deployments nobody continued, and temporary files of those who died."""
+        """Pending deployments that nobody continued."""
         for path in self._places.pending.glob("[0-9]*"):
             if path.stat().st_mtime < now - ABANDONED:
                 path.unlink(missing_ok=True)
-        named = {
-            file.sha256
-            for path in self._places.pending.glob("[0-9]*")
-            for file in self.pending(path.name).files.values()
-        }
-        for path in self._places.staged.iterdir():
-            old = path.stat().st_mtime < now - LEASE
-            if old and path.name.partition(".")[0] not in named:
-                path.unlink(missing_ok=True)
 
 
-def check_files(files: Mapping[str, FileDigest]) -> None:
-    """
-    Refuse a tree that could not be served as it is.
-
-    Raises:
-        StoreError: with the path and the reason.
-    """
-    if not files:
-        raise StoreError("a deployment without files is refused")
-    collisions = Collisions()
-    for path, file in files.items():
-        try:
-            check_artifact_path(path)
-            collisions.add(path)
-        except ValueError as error:
-            raise StoreError(f"{path!r}: {error}") from error
-        if not SHA256.fullmatch(file.sha256) or file.size < 0:
-            raise StoreError(f"{path!r}: sha256 takes 64 hex digits and size a byte count")
-
-
-def check_identifier(identifier: str) -> str:
-    """
-    The identifier, if it can be one; it becomes a file name.
-
-    Raises:
-        StoreError: it cannot.
-    """
-    if not IDENTIFIER.fullmatch(identifier):
-        raise StoreError(
-            f"{identifier!r} is no deployment id (they look like 20260131-093000-1a2b3c)"
-        )
-    return identifier
+def _names(folder: str) -> list[str]:
+    """What is in a folder, without temporary files; nothing if there is no such folder."""
+    with contextlib.suppress(FileNotFoundError):
+        return [name for name in os.listdir(folder) if name[0] != "."]  # noqa: PTH208  (names only)
+    return []

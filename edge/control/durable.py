@@ -3,7 +3,7 @@ Writing so that a crash at any instant leaves the old or the new, never a torn f
 
 Every write is: temporary file → fsync → rename → fsync of the folder. Many files at once are made
 durable by one `syncfs` before their renames: the same promise at a fraction of the cost (10,000
-fsyncs take minutes on a plain disk).
+fsyncs take minutes on a plain disk). Temporary names begin with `.tmp-`; no reader looks at them.
 """
 
 from __future__ import annotations
@@ -14,42 +14,98 @@ import fcntl
 import os
 import secrets
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from edge.errors import StoreError
+
+TEMPORARY = ".tmp-"
+"""How names begin that nobody reads."""
+
+FEW = 8
+"""Files up to which an fsync each is cheaper than a syncfs, which waits for other writers too."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def write(path: Path, data: bytes | Iterable[bytes], mode: int = 0o644) -> None:
     """Replace `path` whole, durably; parent folders are made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = temporary_beside(path)
-    try:
+    make_folder(path.parent)
+    with _temporary(path) as temporary:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         with os.fdopen(descriptor, "wb") as file:
             file.writelines([data] if isinstance(data, bytes) else data)
             file.flush()
             os.fsync(file.fileno())
         temporary.rename(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
     sync_folder(path.parent)
+
+
+def write_all(files: Mapping[Path, bytes]) -> None:
+    """Replace each file whole, durably. All of them lie in one folder, which exists."""
+    if len(files) <= FEW:
+        for path, data in files.items():
+            write(path, data)
+        return
+    with contextlib.ExitStack() as stack:
+        written = {path: stack.enter_context(_temporary(path)) for path in files}
+        for path, temporary in written.items():
+            temporary.write_bytes(files[path])
+        folder = next(iter(files)).parent
+        sync_filesystem(folder)
+        for path, temporary in written.items():
+            temporary.rename(path)
+        sync_folder(folder)
 
 
 def point(link: Path, target: str) -> None:
     """Make the symbolic link `link` point to `target` in one step, durably."""
-    temporary = temporary_beside(link)
-    temporary.symlink_to(target)
-    temporary.rename(link)
+    with _temporary(link) as temporary:
+        temporary.symlink_to(target)
+        temporary.rename(link)
     sync_folder(link.parent)
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder and the parents it lacks, durably: a file is lost with the name above it."""
+    if path.is_dir():
+        return
+    make_folder(path.parent)
+    path.mkdir(exist_ok=True)
+    sync_folder(path.parent)
+
+
 def temporary_beside(path: Path) -> Path:
-    """A name in the same folder that nobody reads; leftovers are removed by `collect`."""
-    return path.with_name(f".tmp-{secrets.token_hex(8)}")
+    """A name in the same folder that nobody reads; leftovers are removed by `sweep`."""
+    return path.with_name(TEMPORARY + secrets.token_hex(8))
+
+
+@contextlib.contextmanager
+def _temporary(path: Path) -> Iterator[Path]:
+    """A temporary name; if its file was not renamed, it is removed."""
+    temporary = temporary_beside(path)
+    try:
+        yield temporary
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def sweep(root: Path, older_than: float, passed_over: str) -> int:
+    """
+    Delete what writers that died left under `root` before `older_than`: how many files.
+
+    Folders called `passed_over` are not looked into.
+    """
+    count = 0
+    for folder, folders, names in os.walk(root):
+        folders[:] = [name for name in folders if name != passed_over]
+        for name in names:
+            path = Path(folder, name)
+            if name.startswith(TEMPORARY) and path.lstat().st_mtime < older_than:
+                path.unlink(missing_ok=True)
+                count += 1
+    return count
 
 
 def sync_folder(folder: Path) -> None:

@@ -27,8 +27,10 @@ DEADLINE = 5.0
 class Fleet:
     """Every worker that listens in `run/`, orphans of an earlier parent included."""
 
-    def __init__(self, run: Path) -> None:
+    def __init__(self, run: Path, deadline_s: float = DEADLINE) -> None:
         self._run = run
+        self.deadline_s = deadline_s
+        """Seconds that a worker may take for one order."""
 
     def load(self, number: int) -> None:
         """
@@ -63,9 +65,9 @@ class Fleet:
 
     def _ask(self, pid: int, path: Path, order: Reply) -> Reply | None:
         try:
-            return orders.ask(path, order, DEADLINE)
+            return orders.ask(path, order, self.deadline_s)
         except TimeoutError:
-            log.error("worker %s was silent for %s s and is replaced", pid, DEADLINE)
+            log.error("worker %s was silent for %s s and is replaced", pid, self.deadline_s)
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         except OSError as error:

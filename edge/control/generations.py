@@ -2,14 +2,17 @@
 Generations: what the whole node serves, compiled, committed in two phases.
 
 Laws: `current` is the only truth. A change is written whole beside it, loaded by every worker,
-and only then pointed to; one that any worker refuses leaves nothing behind.
+and only then pointed to; one that any worker refuses leaves nothing behind but its number, which
+is never used again: a worker may have loaded it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import time
 from collections.abc import Mapping
+from pathlib import Path
 
 import msgspec
 
@@ -31,15 +34,20 @@ class Generations:
     def __init__(self, places: Places, fleet: Fleet) -> None:
         self._places = places
         self._fleet = fleet
+        self._refused = places.generations / "refused"
+        """The highest number that was refused."""
+        self._current: Generation | None = None
         self._apps: dict[str, AppState] = {}
 
     def current(self) -> Generation | None:
         """The generation that serves, or None before the first."""
         try:
-            name = self._places.current.readlink().name
+            number = int(self._places.current.readlink().name)
         except FileNotFoundError:
             return None
-        return read_document(self._places.generations / name, Generation)
+        if self._current is None or self._current.number != number:
+            self._current = read_document(self._places.generation(number), Generation)
+        return self._current
 
     def app(self, key: str) -> AppState:
         """A compiled app by its hash."""
@@ -53,45 +61,80 @@ class Generations:
         keys = generation.apps if generation is not None else {}
         return {name: self.app(key) for name, key in keys.items()}
 
-    def commit(self, settings: Settings, changed: Mapping[str, AppState | None]) -> Generation:
+    def find(self, generation: Generation | None, app: str) -> AppState | None:
+        """One app of a generation, if it has it."""
+        key = generation.apps.get(app) if generation is not None else None
+        return self.app(key) if key is not None else None
+
+    def set_aside(self, state: AppState) -> None:
+        """Remember what an app served when its folder is gone."""
+        durable.write(self._aside(state.name), msgspec.json.encode(state))
+
+    def recall(self, app: str) -> AppState | None:
+        """What an app served when its folder went, if that was ever so."""
+        path = self._aside(app)
+        return read_document(path, AppState) if path.exists() else None
+
+    def _aside(self, app: str) -> Path:
+        return self._places.generations / f"without-{app}"
+
+    def commit(
+        self,
+        settings: Settings,
+        changed: Mapping[str, AppState | None],
+        documents: Mapping[str, bytes] | None = None,
+    ) -> Generation:
         """
         Serve the current generation with `changed` apps (None: gone) on every worker.
+
+        `documents` are what the changed apps name, by their keys.
 
         Raises:
             StoreError: a worker refused it; nothing has changed.
         """
         before = self.current()
-        apps = dict(before.apps) if before is not None else {}
-        written: list[str] = []
-        for name, state in changed.items():
-            apps.pop(name, None)
-            if state is not None:
-                apps[name] = self.write(msgspec.json.encode(state), written)
-                self._apps[apps[name]] = state
+        apps, compiled = self._compile(before.apps if before is not None else {}, changed)
         number = self._next_number(before)
-        generation = Generation(
-            number=number, created=time.time(), settings=settings, apps=dict(sorted(apps.items()))
-        )
-        path = self._places.generation(number)
-        durable.write(path, msgspec.json.encode(generation))
+        generation = Generation(number=number, created=time.time(), settings=settings, apps=apps)
+        written = self._write(compiled | dict(documents or {}))
+        durable.write(self._places.generation(number), msgspec.json.encode(generation))
         try:
             self._fleet.load(number)
         except StoreError:
-            path.unlink(missing_ok=True)
-            for key in written:
-                (self._places.compiled / key).unlink(missing_ok=True)
+            self._leave_nothing(number, written)
             raise
         durable.point(self._places.current, f"generations/{number}")
+        self._current = generation
         self._fleet.swap(number)
+        self.prune()
         return generation
 
-    def write(self, document: bytes, written: list[str]) -> str:
-        """Store a compiled document under its hash; `written` gets the hash if it is new."""
-        key = hashlib.sha256(document).hexdigest()
-        if not (self._places.compiled / key).exists():
-            durable.write(self._places.compiled / key, document)
-            written.append(key)
-        return key
+    def _compile(
+        self, before: Mapping[str, str], changed: Mapping[str, AppState | None]
+    ) -> tuple[dict[str, str], dict[str, bytes]]:
+        """(keys of all apps by name, documents of the changed ones by key)."""
+        apps, documents = dict(before), {}
+        for name, state in changed.items():
+            apps.pop(name, None)
+            if state is not None:
+                document = msgspec.json.encode(state)
+                key = apps[name] = key_of(document)
+                self._apps[key] = state
+                documents[key] = document
+        return dict(sorted(apps.items())), documents
+
+    def _write(self, documents: Mapping[str, bytes]) -> list[str]:
+        """Store compiled documents; returns the keys of those that are new."""
+        folder = self._places.compiled
+        new = [key for key in documents if not (folder / key).exists()]
+        durable.write_all({folder / key: documents[key] for key in new})
+        return new
+
+    def _leave_nothing(self, number: int, written: list[str]) -> None:
+        durable.write(self._refused, str(number).encode())
+        self._places.generation(number).unlink(missing_ok=True)
+        for key in written:
+            (self._places.compiled / key).unlink(missing_ok=True)
 
     def retained(self, key: str | None) -> list[RetainedFile]:
         """Fingerprinted files of a branch's earlier deployments."""
@@ -100,30 +143,45 @@ class Generations:
         return read_document(self._places.compiled / key, list[RetainedFile])
 
     def _next_number(self, before: Generation | None) -> int:
-        """Above everything on the disk: a refused number is never used for something else."""
-        numbers = [int(path.name) for path in self._places.generations.glob("[0-9]*")]
-        return max([before.number if before is not None else 0, *numbers]) + 1
+        """Above everything on the disk, and above what was refused."""
+        numbers = [before.number if before is not None else 0, *self._numbers()]
+        with contextlib.suppress(FileNotFoundError):
+            numbers.append(int(self._refused.read_bytes()))
+        return max(numbers) + 1
+
+    def _numbers(self) -> list[int]:
+        return [int(path.name) for path in self._places.generations.glob("[0-9]*")]
+
+    def prune(self) -> None:
+        """Delete generations that nobody asks for any more."""
+        current = self.current()
+        for number in self._numbers():
+            if current is not None and number < current.number - KEPT:
+                self._places.generation(number).unlink(missing_ok=True)
 
     def collect(self) -> set[str]:
         """Delete old generations and documents nobody names; the blobs that the rest retains."""
-        current = self.current()
-        if current is None:
-            return set()
+        self.prune()
         kept: set[str] = set()
         blobs: set[str] = set()
-        for path in self._places.generations.glob("[0-9]*"):
-            if int(path.name) <= current.number - KEPT:
-                path.unlink(missing_ok=True)
-                continue
-            for key in read_document(path, Generation).apps.values():
-                kept.add(key)
+        for number in self._numbers():
+            kept.update(read_document(self._places.generation(number), Generation).apps.values())
         for key in tuple(kept):
             for branch in self.app(key).branches.values():
                 if branch.retained is not None:
                     kept.add(branch.retained)
                     blobs.update(file.entry.sha256 for file in self.retained(branch.retained))
+        if self.current() is not None:
+            self._forget(kept)
+        return blobs
+
+    def _forget(self, kept: set[str]) -> None:
         for path in self._places.compiled.iterdir():
             if path.name not in kept:
                 path.unlink(missing_ok=True)
         self._apps = {key: state for key, state in self._apps.items() if key in kept}
-        return blobs
+
+
+def key_of(document: bytes) -> str:
+    """The name of a compiled document: its hash."""
+    return hashlib.sha256(document).hexdigest()

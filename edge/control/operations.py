@@ -7,15 +7,15 @@ here. Nothing here knows HTTP or a terminal.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 import msgspec
 
+from edge.control.announcements import Announcement, FileDigest, decode_announcement
 from edge.control.blobs import BlobWriter
-from edge.control.changes import Changes, Reloaded
-from edge.control.deployments import FileDigest
-from edge.errors import StoreError
+from edge.control.changes import Changes
+from edge.control.configuration import as_json
+from edge.control.reload import Refused, Reloaded
 from edge.site.generation import BranchState
 from edge.site.manifest import Header
 from edge.site.places import Places
@@ -30,7 +30,7 @@ class Node(Protocol):
         """Announce a deployment: `{id, missing}`."""
         ...
 
-    def put_blob(self, sha256: str, file: Any) -> None:
+    def put_blob(self, sha256: str, file: BinaryIO) -> None:
         """Send one blob from an open binary file."""
         ...
 
@@ -76,15 +76,22 @@ class Operations:
 
     def begin(self, app: str, branch: str, files: Document, message: str = "") -> Document:
         """Announce a deployment of `files` (path → {sha256, size})."""
-        digests = decode_files(files)
-        header, missing = self.changes.begin(app, branch, digests, message)
+        digests = msgspec.convert(files, dict[str, FileDigest])
+        return self._begin(app, branch, Announcement(digests, message))
+
+    def announce(self, app: str, branch: str, body: bytes) -> Document:
+        """As `begin`, with the announcement as JSON."""
+        return self._begin(app, branch, decode_announcement(body))
+
+    def _begin(self, app: str, branch: str, announced: Announcement) -> Document:
+        header, missing = self.changes.begin(app, branch, announced.files, announced.message)
         return {"id": header.id, "label": header.label, "missing": missing}
 
     def blob_writer(self, sha256: str) -> BlobWriter:
         """Where the bytes of a blob go."""
         return BlobWriter(self._places, sha256)
 
-    def put_blob(self, sha256: str, file: Any) -> None:
+    def put_blob(self, sha256: str, file: BinaryIO) -> None:
         """Copy one blob from an open binary file."""
         self.changes.blobs.put(sha256, iter(lambda: file.read(256 * 1024), b""))
 
@@ -127,11 +134,7 @@ class Operations:
 
     def branches(self, app: str) -> Document:
         """The branches of an app."""
-        apps = self._apps()
-        if app not in apps:
-            known = ", ".join(sorted(apps)) or "none yet"
-            raise StoreError(f"there is no app {app} (there are: {known})")
-        states = apps[app].branches.values()
+        states = sorted(self.changes.app(app).branches.values(), key=lambda state: state.name)
         return {"app": app, "branches": [self._branch(app, state) for state in states]}
 
     def _branch(self, app: str, state: BranchState) -> Document:
@@ -143,20 +146,18 @@ class Operations:
             "urls": self.changes.urls(app, state.label),
         }
 
-    def _apps(self) -> Any:
-        generations = self.changes.generations
-        return generations.apps(generations.current())
-
     def apps(self) -> Document:
         """All apps."""
+        generations = self.changes.generations
+        apps = generations.apps(generations.current()).values()
         return {
             "apps": [
                 {
-                    "app": name,
+                    "app": state.name,
                     "branches": len(state.branches),
                     "configured": state.config is not None,
                 }
-                for name, state in self._apps().items()
+                for state in apps
             ]
         }
 
@@ -187,14 +188,7 @@ def reloaded(result: Reloaded) -> Document:
     return {"generation": result.generation, "changed": result.changed}
 
 
-def decode_files(files: Any) -> Mapping[str, FileDigest]:
-    """
-    The files of a deployment as they were announced.
-
-    Raises:
-        StoreError: they are not of the form `{path: {sha256, size}}`.
-    """
-    try:
-        return msgspec.convert(files, dict[str, FileDigest])
-    except msgspec.ValidationError as error:
-        raise StoreError(f"files: {error}; it takes {{path: {{sha256, size}}}}") from error
+def refused_document(refused: Refused) -> Document:
+    """A refused reload: the mistakes, the apps that are as they were, and what changed."""
+    errors = [as_json(error) for error in refused.errors]
+    return {"errors": errors, "kept": refused.kept, **reloaded(refused.reloaded)}

@@ -3,10 +3,11 @@ HTTP/1.1 on the wire (RFC 9112), server role: bytes in, `Request`s and content o
 
 Laws: no I/O and no timers. zttp is seen here and in `http2` alone; what leaves is ours. An error
 is terminal: a connection that could not be framed is never parsed again. Responses are written
-as finished bytes past zttp's serializer (105k against 74k requests/s), by `encode`.
+as finished bytes past zttp's serializer (105k against 74k requests/s), by `encode_head`.
 
 zttp enforces the grammar and the framing rules of RFC 9112 §6; what it leaves to us is here: the
-limits that the operator sets, absolute-form, and which status an error deserves.
+limits that the operator sets, absolute-form, codings and versions that change the framing, the
+empty line before a request, and which status an error deserves, however its bytes were cut.
 """
 
 from __future__ import annotations
@@ -36,14 +37,18 @@ HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
+BLANK_LINE = CRLF + CRLF
 REQUEST_LINE = re.compile(rb"[!#-'*+\-.0-9A-Z^_`a-z|~]+ [^\x00-\x20\x7f]+ HTTP/(\d)\.\d\r?\n")
-ABSOLUTE_FORM = re.compile(rb"(?i)https?://([^/?#]*)([^#]*)")
+ABSOLUTE_FORM = re.compile(rb"(?i)https?://([^/?#@]+)((?:[/?][^#]*)?)")
+CHUNKED = re.compile(rb"(?i)\r\ntransfer-encoding:(?:[^\r\n]*,)?[ \t]*chunked[ \t]*\r\n")
+OTHER_CODING = re.compile(rb"(?i)\r\ntransfer-encoding:[ \t]*\w+[ \t]*\r\n")
+CONTENT_LENGTH = re.compile(rb"(?i)\r\ncontent-length:")
 
 
 class Limits:
     """What one message may cost. Bytes and counts; zttp's own ceiling is 64 KiB and 100 fields."""
 
-    __slots__ = ("field_bytes", "field_count", "line_bytes", "target_bytes")
+    __slots__ = ("field_bytes", "field_count", "line_bytes", "suspicious_bytes", "target_bytes")
 
     def __init__(
         self, line_bytes: int = 8192, field_bytes: int = 16384, field_count: int = 100
@@ -53,19 +58,25 @@ class Limits:
         """What the line leaves for its target beside a method, a version and blanks."""
         self.field_bytes = field_bytes
         self.field_count = field_count
+        self.suspicious_bytes = field_bytes // 2
+        """Heads in at most two pieces, each under this, need not be measured."""
 
 
 class Http1:
     """The server's side of one HTTP/1.1 connection."""
 
-    __slots__ = ("_connection", "_first", "_head", "_large", "_limits")
+    __slots__ = ("_connection", "_in_content", "_large", "_limits", "_recent", "_unfinished")
 
     def __init__(self, limits: Limits) -> None:
         self._connection = zttp.Connection(zttp.SERVER)
         self._limits = limits
-        self._first = b""
-        self._head = 0
+        self._in_content = False
         self._large = False
+        """Whether a head so far could have passed its limit unmeasured."""
+        self._recent: bytes | None = b""
+        """The bytes that held the last head; None when content came after it."""
+        self._unfinished: bytearray | None = None
+        """What arrived of a head that is not whole yet; only for its limits and its errors."""
 
     def receive(self, data: bytes) -> Request | bytes | object | None:
         """
@@ -74,32 +85,40 @@ class Http1:
         Raises:
             RequestError: what arrived cannot be accepted; the connection ends.
         """
-        if len(data) + self._head > self._limits.field_bytes:
+        if len(data) > self._limits.suspicious_bytes:
             self._large = True
         try:
             event = self._connection.receive_event(data)
         except zttp.RemoteProtocolError as error:
-            raise self._translate(error, self._first or data) from error
+            return self._recover(error, self._pending() + data)
         if event is NEED_DATA:
-            self._count(data)
+            self._extend(data)
             return None
-        self._head = 0
-        return self._request(event) if type(event) is zttp.Request else self._content(event)
+        if self._unfinished is not None:
+            data = self._pending() + data
+            self._unfinished = None
+        if type(event) is zttp.Request:
+            self._recent = data
+            return self._request(event)
+        return self._content(event)
 
     def hold(self, data: bytes) -> None:
-        """Take bytes without reading events: an earlier request is still being answered."""
+        """Take bytes that came while an earlier request was answered; `next` has their events."""
         self._large = True
-        try:
-            self._connection.receive_data(data)
-        except zttp.RemoteProtocolError as error:
-            raise self._translate(error, data) from error
+        self._recent = self._pending() + data
+        self._connection.receive_data(data)
 
     def next(self) -> Request | bytes | object | None:
-        """The next event of what was received, or None for "more"."""
+        """
+        The next event of what was received, or None for "more".
+
+        Raises:
+            RequestError: as `receive`.
+        """
         try:
             event = self._connection.next_event()
         except zttp.RemoteProtocolError as error:
-            raise self._translate(error, b"") from error
+            return self._recover(error, self._failing())
         if event is NEED_DATA:
             return None
         return self._request(event) if type(event) is zttp.Request else self._content(event)
@@ -107,17 +126,17 @@ class Http1:
     def start_next(self) -> None:
         """Make ready for the next request: the last one is whole and answered."""
         self._connection.start_next_cycle()
-        self._first = b""
-        self._head = 0
 
     def should_close(self) -> bool:
         """Whether the client asked to end after this message, or speaks HTTP/1.0 without more."""
         return self._connection.should_close()
 
     def _content(self, event: object) -> bytes | object:
+        self._recent = None
         if type(event) is zttp.Data:
             return event.data
         if type(event) is zttp.EndOfMessage:
+            self._in_content = False
             return END
         raise MalformedRequest(f"unexpected {type(event).__name__}")
 
@@ -135,6 +154,11 @@ class Http1:
         authority = fields.get(b"host", b"")  # type: ignore[union-attr]
         if target[0] != SLASH:
             target, authority = split_target(event.method, target, authority)
+        expects = event.expect_continue
+        if not event.end_stream:
+            self._in_content = True
+            check_coding(event)
+            expects = expects and event.http_version != b"1.0"  # RFC 9110 §10.1.1
         return Request(
             event.method,
             target,
@@ -143,38 +167,101 @@ class Http1:
             event.http_version,
             0,
             event.end_stream,
-            event.expect_continue,
+            expects,
         )
 
-    def _count(self, data: bytes) -> None:
-        """Hold an unfinished head to its limits; content does not count (it made events)."""
-        self._head += len(data)
-        if not self._first:
-            self._first = data
-        if self._head > self._limits.line_bytes + self._limits.field_bytes:
-            raise HeadTooLarge("the head of the request is larger than allowed")
+    # Heads in pieces, and errors
 
-    def _translate(self, error: zttp.RemoteProtocolError, head: bytes) -> RequestError:
-        """zttp's errors carry no status; its sentences and the first line decide one."""
+    def _pending(self) -> bytes:
+        """What is known to wait in front of the bytes that come next."""
+        if self._unfinished is not None:
+            return bytes(self._unfinished)
+        return b"" if self._recent is None else self._recent.split(BLANK_LINE)[-1]
+
+    def _extend(self, data: bytes) -> None:
+        """Hold an unfinished head to its limits, or what frames content: chunk sizes, trailers."""
+        limits = self._limits
+        self._large = True
+        if self._unfinished is None:
+            self._unfinished = bytearray(self._pending())
+        self._unfinished += data
+        size = len(self._unfinished)
+        if size <= limits.line_bytes:
+            return
+        if self._in_content:
+            if size > limits.field_bytes:
+                raise HeadTooLarge(f"the trailers are larger than {limits.field_bytes} bytes")
+            return
+        line = self._unfinished.find(b"\n", 2, limits.line_bytes + 2)  # past a leading empty line
+        if line < 0:
+            raise TargetTooLong(f"the request line is longer than {limits.line_bytes} bytes")
+        if size - line > limits.field_bytes + len(BLANK_LINE):
+            raise HeadTooLarge(f"the field section is larger than {limits.field_bytes} bytes")
+
+    def _failing(self) -> bytes:
+        """Of several pipelined heads, the one that `next` failed at, and what follows it."""
+        heads = (self._recent or b"").split(BLANK_LINE)
+        for position, head in enumerate(heads):
+            try:
+                zttp.Connection(zttp.SERVER).receive_event(head + BLANK_LINE)
+            except zttp.RemoteProtocolError:
+                return BLANK_LINE.join(heads[position:])
+        return heads[-1]
+
+    def _recover(self, error: zttp.RemoteProtocolError, pending: bytes) -> object:
+        """
+        Read on past one empty line before a request (RFC 9112 §2.2); everything else is an error.
+
+        Only where `pending` is known to begin at the start of a message.
+        """
+        is_boundary = self._recent is not None and not self._in_content
+        if not is_boundary or not pending.startswith(CRLF) or pending.startswith(BLANK_LINE):
+            raise self._translate(error, pending) from error
+        self._connection = zttp.Connection(zttp.SERVER)
+        self._unfinished = None
+        self._recent = b""
+        return self.receive(pending[len(CRLF) :])
+
+    def _translate(self, error: zttp.RemoteProtocolError, pending: bytes) -> RequestError:
+        """zttp's errors carry no status; its sentences and the head decide one."""
         message = str(error)
         if "size limit" in message:
-            longest = self._limits.line_bytes
-            if CRLF not in head[: longest + 2]:
+            if not self._in_content and CRLF not in pending[: self._limits.line_bytes + 2]:
                 return TargetTooLong(message)
             return HeadTooLarge(message)
-        line = REQUEST_LINE.match(head)
+        line = REQUEST_LINE.match(pending)
         if line is not None and line[1] != b"1":
             return VersionNotSupported(f"HTTP/{line[1].decode()} is not spoken on this connection")
-        if "framing" in message and re.search(rb"(?i)\r\ntransfer-encoding:[ \t]*\w+\r\n", head):
-            return _unknown_coding(head, message)
+        head = pending.partition(BLANK_LINE)[0] + CRLF
+        if "framing" in message and is_unknown_coding(head):
+            return NotImplementedByServer("only the chunked transfer coding is implemented")
         return MalformedRequest(message)
 
 
-def _unknown_coding(head: bytes, message: str) -> RequestError:
-    """501 for a transfer coding we do not know (RFC 9112 §6.1), 400 when lengths conflict."""
-    if re.search(rb"(?i)\r\ncontent-length:", head) or re.search(rb"(?i):[ \t]*chunked\r\n", head):
-        return MalformedRequest(message)
-    return NotImplementedByServer("only the chunked transfer coding is implemented")
+def is_unknown_coding(head: bytes) -> bool:
+    """Whether a coding we do not know is all that is wrong; with lengths beside it, it is not."""
+    return (
+        OTHER_CODING.search(head) is not None
+        and CHUNKED.search(head) is None
+        and CONTENT_LENGTH.search(head) is None
+    )
+
+
+def check_coding(event: zttp.Request) -> None:
+    """
+    Refuse transfer codings that zttp would pass on undecoded.
+
+    Raises:
+        MalformedRequest: an HTTP/1.0 client that sends any (RFC 9112 §6.1: the framing is faulty).
+        NotImplementedByServer: one besides chunked.
+    """
+    coding = event.headers.get(b"transfer-encoding")  # type: ignore[union-attr]
+    if coding is None:
+        return
+    if event.http_version == b"1.0":
+        raise MalformedRequest("HTTP/1.0 has no transfer codings")
+    if coding.lower() != b"chunked":
+        raise NotImplementedByServer("only the chunked transfer coding is implemented")
 
 
 def split_target(method: bytes, target: bytes, host: bytes) -> tuple[bytes, bytes]:

@@ -7,30 +7,39 @@ do by itself is done here to its output, frame by frame:
 - its SETTINGS are replaced by ours (100 streams, 16 KiB of fields, no extended CONNECT);
 - WINDOW_UPDATE of a stream whose content nobody has taken yet is withheld, so that an upload
   waits for its consumer; the connection's own window is never withheld (no stream stalls another);
-- never more than both windows allow is handed in, so that nothing parks inside.
+- never more than both windows allow is handed in, so that nothing parks inside;
+- a PING follows the first GOAWAY: its answer says that the client has seen both.
 """
 
 from __future__ import annotations
 
 import struct
-from collections import deque
 
 import msgspec
 import zttp
 
-from edge.errors import HeadTooLarge, MalformedRequest, RequestError
+from edge.errors import (
+    HeadTooLarge,
+    MalformedRequest,
+    NotImplementedByServer,
+    RequestError,
+    TargetTooLong,
+)
 from edge.http.fields import FieldList
-from edge.http.http1 import Limits
+from edge.http.http1 import SLASH, Limits
 from edge.http.message import Request
 
 NO_ERROR = 0
+INTERNAL_ERROR = 2
 REFUSED_STREAM = 7
 CANCEL = 8
 ENHANCE_YOUR_CALM = 11
 LAST_STREAM = 2**31 - 1
 
-SETTINGS, WINDOW_UPDATE = 4, 8
+SETTINGS, PING, WINDOW_UPDATE = 4, 6, 8
 FRAME_HEAD = struct.Struct(">HBBBI")
+GOODBYE = b"good bye"
+"""What our PING carries."""
 
 
 class Content(msgspec.Struct):
@@ -52,17 +61,42 @@ class Reset(msgspec.Struct):
     stream: int
 
 
+class Parting(msgspec.Struct):
+    """The client has seen our first GOAWAY: what it sends from here on came after it."""
+
+
+Event = Request | Content | End | Reset | Parting
+
+
 class Http2:
     """The server's side of one HTTP/2 connection."""
+
+    __slots__ = (
+        "_connection",
+        "_limits",
+        "_max_streams",
+        "_ping",
+        "_untaken",
+        "_withheld",
+        "pings",
+        "settings",
+        "silent_bytes",
+    )
 
     def __init__(self, limits: Limits, max_streams: int) -> None:
         self._max_streams = max_streams
         self._connection = zttp.Connection(zttp.SERVER, zttp.HTTP2)
         self._limits = limits
         self._untaken: dict[int, int] = {}
+        """Bytes of content that arrived and wait for their consumer, by stream."""
         self._withheld: dict[int, list[bytes]] = {}
-        self.resets = 0
-        """Streams that the client reset; the owner bounds them a minute."""
+        """WINDOW_UPDATE frames kept back, by stream."""
+        self._ping = b""
+        self.pings = 0
+        self.settings = 0
+        """Frames of these kinds that the client sent; the owner bounds them a minute."""
+        self.silent_bytes = 0
+        """Bytes received since the last event: no honest frame is longer than 16 KiB."""
 
     def open(self) -> bytes:
         """Our half of the preface: SETTINGS as we mean them, instead of zttp's."""
@@ -75,7 +109,9 @@ class Http2:
         payload = b"".join(struct.pack(">HI", *parameter) for parameter in parameters)
         return FRAME_HEAD.pack(0, len(payload), SETTINGS, 0, 0) + payload
 
-    def receive(self, data: bytes) -> list[Request | Content | End | Reset]:
+    # What comes in
+
+    def receive(self, data: bytes) -> list[Event]:
         """
         Take bytes; the events they complete, in order.
 
@@ -83,10 +119,12 @@ class Http2:
             RequestError: the connection broke a rule; `flush` has the GOAWAY, then it ends.
         """
         connection = self._connection
-        events: list[Request | Content | End | Reset] = []
+        events: list[Event] = []
+        self.silent_bytes += len(data)
         try:
             connection.receive_data(data)
             while (event := connection.next_event()) is not zttp.NEED_DATA:
+                self.silent_bytes = 0
                 ours = self._event(event)
                 if ours is not None:
                     events.append(ours)
@@ -94,46 +132,61 @@ class Http2:
             raise MalformedRequest(str(error)) from error
         return events
 
-    def _event(self, event: object) -> Request | Content | End | Reset | None:
+    def _event(self, event: object) -> Event | None:
         kind = type(event)
         if kind is zttp.Request:
             return self._request(event)  # type: ignore[arg-type]
         if kind is zttp.Data:
-            self._untaken[event.stream_id] = (  # type: ignore[attr-defined]
-                self._untaken.get(event.stream_id, 0) + len(event.data)  # type: ignore[attr-defined]
-            )
-            return Content(event.stream_id, event.data)  # type: ignore[attr-defined]
+            return self._content(event)  # type: ignore[arg-type]
         if kind is zttp.EndOfMessage:
             return End(event.stream_id)  # type: ignore[attr-defined]
         if kind is zttp.RstStream:
-            self.resets += 1
             return Reset(event.stream_id)  # type: ignore[attr-defined]
+        if kind is zttp.Ping:
+            self.pings += 1
+            if event.ack and event.data == GOODBYE:  # type: ignore[attr-defined]
+                return Parting()
+        elif kind is zttp.Settings:
+            self.settings += 1
         return None
 
     def _request(self, event: zttp.Request) -> Request:
         fields = FieldList(event.headers)  # type: ignore[arg-type]
         return Request(
-            event.method,
+            b"CONNECT" if event.protocol is not None else event.method,  # RFC 8441, not offered
             event.target,
             fields.get(b"host", b""),  # zttp folds :authority into host and refuses two that differ
             fields,
             b"2",
             event.stream_id,
             event.end_stream,
-            event.expect_continue,
+            not event.end_stream and fields.get(b"expect", b"").lower() == b"100-continue",
         )
+
+    def _content(self, event: zttp.Data) -> Content:
+        stream, data = event.stream_id, event.data
+        self._untaken[stream] = self._untaken.get(stream, 0) + len(data)
+        return Content(stream, data)
 
     def check(self, request: Request) -> RequestError | None:
         """What is wrong with `request` by the operator's limits or RFC 9113 §8.3, or None."""
-        if len(request.target) > self._limits.target_bytes:
-            return HeadTooLarge("the request target is too long")
-        if len(request.fields) > self._limits.field_count:
+        limits = self._limits
+        target = request.target
+        if len(target) > limits.target_bytes:
+            return TargetTooLong("the request target is too long")
+        if request.method == b"CONNECT":
+            return NotImplementedByServer("no tunnels are made here")
+        if target[0] != SLASH and not (target == b"*" and request.method == b"OPTIONS"):
+            return MalformedRequest("the request target is not a path")
+        if b" " in target:
+            return MalformedRequest("the request target holds a space")
+        if len(request.fields) > limits.field_count:
             return HeadTooLarge("the request has too many field lines")
-        if sum(len(name) + len(value) + 32 for name, value in request.fields) > (
-            self._limits.field_bytes
-        ):
+        if sum(len(name) + len(value) + 32 for name, value in request.fields) > limits.field_bytes:
             return HeadTooLarge("the field section is too large")
         return None
+
+    # What goes out
 
     def send_head(
         self, stream: int, status: int, pairs: list[tuple[bytes, bytes]], *, ends: bool
@@ -165,8 +218,9 @@ class Http2:
 
     def forget(self, stream: int) -> None:
         """Nothing more will be taken from the stream's content."""
-        self._untaken.pop(stream, None)
-        self._withheld.pop(stream, None)
+        if self._untaken:
+            self._untaken.pop(stream, None)
+            self._withheld.pop(stream, None)
 
     def take(self, stream: int, size: int) -> bytes:
         """The consumer took `size` bytes of content: the window updates that this frees."""
@@ -177,17 +231,26 @@ class Http2:
         self._untaken.pop(stream, None)
         return b"".join(self._withheld.pop(stream, ()))
 
-    def go_away(self, last_stream: int = LAST_STREAM, code: int = NO_ERROR) -> None:
-        """Queue GOAWAY: first with the highest identifier, later with the last one served."""
+    def announce_end(self) -> None:
+        """Queue the first GOAWAY, which refuses nothing yet, and a PING (RFC 9113 §6.8)."""
+        self.go_away(LAST_STREAM, NO_ERROR)
+        self._ping = FRAME_HEAD.pack(0, len(GOODBYE), PING, 0, 0) + GOODBYE
+
+    def go_away(self, last_stream: int, code: int) -> None:
+        """Queue GOAWAY: streams after `last_stream` were not and will not be served."""
         self._connection.close(code, last_stream)
 
     def flush(self) -> bytes:
         """What to write now; withheld window updates are kept back."""
         output = self._connection.data_to_send()
-        return self._withhold(output) if self._untaken and output else output
+        if self._untaken and output:
+            output = self._withhold(output)
+        if self._ping:
+            output, self._ping = output + self._ping, b""
+        return output
 
     def _withhold(self, output: bytes) -> bytes:
-        kept: deque[bytes] = deque()
+        kept: list[bytes] = []
         position = 0
         while position < len(output):
             high, low, kind, _, stream = FRAME_HEAD.unpack_from(output, position)

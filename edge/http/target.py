@@ -17,7 +17,7 @@ PLAIN = re.compile(rb"(?:/(?!\.)[A-Za-z0-9._~!$&'()*+,;=:@-]*)+")
 """Paths that decode to themselves: no escape, and no segment that begins with a dot."""
 
 ESCAPE = re.compile(rb"%(?:([0-9A-Fa-f]{2})|)")
-FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\\#]")
+FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\\]")
 SAFE = "/!$&'()*+,;=:@~"
 """Characters of RFC 3986 §3.3 `pchar` that `quote` would escape."""
 
@@ -33,8 +33,8 @@ def decode_path(path: bytes) -> str:
     The path that decides: decoded once, dot segments resolved, `%2F` kept as written.
 
     Raises:
-        MalformedRequest: bad escape, control character, backslash, `#`, invalid UTF-8, or a
-            path that leaves the root.
+        MalformedRequest: bad escape, control character, backslash, a `#` that is not escaped,
+            invalid UTF-8, or a path that leaves the root.
 
     Source: RFC 3986 §2.1, §5.2.4. Cost: one regex for plain paths.
     """
@@ -42,12 +42,14 @@ def decode_path(path: bytes) -> str:
         return path.decode("ascii")
     if path[:1] != b"/":
         raise MalformedRequest("the path does not begin with /")
+    if b"#" in path:
+        raise MalformedRequest("the path holds a fragment")
     try:
         text = ESCAPE.sub(_unescape, path).decode("utf-8")
     except UnicodeDecodeError as error:
         raise MalformedRequest("the path is not UTF-8") from error
     if FORBIDDEN.search(text):
-        raise MalformedRequest("the path holds a control character, a backslash or a #")
+        raise MalformedRequest("the path holds a control character or a backslash")
     return _resolve_dots(text)
 
 

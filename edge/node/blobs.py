@@ -17,6 +17,9 @@ from edge.site.places import SUFFIX, Places
 CHUNK = 256 * 1024
 """Bytes a read: large enough to amortize a thread hop, small enough for thousands of readers."""
 
+READ_AT_ONCE = 1024 * 1024
+"""Bytes that are copied on the loop (0.4 ms); more of them are a thread's work."""
+
 
 class Blobs:
     """The blobs of one state folder."""
@@ -37,44 +40,85 @@ class Blobs:
         except OSError as error:
             raise StoreError(f"the blob {path} cannot be read: {error.strerror}") from error
 
-    def read_now(self, descriptor: int, size: int) -> bytes | None:
-        """All `size` bytes if the page cache has them, else None. Never waits for a disk."""
-        return _read_cached(descriptor, 0, size)
-
-    async def read(self, descriptor: int, start: int, size: int) -> bytes:
-        """Up to `size` bytes from `start`, by a thread where the disk is needed."""
-        data = _read_cached(descriptor, start, size)
-        if data is None:
-            loop = asyncio.get_running_loop()
-            data = await loop.run_in_executor(None, os.pread, descriptor, size, start)
-        return data
-
-    async def read_all(self, descriptor: int, size: int) -> bytes:
+    def read_now(self, sha256: str, coding: bytes, size: int) -> bytes | None:
         """
-        The whole blob, by a thread where the disk is needed.
+        The whole blob if it is small and in the page cache, else None. Never waits for a disk.
 
         Raises:
-            StoreError: it is shorter than `size`.
+            StoreError: the blob is gone.
         """
-        content = await self.read(descriptor, 0, size)
+        descriptor = self.open(sha256, coding)
+        try:
+            return _read_cached(descriptor, 0, size) if size <= READ_AT_ONCE else None
+        finally:
+            os.close(descriptor)
+
+    def check(self, sha256: str, coding: bytes, size: int) -> None:
+        """
+        Make sure that a blob can be streamed, while there is still an error to answer with.
+
+        Raises:
+            StoreError: it is gone or shorter than `size`.
+        """
+        descriptor = self.open(sha256, coding)
+        try:
+            if os.fstat(descriptor).st_size < size:
+                raise StoreError(f"the blob {sha256} is shorter than its manifest says")
+        finally:
+            os.close(descriptor)
+
+    async def read_all(self, sha256: str, coding: bytes, size: int) -> bytes:
+        """
+        The whole blob, by a thread.
+
+        Raises:
+            StoreError: it is gone, shorter than `size`, or the disk fails.
+        """
+        descriptor = self.open(sha256, coding)
+        try:
+            content = await _read_by_thread(descriptor, 0, size)
+        finally:
+            os.close(descriptor)
         if len(content) != size:
-            raise StoreError("a blob is shorter than its manifest says")
+            raise StoreError(f"the blob {sha256} is shorter than its manifest says")
         return content
 
     async def stream(
         self, sha256: str, coding: bytes, start: int, stop: int
     ) -> AsyncIterator[bytes]:
-        """The bytes [start, stop) in chunks; the file is closed however the reader ends."""
+        """
+        The bytes [start, stop) in chunks; the file is closed however the reader ends.
+
+        Raises:
+            StoreError: the blob is gone or ends early, or the disk fails.
+        """
         descriptor = self.open(sha256, coding)
         try:
             while start < stop:
-                data = await self.read(descriptor, start, min(CHUNK, stop - start))
+                size = min(CHUNK, stop - start)
+                data = _read_cached(descriptor, start, size)
+                if data is None:
+                    data = await _read_by_thread(descriptor, start, size)
                 if not data:
                     raise StoreError(f"the blob {sha256} is shorter than its manifest says")
                 start += len(data)
                 yield data
         finally:
             os.close(descriptor)
+
+
+async def _read_by_thread(descriptor: int, start: int, size: int) -> bytes:
+    """
+    Up to `size` bytes from `start`.
+
+    A reader that is canceled closes the descriptor under its thread; what that reads goes nowhere.
+    """
+    try:
+        return await asyncio.get_running_loop().run_in_executor(
+            None, os.pread, descriptor, size, start
+        )
+    except OSError as error:
+        raise StoreError(f"a blob cannot be read: {error.strerror}") from error
 
 
 def _read_cached(descriptor: int, start: int, size: int) -> bytes | None:

@@ -8,7 +8,7 @@ attribute instead of a move in a list. A swap drops what the new world does not 
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict
 from typing import TYPE_CHECKING, cast
 
 from edge.http.message import Head, Response
@@ -22,8 +22,14 @@ if TYPE_CHECKING:
 JOIN_BELOW = 32 * 1024
 """Content under this is joined to its head; above it, copying costs more than a second buffer."""
 
-OVERHEAD = 2048
-"""Bytes that a stored response costs besides its content: heads, objects, the asset."""
+OVERHEAD = 5120
+"""
+Bytes that a stored response costs besides its content: the asset, two heads, the objects (2.5 KiB
+measured), and its field lines for HTTP/2 (2.4 KiB more).
+"""
+
+SECOND_CHANCES = 64
+"""Used responses that one addition may pass over: it must end, however many were used."""
 
 Key = tuple[bytes, bool, int]
 
@@ -34,6 +40,7 @@ class Stored:
     __slots__ = (
         "asset",
         "content",
+        "cost",
         "etag",
         "head",
         "key",
@@ -53,24 +60,27 @@ class Stored:
     modified: int
     """Last-Modified in epoch seconds."""
 
-    def __init__(self, asset: Asset, key: Key, size: int, etag: bytes) -> None:
+    def __init__(self, asset: Asset, key: Key, size: int, etag: bytes, lifetime: int) -> None:
         self.asset = asset
         self.key = key
         """(coding, noindex, status)."""
         self.size = size
         """Bytes of content, in memory or not."""
+        self.cost = OVERHEAD + (2 * size if size < JOIN_BELOW else size)
+        """Bytes of memory: what is joined to its head is held twice."""
         self.etag = etag
         self.content = b""
         self.stored_at = 0
-        self.lifetime = -1
+        """Epoch seconds."""
+        self.lifetime = lifetime
+        """Seconds from `stored_at` for which it is fresh."""
         self.used = False
         self.second = -1
         self.response: Response | None = None
 
-    def store(self, stored_at: int, lifetime: int) -> None:
-        """Count as stored at `stored_at` (epoch seconds) for `lifetime` seconds."""
+    def store(self, stored_at: int) -> None:
+        """Count as stored at `stored_at` (epoch seconds)."""
         self.stored_at = stored_at
-        self.lifetime = lifetime
         self.second = -1
 
     def hit(self, clock: Clock) -> Response:
@@ -103,44 +113,61 @@ class Cache:
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
         self.size = 0
-        """Bytes, overhead included."""
-        self._ring: deque[Stored] = deque()
+        """Bytes, overhead included; never above `capacity`."""
+        self._queue: OrderedDict[Stored, None] = OrderedDict()
+        """Exactly what is stored, next to go first."""
 
-    def add(self, stored: Stored) -> None:
-        """Keep `stored` on its asset, and make room."""
+    def __len__(self) -> int:
+        """How many responses are stored."""
+        return len(self._queue)
+
+    def resize(self, capacity: int) -> None:
+        """Have room for `capacity` bytes, and no more."""
+        self.capacity = capacity
+        self._make_room()
+
+    def add(self, stored: Stored) -> bool:
+        """Keep `stored` on its asset and make room; False when there could never be enough."""
+        if stored.cost > self.capacity:
+            return False
+        twin = cast("Stored | None", stored.asset.stored.get(stored.key))
+        if twin is not None:  # two requests missed at once
+            self._remove(twin)
         stored.asset.stored[stored.key] = stored
-        self._ring.append(stored)
-        self.size += stored.size + OVERHEAD
-        while self.size > self.capacity and self._ring:
-            self._evict_one()
+        self._queue[stored] = None
+        self.size += stored.cost
+        self._make_room()
+        return True
 
     def drop(self, assets: Iterable[Asset]) -> int:
         """Forget what is stored for `assets`; how many responses that was."""
-        count = 0
+        before = len(self._queue)
         for asset in assets:
-            for stored in asset.stored.values():
-                self.size -= cast("Stored", stored).size + OVERHEAD
-                count += 1
-            asset.stored.clear()
-        return count
+            for stored in tuple(asset.stored.values()):
+                self._remove(stored)
+        return before - len(self._queue)
 
     def clear(self) -> int:
         """Forget everything; how many responses that was."""
-        count = 0
-        while self._ring:
-            stored = self._ring.popleft()
-            if stored.asset.stored.pop(stored.key, None) is stored:
-                count += 1
+        count = len(self._queue)
+        for stored in self._queue:
+            del stored.asset.stored[stored.key]
+        self._queue.clear()
         self.size = 0
         return count
 
-    def _evict_one(self) -> None:
-        stored = self._ring.popleft()
-        if stored.asset.stored.get(stored.key) is not stored:
-            return  # dropped or replaced before
-        if stored.used:
-            stored.used = False
-            self._ring.append(stored)
-            return
+    def _make_room(self) -> None:
+        chances = SECOND_CHANCES
+        while self.size > self.capacity:
+            stored = next(iter(self._queue))
+            if stored.used and chances:
+                chances -= 1
+                stored.used = False
+                self._queue.move_to_end(stored)
+            else:
+                self._remove(stored)
+
+    def _remove(self, stored: Stored) -> None:
+        del self._queue[stored]
         del stored.asset.stored[stored.key]
-        self.size -= stored.size + OVERHEAD
+        self.size -= stored.cost

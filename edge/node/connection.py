@@ -1,162 +1,36 @@
 """
-One client's connection: bytes to requests, responses to bytes. HTTP/1.1 here, HTTP/2 in `streams`.
+One client's HTTP/1.1 connection: bytes to requests, responses to bytes. HTTP/2 is in `streams`.
 
 Laws: nothing is decided here but framing, order and pace. A response that is ready is written in
 the same call that read its request (no task: 3.4-6 µs); a task exists only where something must
-wait. Every wait has an end: `sweep` looks once a second (a timer a request costs 2 µs).
+wait. One request, one answer: what goes wrong after an answer began can only end the connection.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Coroutine
 from types import NoneType
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from edge.errors import MalformedRequest, RequestError, RequestTimedOut
-from edge.http.http1 import CONTINUE, END, HTTP2_PREFACE, Http1, Limits, encode_head
+from edge.http.http1 import CONTINUE, END, HTTP2_PREFACE, Http1, encode_head
 from edge.http.message import Request, Response
 from edge.node.cache import JOIN_BELOW
-from edge.node.content import HIGH_WATER, Inflow
+from edge.node.content import HIGH_WATER, Inflow, closing
 from edge.node.tasks import spawn
+from edge.node.transport import Answer, Connection, Service
 
-if TYPE_CHECKING:
-    from edge.node.clock import Clock
-
-Answer = Response | Awaitable[Response]
-Respond = Callable[[Request], Answer]
+__all__ = ["Http1Connection", "Service"]
 
 UNREAD_CONTENT = 64 * 1024
 """Bytes of unwanted content that are read past to keep a connection; beyond, it ends."""
 
-LINGER_SECONDS = 2.0
-"""How long an ended connection still reads, so that the response is not lost to a reset."""
+BATCH = 64
+"""Pipelined responses that are written at once; writev takes 1,024 pieces."""
 
-
-class Service:
-    """What all connections of a worker share."""
-
-    def __init__(
-        self,
-        clock: Clock,
-        respond: Respond,
-        refuse: Callable[[RequestError], Response],
-        speak_http2: Callable[[Connection, bytes], None],
-    ) -> None:
-        self.clock = clock
-        self.respond = respond
-        self.refuse = refuse
-        """Turns any error into the response for it: the handler's `error_response`."""
-        self.speak_http2 = speak_http2
-        """Hands a connection over to HTTP/2; given in, since `streams` stands on this module."""
-        self.wire = Limits()
-        self.header_timeout = 10.0
-        self.idle_timeout = 30.0
-        self.keep_alive = 60.0
-        self.requests_per_connection = 1000
-        self.streams_per_connection = 1000
-        self.max_streams = 100
-        self.max_connections = 10_000
-        self.draining = False
-        self.connections: set[Connection] = set()
-        self.accepted = 0
-        self.refused = 0
-
-
-class Connection(asyncio.Protocol):
-    """The part that both protocols share: the transport, its pace and its end."""
-
-    __slots__ = (
-        "_descriptor",
-        "_writable",
-        "clock",
-        "paused",
-        "service",
-        "touched",
-        "transport",
-    )
-
-    transport: asyncio.Transport
-
-    def __init__(self, service: Service) -> None:
-        self.service = service
-        self.clock = service.clock
-        self.paused = False
-        self.touched = service.clock.now
-        """When bytes last moved, in monotonic seconds."""
-        self._writable: asyncio.Future[None] | None = None
-        self._descriptor = -1
-
-    def pause_writing(self) -> None:
-        """The transport's buffer is full: stop making output."""
-        self.paused = True
-
-    def resume_writing(self) -> None:
-        """The transport's buffer drained."""
-        self.paused = False
-        self.touched = self.clock.now
-        if self._writable is not None and not self._writable.done():
-            self._writable.set_result(None)
-        self.proceed()
-
-    def proceed(self) -> None:
-        """Go on with what waited for the transport."""
-
-    async def writable(self) -> None:
-        """Wait until the transport takes more."""
-        while self.paused:
-            self._writable = asyncio.get_running_loop().create_future()
-            await self._writable
-
-    def connect(self, transport: asyncio.BaseTransport) -> None:
-        """Take a transport; one in clear text is written to by its descriptor."""
-        self.transport = cast("asyncio.Transport", transport)
-        if transport.get_extra_info("sslcontext") is None:
-            connected = transport.get_extra_info("socket")
-            self._descriptor = -1 if connected is None else connected.fileno()
-
-    def send(self, output: list[bytes]) -> None:
-        """
-        Write now, past the transport's queue while that is empty (108k for 92k requests/s).
-
-        Only where the transport is known to be open: a closed one's descriptor is another's.
-        """
-        transport = self.transport
-        if len(output) > 1 and sum(map(len, output)) < JOIN_BELOW:
-            output = [b"".join(output)]
-        if self._descriptor < 0 or self.paused or transport.get_write_buffer_size():
-            transport.writelines(output)
-            return
-        try:
-            if len(output) == 1:
-                sent = os.write(self._descriptor, output[0])
-            else:
-                sent = os.writev(self._descriptor, output)
-        except BlockingIOError:
-            sent = 0
-        except OSError:
-            transport.abort()
-            return
-        for piece in output:
-            if sent < len(piece):
-                transport.write(memoryview(piece)[sent:] if sent else piece)
-            sent = max(0, sent - len(piece))
-
-    def drain(self) -> None:
-        """Finish what runs, then end."""
-        raise NotImplementedError
-
-    def sweep(self, now: float) -> None:
-        """End the connection if it outlived a limit."""
-        raise NotImplementedError
-
-    def expire(self) -> None:
-        """End without ceremony: close, or abort if the peer does not even take what is written."""
-        if self.transport.get_write_buffer_size():
-            self.transport.abort()
-        else:
-            self.transport.close()
+QUIET_SECONDS = 1.0
+"""A drain ends connections that were silent this long; a busy one is told by its next answer."""
 
 
 class Http1Connection(Connection):
@@ -171,7 +45,9 @@ class Http1Connection(Connection):
         "_fresh",
         "_head_since",
         "_held",
-        "_lingering",
+        "_held_bytes",
+        "_output",
+        "_preface",
         "_served",
         "_unread",
         "_wire",
@@ -181,83 +57,102 @@ class Http1Connection(Connection):
         super().__init__(service)
         self._wire = Http1(service.wire)
         self._fresh = True
-        """Whether no byte has come yet."""
+        """Whether it is not known yet which protocol the client speaks."""
+        self._preface = b""
+        self._output: list[bytes] = []
+        """Answers that are ready and not handed to the transport yet."""
         self._served = 0
         self._closing = False
+        """Whether the answer under way, or the last one, is the last of this connection."""
         self._answering = False
         self._answer: asyncio.Task[None] | None = None
         self._content: Inflow | None = None
+        """The content that still arrives, of the request being answered or answered already."""
         self._expects = False
+        """Whether the client still waits for 100 (Continue)."""
         self._unread = 0
-        self._held = 0
-        self._lingering = 0.0
+        self._held: list[bytes] = []
+        """What arrived behind a request whose answer is under way."""
+        self._held_bytes = 0
         self._head_since = service.clock.now
         """When the unfinished head began to arrive; 0.0 between requests."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Join the worker's connections, or be refused cleanly when there are too many."""
+        """Join the worker's connections, or be refused."""
         self.connect(transport)
-        service = self.service
-        service.accepted += 1
-        if len(service.connections) >= service.max_connections:
-            service.refused += 1
-            transport.close()
-        else:
-            service.connections.add(self)
+        self.admit()
 
     def connection_lost(self, _: Exception | None) -> None:
         """Leave; whoever still works for this client is told."""
         self.service.connections.discard(self)
         if self._content is not None:
             self._content.fail(MalformedRequest("the client went away"))
+            self._content = None
         if self._answer is not None:
             self._answer.cancel()
 
     def eof_received(self) -> bool:
         """A client that sent everything may still wait for its answers."""
-        if self._content is not None:
-            self._content.fail(MalformedRequest("the content ended before its length"))
-        self._closing = True
-        return self._answering
+        self.half_closed = True
+        if self.lingering or not (self._answering or self.paused):
+            return False
+        self._end_input()
+        return True
+
+    def _end_input(self) -> None:
+        """A half-closed client sends no more: content that lacks some never comes."""
+        if self._answering and self._content is not None:
+            self._fail(MalformedRequest("the content ended before its length"))
 
     def data_received(self, data: bytes) -> None:
         """Read requests and answer those that can be answered now."""
+        if self.lingering:
+            return
         self.touched = self.clock.now
-        if self._lingering:
+        if self._fresh:
+            data = self._begin(data)
+            if not data:
+                return
+        if (self._answering and self._content is None) or (self.paused and not self._answering):
+            self._hold(data)
             return
         try:
-            if self._fresh:
-                data = self._begin(data)
-            if self.paused or (self._answering and self._content is None):
-                self._hold(data)
-                return
-            event = self._wire.receive(data) if data else None
+            event = self._wire.receive(data)
             if event is not None:
                 self._run(event)
             elif not self._head_since:
                 self._head_since = self.touched
         except RequestError as error:
-            self._refuse(error)
+            self._fail(error)
 
     def _begin(self, data: bytes) -> bytes:
-        """The first bytes: HTTP/2 by prior knowledge, or HTTP/1.1 after an optional CRLF."""
-        self._fresh = False
-        if data.startswith(HTTP2_PREFACE[:16]):
+        """The first bytes: what HTTP/1.1 gets of them, nothing while they may be a preface."""
+        if self._preface:
+            data = self._preface + data
+        if data.startswith(HTTP2_PREFACE):
+            self._fresh = False
             self.service.speak_http2(self, data)
             return b""
-        return data.removeprefix(b"\r\n")  # RFC 9112 §2.2: an empty line before is ignored
+        if HTTP2_PREFACE.startswith(data):
+            self._preface = data
+            return b""
+        self._fresh = False
+        self._preface = b""
+        return data
 
     def _hold(self, data: bytes) -> None:
         """Keep pipelined bytes until the answer under way is done."""
-        self._wire.hold(data)
-        self._held += len(data)
-        if self._held > HIGH_WATER:
+        if self._closing:
+            return
+        self._held.append(data)
+        self._held_bytes += len(data)
+        if self._held_bytes > HIGH_WATER:
             self.transport.pause_reading()
 
     def _run(self, event: object) -> None:
         """Take events until they run out, an answer must wait, or the connection ends."""
         wire = self._wire
-        output: list[bytes] = []
+        output = self._output
         while event is not None:
             if type(event) is Request:
                 self._served += 1
@@ -270,21 +165,24 @@ class Http1Connection(Connection):
                 ):
                     output.append(response.whole)  # the common case: shared, finished bytes
                     wire.start_next()
-                elif not self._take_request(event, response, output):
+                elif not self._take_request(event, response):
                     break
-            elif event is END:
-                if not self._end_content():
-                    break
-            else:
-                self._take_content(cast("bytes", event))
-            if self._closing or self.paused:
+            elif not self._take_content(event):
+                break
+            if (self._closing or self.paused) and not self._answering:
                 break
             event = wire.next()
+            if len(output) >= BATCH:
+                self._flush()
         self._head_since = 0.0
         if output:
-            self.send(output)
-        if self._closing and not self._answering:
-            self._finish_closing()
+            self._flush()
+        if self._closing or self.half_closed:
+            self._end()
+
+    def _flush(self) -> None:
+        self.send(self._output)
+        self._output.clear()
 
     def _is_last(self, request: Request) -> bool:
         """Whether the response has to say what becomes of the connection."""
@@ -294,33 +192,32 @@ class Http1Connection(Connection):
             or request.version != b"1.1"
         )
 
-    def _take_request(self, request: Request, answer: Answer | None, output: list[bytes]) -> bool:
+    def _take_request(self, request: Request, answer: Answer | None) -> bool:
         """Answer one request; False when its answer has to wait."""
         if answer is None:
             self._expect_content(request)
             answer = self.service.respond(request)
         if type(answer) is Response and type(answer.content) in (bytes, NoneType):
-            self._append(request, answer, output)
+            self._append(request, answer)
+            if len(self._output[-1]) >= JOIN_BELOW:
+                self._flush()
             if request.ends:
                 self._wire.start_next()
             return True
-        if output:
-            self.send(output)
-            output.clear()
+        if self._output:
+            self._flush()
         self._answering = True
         self._answer = spawn(self._answer_later(request, answer), "answer")
+        if isinstance(answer, Coroutine):  # of a task that is cancelled before it began
+            self._answer.add_done_callback(lambda _: answer.close())
         return not request.ends
 
-    def _append(self, request: Request, response: Response, output: list[bytes]) -> None:
+    def _append(self, request: Request, response: Response) -> None:
         """Finished bytes of a response whose content is in memory."""
-        option = self._connection_option(request, response)
-        content = response.content
-        if not option:
-            output.append(response.head.lines + response.block)
-        else:
-            output.append(encode_head(response, option))
-        if content is not None:
-            output.append(cast("bytes", content))
+        self._expects = False
+        self._output.append(encode_head(response, self._connection_option(request, response)))
+        if response.content and request.method != b"HEAD":
+            self._output.append(cast("bytes", response.content))
 
     def _connection_option(self, request: Request, response: Response) -> bytes:
         """`close`, `keep-alive` (HTTP/1.0 that asked) or nothing (RFC 9112 §9.3)."""
@@ -351,69 +248,70 @@ class Http1Connection(Connection):
 
     def _on_taken(self, size: int) -> None:
         """The handler took content; before the first of it, 100 (Continue) is due."""
+        if self._content is None or self.transport.is_closing():
+            return
+        self.touched = self.clock.now
         if self._expects:
             self._expects = False
-            self.transport.write(CONTINUE)
-        if size and self._content is not None and self._content.size < HIGH_WATER:
+            self.send([CONTINUE])
+        if size and self._content.size < HIGH_WATER:
             self.transport.resume_reading()
 
-    def _take_content(self, data: bytes) -> None:
+    def _take_content(self, event: object) -> bool:
+        """One chunk of a request's content or its end; False when its answer is under way then."""
         content = cast("Inflow", self._content)
-        if self._answering:
-            content.feed(data)
+        if event is END:
+            content.finish()
+            self._content = None
+            if self._answering:
+                return False
+            self._wire.start_next()
+        elif self._answering:
+            content.feed(cast("bytes", event))
             if content.size > HIGH_WATER:
                 self.transport.pause_reading()
-            return
-        self._unread += len(data)
-        if self._unread > UNREAD_CONTENT:
-            self._closing = True
-
-    def _end_content(self) -> bool:
-        """The request is whole; False while its answer is still under way."""
-        cast("Inflow", self._content).finish()
-        self._content = None
-        if self._answering:
-            return False
-        self._wire.start_next()
+        else:
+            self._unread += len(cast("bytes", event))
+            if self._unread > UNREAD_CONTENT:
+                self._closing = True
         return True
 
     # Answers that wait
 
-    async def _answer_later(
-        self, request: Request, response: Response | Awaitable[Response]
-    ) -> None:
+    async def _answer_later(self, request: Request, answer: Answer) -> None:
         try:
-            if type(response) is not Response:
-                response = await cast("Awaitable[Response]", response)
-            await self._send(request, response)
-        except RequestError as error:
-            self._answering = False
-            self._refuse(error)
-            return
-        self._answering = False
-        self._answer = None
-        self._resume()
+            response = await self.settle(answer)
+            if not self.transport.is_closing():
+                await self._send(request, response)
+                self._answering = False
+        except Exception as error:  # noqa: BLE001  (content broke off; `refuse` logs what it was)
+            self.service.refuse(error)
+        finally:
+            self._answer = None
+            if self._answering:  # part of an answer is out: only the end is honest
+                self.transport.abort()
+        if not self._answering:
+            self._resume()
 
     async def _send(self, request: Request, response: Response) -> None:
         content = response.content
-        if content is None or type(content) is bytes:
-            output: list[bytes] = []
-            self._append(request, response, output)
-            self.transport.writelines(output)
+        if content is None or type(content) is bytes or request.method == b"HEAD":
+            self._append(request, response)
+            self._flush()
             return
-        option = self._connection_option(request, response)
-        self.transport.write(encode_head(response, option))
-        async for chunk in content:  # type: ignore[union-attr]
-            self.transport.write(chunk)
-            if self.paused:
-                await self.writable()
-            self.touched = self.clock.now
+        self._expects = False
+        self.send([encode_head(response, self._connection_option(request, response))])
+        async with closing(cast("AsyncIterator[bytes]", content)) as chunks:
+            async for chunk in chunks:
+                if chunk:
+                    self.send([chunk])
+                    await self.writable()
 
     def _resume(self) -> None:
         """The answer is written: go on with what the client sent meanwhile."""
         if self._closing or (self._content is not None and self._content.started):
             self._closing = True
-            self._finish_closing()
+            self.finish()
             return
         if self._content is None:
             self._wire.start_next()
@@ -421,61 +319,74 @@ class Http1Connection(Connection):
 
     def proceed(self) -> None:
         """Read on: the answer under way is done, or the transport drained."""
-        if self._answering or self.transport.is_closing():
+        if self._answering or self.lingering or self.transport.is_closing():
             return
-        self._held = 0
-        self.transport.resume_reading()
+        if self._held:
+            self._wire.hold(b"".join(self._held))
+            self._held.clear()
+            self._held_bytes = 0
+        if not self.half_closed:
+            self.transport.resume_reading()
         try:
-            self._run(self._wire.next())
+            event = self._wire.next()
+            if event is not None:
+                self._run(event)
         except RequestError as error:
-            self._refuse(error)
+            self._fail(error)
+        if self.half_closed:
+            self._end_input()
+            self._end()
 
     # The end
 
-    def _refuse(self, error: RequestError) -> None:
+    def _fail(self, error: RequestError) -> None:
         """Answer what could not be understood, once, and end (errors are terminal)."""
-        if self._content is not None:
-            self._content.fail(error)
-        if self._answering:  # part of an answer may be out: only the end is honest
-            self.transport.abort()
-            return
-        response = self.service.refuse(error)
-        self.transport.write(encode_head(response, b"close"))
-        if type(response.content) is bytes:
-            self.transport.write(response.content)
         self._closing = True
-        self._finish_closing()
+        content, self._content = self._content, None
+        if content is not None:
+            content.fail(error)  # its handler answers, or has answered
+        elif not self._answering:
+            response = self.service.refuse(error)
+            self._output.append(encode_head(response, b"close"))
+            self._output.append(cast("bytes", response.content or b""))
+        if self._output:
+            self._flush()
+        if not self._answering:
+            self.finish()
 
-    def _finish_closing(self) -> None:
-        """Half-close, and read on a moment so that the response is not lost to a reset."""
-        if self.transport.is_closing():
-            return
-        if self._content is None or not self.transport.can_write_eof():
-            self.transport.close()
-            return
-        self._lingering = self.clock.now + LINGER_SECONDS
-        self.transport.write_eof()
+    def _end(self) -> None:
+        """End, unless an answer is under way or a half-closed client is owed more of them."""
+        if not self._answering and (self._closing or not self.paused):
+            self.finish()
 
     def drain(self) -> None:
-        """End now if nothing is under way, else after the answer."""
+        """
+        End after the answer under way; with none, after a second of silence.
+
+        A busy client sends its next request within that second, and its answer says `close`.
+        """
         self._closing = True
-        if not self._answering and not self.transport.get_write_buffer_size():
+        reading = self._content is not None or (self._head_since and not self._fresh)
+        if self._answering or reading or self.paused or self.lingering:
+            return
+        if self.clock.now - self.touched >= QUIET_SECONDS:
             self.transport.close()
 
-    def sweep(self, now: float) -> None:
-        """Time limits: head 10 s in all, idle 60 s between requests, 30 s without progress."""
+    def expire(self, now: float) -> None:
+        """Time limits: head 10 s in all, idle 60 s between requests, content 30 s of silence."""
         service = self.service
-        if self._lingering:
-            if now > self._lingering:
-                self.transport.abort()
-        elif self._answering or self._content is not None or self.paused:
-            if now - self.touched > service.idle_timeout:
-                self.transport.abort()
+        content = self._content
+        if content is not None:
+            starved = not content.size and not self._expects
+            if starved and now - self.touched > service.idle_timeout:
+                self._fail(RequestTimedOut("the content of the request stopped coming"))
+        elif self._answering:
+            return  # whoever makes the answer has limits of its own
         elif not self._head_since:
             if now - self.touched > service.keep_alive:
-                self.expire()
+                self.finish()
         elif now - self._head_since > service.header_timeout:
             if self._fresh:
-                self.expire()
+                self.finish()
             else:
-                self._refuse(RequestTimedOut("the head of the request took too long"))
+                self._fail(RequestTimedOut("the head of the request took too long"))

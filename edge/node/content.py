@@ -1,8 +1,9 @@
-"""The content of one request on its way from a connection to its one consumer."""
+"""Content on its way: a request's to its one consumer, a response's to its end."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 
@@ -64,3 +65,18 @@ class Inflow:
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
+
+
+@contextlib.asynccontextmanager
+async def closing(content: AsyncIterator[bytes]) -> AsyncIterator[AsyncIterator[bytes]]:
+    """
+    The content of a response, closed however its reader ends.
+
+    A generator left in the middle would keep its file open until the collector finds it.
+    """
+    try:
+        yield content
+    finally:
+        close = getattr(content, "aclose", None)
+        if close is not None:
+            await close()

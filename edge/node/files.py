@@ -8,7 +8,6 @@ second. What is not stored is read without waiting when the page cache has it. F
 
 from __future__ import annotations
 
-import os
 import secrets
 from collections.abc import AsyncIterator, Awaitable
 from typing import TYPE_CHECKING
@@ -35,6 +34,9 @@ if TYPE_CHECKING:
 IDENTITY = b"identity"
 PREFERENCES = 1024
 """Accept-Encoding values whose reading is remembered; browsers send a handful."""
+
+LONGEST_PREFERENCE = 128
+"""Bytes of such a value; longer ones are read each time."""
 
 Span = tuple[int, int]
 Answer = Response | Awaitable[Response]
@@ -78,7 +80,7 @@ class Files:
             return self._fetch(request, branch, prepare(site, branch, asset, coding, status))
         clock = self.clock
         if clock.epoch - stored.stored_at >= stored.lifetime:
-            self._date(branch, stored)
+            stored.store(clock.epoch)  # nothing else can be new, a blob never changes
             return self._select(request, stored, self._block(b"fwd=stale; stored"))
         stored.used = True
         return self._select(request, stored, stored.block(clock))
@@ -90,7 +92,9 @@ class Files:
         preference = self._preferences.get(accepted)
         if preference is None:
             preference = acceptable_codings(accepted)
-            if len(self._preferences) < PREFERENCES:
+            if len(accepted) <= LONGEST_PREFERENCE:
+                if len(self._preferences) >= PREFERENCES:
+                    self._preferences.clear()
                 self._preferences[accepted] = preference
         for coding in preference:
             if coding in asset.codings or coding == IDENTITY:
@@ -101,40 +105,39 @@ class Files:
 
     def _fetch(self, request: Request, branch: Branch, stored: Stored) -> Answer:
         """Read the blob now if memory has it, else by a coroutine; large ones are streamed."""
+        sha256, coding = stored.asset.entry.sha256, stored.key[0]
         if stored.size > self.max_object:
-            return self._select(request, stored, self._block(b"fwd=bypass; detail=max-object"))
-        descriptor = self.blobs.open(stored.asset.entry.sha256, stored.key[0])
-        content = self.blobs.read_now(descriptor, stored.size)
+            self.blobs.check(sha256, coding, stored.size)
+            verdict = b"fwd=bypass; detail=max-object"
+            return self._select(request, stored, self._first_block(branch, stored, verdict))
+        content = self.blobs.read_now(sha256, coding, stored.size)
         if content is None:
-            return self._fetch_later(request, branch, stored, descriptor)
-        os.close(descriptor)
+            return self._fetch_later(request, branch, stored)
         return self._store(request, branch, stored, content)
 
-    async def _fetch_later(
-        self, request: Request, branch: Branch, stored: Stored, descriptor: int
-    ) -> Response:
-        try:
-            content = await self.blobs.read_all(descriptor, stored.size)
-        finally:
-            os.close(descriptor)
+    async def _fetch_later(self, request: Request, branch: Branch, stored: Stored) -> Response:
+        content = await self.blobs.read_all(stored.asset.entry.sha256, stored.key[0], stored.size)
         return self._store(request, branch, stored, content)
 
     def _store(self, request: Request, branch: Branch, stored: Stored, content: bytes) -> Response:
+        """A branch that was replaced meanwhile leaves nothing behind for the new one."""
         stored.content = content
-        self._date(branch, stored)
-        self.cache.add(stored)
-        return self._select(request, stored, self._block(b"fwd=uri-miss; stored"))
+        is_stored = not branch.retired and self.cache.add(stored)
+        verdict = b"fwd=uri-miss; stored" if is_stored else b"fwd=uri-miss"
+        return self._select(request, stored, self._first_block(branch, stored, verdict))
 
-    def _date(self, branch: Branch, stored: Stored) -> None:
+    def _first_block(self, branch: Branch, stored: Stored, verdict: bytes) -> bytes:
         """
-        Count as stored now; nothing else can be new, a blob never changes.
+        The field lines of a response that was not in this worker's memory.
 
-        What a previous deployment answers counts as stored at the activation, on every worker.
+        What a previous deployment answers counts as stored at the activation, so that its age is
+        the same on every worker, also before each of them has read it.
         """
-        epoch = self.clock.epoch
-        if branch.previous is not None and stored.asset.deployment == branch.previous.id:
-            epoch = int(branch.active_at)
-        stored.store(epoch, branch.lifetime)
+        if branch.previous is None or stored.asset.deployment != branch.previous.id:
+            stored.store(self.clock.epoch)
+            return self._block(verdict)
+        stored.store(branch.active_at)
+        return stored.block(self.clock)
 
     def _block(self, verdict: bytes) -> bytes:
         return b"%bCache-Status: edge; %b\r\n\r\n" % (self.clock.date, verdict)
@@ -228,14 +231,22 @@ def whole_fields(stored: Stored, *, without: bytes) -> list[tuple[bytes, bytes]]
     return [pair for pair in pairs if pair[0] != without]
 
 
+def modified_at(branch: Branch, asset: Asset) -> int:
+    """Epoch seconds since when a file is what is served, as it was said from the first answer."""
+    if branch.active is not None and branch.active.id == asset.deployment:
+        return branch.active_at
+    if branch.previous is not None and branch.previous.id == asset.deployment:
+        return branch.previous_at
+    return asset.created
+
+
 def prepare(site: Site, branch: Branch, asset: Asset, coding: bytes, status: int) -> Stored:
     """A response for `asset` with finished heads, before its content is there."""
     entry = asset.entry
     size = entry.size if coding == IDENTITY else entry.codings[coding.decode()]
     suffix = b"" if coding == IDENTITY else b"-" + coding
     etag = b'"%b%b"' % (entry.sha256[:32].encode(), suffix)
-    is_active = branch.active is not None and branch.active.id == asset.deployment
-    modified = int(branch.active_at) if is_active else asset.created
+    modified = modified_at(branch, asset)
     shared = [
         (b"Cache-Control", b"public, max-age=0, s-maxage=%d" % branch.lifetime),
         (b"ETag", etag),
@@ -250,12 +261,13 @@ def prepare(site: Site, branch: Branch, asset: Asset, coding: bytes, status: int
         (b"Content-Type", entry.media_type.encode()),
         (b"Content-Length", b"%d" % size),
         (b"Last-Modified", format_http_date(modified)),
-        (b"Accept-Ranges", b"bytes"),
         *shared,
     ]
+    if status == 200:
+        whole.append((b"Accept-Ranges", b"bytes"))
     if coding != IDENTITY:
         whole.append((b"Content-Encoding", coding))
-    stored = Stored(asset, (coding, site.noindex, status), size, etag)
+    stored = Stored(asset, (coding, site.noindex, status), size, etag, branch.lifetime)
     stored.modified = modified
     stored.head = finish_head(status, whole)
     stored.not_modified = finish_head(304, shared)

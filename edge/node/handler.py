@@ -18,7 +18,14 @@ from edge.http.message import REASONS, Request, Response, finish_head
 from edge.http.target import decode_path, encode_path, split_query
 from edge.site import pages
 from edge.site.manifest import is_fingerprinted
-from edge.site.snapshot import Branch, Site, Snapshot, find_asset, find_not_found
+from edge.site.snapshot import (
+    MAX_LIFETIME,
+    Branch,
+    Site,
+    Snapshot,
+    find_asset,
+    find_not_found,
+)
 
 if TYPE_CHECKING:
     from edge.node.clock import Clock
@@ -78,9 +85,7 @@ class Handler:
         return self._look_up(request, site, branch)
 
     async def _load_first(self, request: Request, site: Site, branch: Branch) -> Response:
-        while missing := list(branch.trees(self.clock.epoch)):
-            for tree in missing:
-                await self.trees.load(tree)
+        await self.trees.load_branch(branch, self.clock.epoch)
         return await settle(self._look_up(request, site, branch))
 
     async def _count_later(self, request: Request, answer: Awaitable[Response]) -> Response:
@@ -101,7 +106,7 @@ class Handler:
         if isinstance(found, str):
             return self._redirect(request, found, query)
         if not branch.answers_before(self.clock.epoch):
-            self.snapshot.remember(site, raw_path, found)
+            self.snapshot.remember(site, raw_path, path, found)
         return self.files.serve(request, site, branch, found)
 
     def _missing(self, request: Request, site: Site, branch: Branch, path: str) -> Answer:
@@ -126,7 +131,8 @@ class Handler:
     async def _load_retained(
         self, request: Request, site: Site, branch: Branch, path: str
     ) -> Response:
-        await self.trees.load_retained(branch.retained)  # type: ignore[arg-type]
+        await self.trees.load_retained(branch)
+        await self.trees.load_branch(branch, self.clock.epoch)  # they may have gone meanwhile
         return await settle(self._retained(request, site, branch, path))
 
     def _not_found(
@@ -137,7 +143,9 @@ class Handler:
             return self._page(request, 404, pages.NOT_FOUND)
         asset = find_not_found(branch, path)
         if asset is None:
-            return self._page(request, 404, pages.NOT_FOUND)
+            lifetime = min(branch.lifetime, MAX_LIFETIME)
+            shared = b"public, max-age=0, s-maxage=%d" % lifetime
+            return self._page(request, 404, pages.NOT_FOUND, cache_control=shared)
         return self.files.serve(request, site, branch, asset, status=404)
 
     # Answers of the node itself
@@ -165,7 +173,7 @@ class Handler:
     def _unknown_host(self, request: Request) -> Response:
         if request.target == b"*":
             return self._other_method(request)
-        host = request.authority.decode("ascii", "replace")
+        host = request.authority.decode("utf-8", "replace")
         return self._page(request, 404, pages.unknown_host(host))
 
     def _page(
@@ -191,8 +199,7 @@ class Handler:
         """
         if isinstance(error, RequestError):
             content = pages.render(REASONS[error.status].decode(), f"{error}.")
-            head = pages.page_head(error.status, content)
-            return Response(head, self._block(), content, closes=request is None)
+            return self._error_page(request, error.status, content)
         reference = secrets.token_hex(4)
         target = request.target if request is not None else b""
         log.error("%s: %r failed", reference, target, exc_info=error)
@@ -200,7 +207,13 @@ class Handler:
             "Something broke here", f"The node's log says more under {reference}."
         )
         status = 503 if isinstance(error, StoreError) else 500
-        return Response(pages.page_head(status, content), self._block(), content)
+        return self._error_page(request, status, content)
+
+    def _error_page(self, request: Request | None, status: int, content: bytes) -> Response:
+        """Without a request the connection could not be understood, and ends."""
+        body = None if request is not None and request.method == b"HEAD" else content
+        head = pages.page_head(status, content)
+        return Response(head, self._block(), body, closes=request is None)
 
 
 async def settle(answer: Answer) -> Response:

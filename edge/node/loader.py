@@ -15,18 +15,15 @@ from typing import TypeVar
 import msgspec
 
 from edge.errors import StoreError
-from edge.node.trees import Trees
+from edge.node.trees import TORN, Trees, needed_by
 from edge.site.generation import AppState, Generation
 from edge.site.places import Places
-from edge.site.snapshot import CompiledApp, Site, Snapshot, Tree, TreeSource, compile_app
+from edge.site.snapshot import Branch, CompiledApp, Site, Snapshot, TreeSource, compile_app
 
 T = TypeVar("T")
 
 SLICE_SECONDS = 0.004
 """Work between two looks at the sockets (design.md allows 5 ms)."""
-
-FORGET_AFTER = 30.0
-"""Seconds that a tree no snapshot has keeps its manifest, for requests still under way."""
 
 
 class Loader:
@@ -36,14 +33,12 @@ class Loader:
         self._places = places
         self._trees = trees
         self._source = TreeSource()
-        self.generation: Generation | None = None
-        """The generation that `load` read last."""
 
     def current(self) -> int | None:
         """The number that `current` points to, or None before the first generation."""
         try:
             return int(self._places.current.readlink().name)
-        except (FileNotFoundError, ValueError):
+        except (OSError, ValueError):
             return None
 
     async def load(self, number: int, old: Snapshot) -> Snapshot:
@@ -55,8 +50,8 @@ class Loader:
         """
         generation = read_document(self._places.generation(number), Generation)
         domain = generation.settings.default_domain
-        if self.generation is not None and self.generation.settings.default_domain != domain:
-            old = Snapshot(0, {}, {})
+        if old.settings.default_domain != domain:
+            old = Snapshot(0, {}, {}, shortcuts=old.shortcuts)
         hosts = dict(old.hosts)
         apps: dict[str, CompiledApp] = {}
         pause = perf_counter() + SLICE_SECONDS
@@ -64,25 +59,18 @@ class Loader:
             kept = old.apps.get(name)
             if kept is None or kept.key != key:
                 state = read_document(self._places.compiled / key, AppState)
-                kept = self._replace(hosts, kept, compile_app(key, state, domain, self._source))
+                app = compile_app(key, state, domain, self._source, kept)
+                replace(hosts, kept, app)
+                kept = app
             apps[name] = kept
             if perf_counter() > pause:
                 await asyncio.sleep(0)
                 pause = perf_counter() + SLICE_SECONDS
         for name in old.apps.keys() - apps.keys():
             remove(hosts, old.apps[name])
-        snapshot = Snapshot(number, apps, hosts)
+        snapshot = Snapshot(number, apps, hosts, generation.settings, old.shortcuts)
         await self._warm(old, snapshot)
-        self.generation = generation
         return snapshot
-
-    def _replace(
-        self, hosts: dict[bytes, Site], old: CompiledApp | None, new: CompiledApp
-    ) -> CompiledApp:
-        if old is not None:
-            remove(hosts, old)
-        hosts.update(new.hosts)
-        return new
 
     async def _warm(self, old: Snapshot, new: Snapshot) -> None:
         """Load manifests that take over from loaded ones, so that no request waits."""
@@ -90,32 +78,28 @@ class Loader:
             before = old.apps.get(name)
             if before is None or before is app:
                 continue
-            loaded = {tree.label for tree in trees_of(before) if tree.manifest is not None}
-            for tree in trees_of(app):
-                if tree.label in loaded:
-                    await self._trees.load(tree)
+            for label, branch in app.branches.items():
+                predecessor = before.branches.get(label)
+                if predecessor is None or predecessor is branch:
+                    continue
+                if any(tree.manifest is not None for tree in predecessor.sources()):
+                    for tree in branch.sources():
+                        await self._trees.load(tree)
 
     def retire(self, old: Snapshot, new: Snapshot) -> None:
-        """After a swap: what only `old` had is dropped, heads of changed apps are made anew."""
-        gone = []
+        """After a swap: what was stored for branches that are other ones now is dropped."""
         for name, app in old.apps.items():
             after = new.apps.get(name)
             if after is app:
                 continue
-            kept = {tree.id for tree in trees_of(after)} if after is not None else set()
-            for tree in trees_of(app):
-                self._trees.drop_stored(tree)
-                if tree.id not in kept:
-                    gone.append(tree)
-        for tree in gone:
-            self._source.trees.pop(tree.id, None)
-        if gone:
-            asyncio.get_running_loop().call_later(FORGET_AFTER, self._forget, gone)
+            for label, branch in app.branches.items():
+                if after is None or after.branches.get(label) is not branch:
+                    self._retire(branch)
 
-    def _forget(self, trees: list[Tree]) -> None:
-        for tree in trees:
-            if self._source.trees.get(tree.id) is not tree:
-                self._trees.forget(tree)
+    def _retire(self, branch: Branch) -> None:
+        branch.retired = True
+        for loaded in needed_by(branch):
+            self._trees.drop_stored(loaded)
 
 
 def read_document(path: Path, kind: type[T]) -> T:
@@ -127,8 +111,15 @@ def read_document(path: Path, kind: type[T]) -> T:
     """
     try:
         return msgspec.json.decode(path.read_bytes(), type=kind)
-    except (OSError, msgspec.MsgspecError) as error:
+    except (OSError, *TORN) as error:
         raise StoreError(f"{path} cannot be read: {error}") from error
+
+
+def replace(hosts: dict[bytes, Site], old: CompiledApp | None, new: CompiledApp) -> None:
+    """Put an app's hosts in the place of those that it had."""
+    if old is not None:
+        remove(hosts, old)
+    hosts.update(new.hosts)
 
 
 def remove(hosts: dict[bytes, Site], app: CompiledApp) -> None:
@@ -136,10 +127,3 @@ def remove(hosts: dict[bytes, Site], app: CompiledApp) -> None:
     for host, site in app.hosts.items():
         if hosts.get(host) is site:
             del hosts[host]
-
-
-def trees_of(app: CompiledApp) -> list[Tree]:
-    """Every tree an app's branches may answer from."""
-    branches = {id(site.branch): site.branch for site in app.hosts.values() if site.branch}
-    trees = [tree for branch in branches.values() for tree in (branch.active, branch.previous)]
-    return [tree for tree in trees if tree is not None]

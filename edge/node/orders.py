@@ -10,11 +10,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
+
+from edge.errors import EdgeError
+
+log = logging.getLogger("edge.orders")
 
 Reply = dict[str, Any]
 MAX_LINE = 1024 * 1024
@@ -55,8 +60,9 @@ async def listen(
             else:
                 writer.write(json.dumps(await answer(order)).encode() + b"\n")
                 await writer.drain()
-        except (ValueError, KeyError, OSError) as error:
-            writer.write(json.dumps({"error": str(error)}).encode() + b"\n")
+        except Exception as error:  # whoever orders is told why not, whatever it is
+            log.warning("an order failed: %s", error, exc_info=not isinstance(error, EdgeError))
+            writer.write(json.dumps({"error": str(error) or repr(error)}).encode() + b"\n")
         finally:
             writer.close()
 
@@ -118,7 +124,7 @@ def peers(run: Path, kind: str) -> list[tuple[int, Path]]:
         pid = int(path.stem.rpartition("-")[2])
         try:
             os.kill(pid, 0)
-        except ProcessLookupError:
+        except (ProcessLookupError, PermissionError):  # dead, or its number is a stranger's now
             path.unlink(missing_ok=True)
             continue
         found.append((pid, path))

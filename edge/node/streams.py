@@ -1,325 +1,280 @@
 """
-One client's HTTP/2 connection: many streams over one transport.
+One client's HTTP/2 connection: many streams over one transport. Its sending half: `responses`.
 
-Laws: no stream holds up another. What a response has in memory waits as a view, not a copy; what
-comes from a disk or an origin is pulled only as fast as its stream's windows and the transport
-take it. Each turn gives every waiting stream one slice.
+Laws: as in `connection`. A stream that fails costs no other stream anything; what breaks the
+rules of the connection, or costs more than it brings, ends it. An ordinary end is told in two
+steps, so that no request on its way is lost (RFC 9113 §6.8).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Coroutine
+from types import NoneType
 from typing import cast
 
-from edge.errors import MalformedRequest, RequestError
+from edge.errors import MalformedRequest, RequestError, RequestTimedOut
 from edge.http.http2 import (
     CANCEL,
     ENHANCE_YOUR_CALM,
+    INTERNAL_ERROR,
     NO_ERROR,
     REFUSED_STREAM,
     Content,
     End,
-    Http2,
+    Event,
     Reset,
 )
-from edge.http.message import Request, Response, response_pairs
-from edge.node.connection import Connection, Service
+from edge.http.message import Request, Response
 from edge.node.content import Inflow
+from edge.node.responses import Http2Sender, Stream
 from edge.node.tasks import spawn
-
-SLICE = 32 * 1024
-"""Content that one stream sends in its turn."""
+from edge.node.transport import Answer, Connection, Service
 
 RESETS_A_MINUTE = 100
-"""Streams a client may give up in a minute before the connection ends (CVE-2023-44487)."""
+"""Streams that may break off in a minute before the connection ends (CVE-2023-44487)."""
+
+PINGS_A_MINUTE = 60
+SETTINGS_A_MINUTE = 14
+SILENT_BYTES = 64 * 1024
+"""Bytes that may come without any event, such as PRIORITY frames and empty DATA."""
+
+PARTING_SECONDS = 1.0
+"""How long a client may take to confirm the first GOAWAY before the second one goes out."""
 
 
-class Stream:
-    """What is under way on one stream."""
-
-    __slots__ = ("answer", "content", "drained", "ends", "view")
-
-    def __init__(self) -> None:
-        self.answer: asyncio.Task[None] | None = None
-        self.content: Inflow | None = None
-        """The request's content while it arrives."""
-        self.view: memoryview | None = None
-        """Content of the response that waits for a window."""
-        self.ends = False
-        """Whether the response ends after `view`."""
-        self.drained: asyncio.Future[None] | None = None
-
-
-class Http2Connection(Connection):
+class Http2Connection(Http2Sender):
     """HTTP/2 with prior knowledge or by ALPN."""
 
-    __slots__ = (
-        "_closing",
-        "_last",
-        "_minute",
-        "_resets",
-        "_served",
-        "_streams",
-        "_wire",
-    )
+    __slots__ = ("_last", "_minute", "_parting_since", "_resets", "_served")
 
     def __init__(self, service: Service) -> None:
         super().__init__(service)
-        self._wire = Http2(service.wire, service.max_streams)
-        self._streams: dict[int, Stream] = {}
         self._served = 0
         self._last = 0
-        self._closing = False
+        self._parting_since = 0.0
+        """When the first GOAWAY went out; 0.0 before."""
         self._minute = service.clock.now
         self._resets = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The beginning when ALPN chose h2."""
         self.connect(transport)
-        self.service.connections.add(self)
-        self.transport.write(self._wire.open())
+        if self.admit():
+            self.open()
+
+    def open(self) -> None:
+        """Our half of the preface."""
+        self.send([self.wire.open()])
 
     def connection_lost(self, _: Exception | None) -> None:
         """Leave; every stream's worker is told."""
         self.service.connections.discard(self)
-        for stream in self._streams.values():
-            self._abandon(stream)
-        self._streams.clear()
+        self._abandon_all()
+
+    def eof_received(self) -> bool:
+        """A client that sent everything may still wait for its answers."""
+        self.half_closed = True
+        if self.lingering or not (self.streams or self.paused):
+            return False
+        self.closing = True
+        for stream in self.streams.values():
+            if stream.content is not None:
+                stream.content.fail(MalformedRequest("the content ended before its length"))
+                stream.content = None
+        return True
 
     def data_received(self, data: bytes) -> None:
         """Read events, answer what can be answered now, send what the windows allow."""
-        self.touched = self.clock.now
+        if self.lingering:
+            return
         try:
-            events = self._wire.receive(data)
+            events = self.wire.receive(data)
         except RequestError:
-            self.transport.write(self._wire.flush())
-            self.transport.close()
+            self._break_off()
             return
         for event in events:
-            if type(event) is Request:
-                self._take_request(event)
-            elif type(event) is Content:
-                self._take_content(event)
-            elif type(event) is End:
-                self._end_content(event.stream)
-            else:
-                self._take_reset(cast("Reset", event))
-        self._pump()
+            self._take(event)
+        if self._is_flooded():
+            self.wire.go_away(self._last, ENHANCE_YOUR_CALM)
+            self._break_off()
+            return
+        self.pump()
+
+    def _take(self, event: Event) -> None:
+        kind = type(event)
+        if kind is Request:
+            self._take_request(cast("Request", event))
+        elif kind is Content:
+            self._take_content(cast("Content", event))
+        elif kind is End:
+            self._end_content(cast("End", event).stream)
+        elif kind is Reset:
+            self._take_reset(cast("Reset", event).stream)
+        elif not self.closing:
+            self._stop()
+
+    def _is_flooded(self) -> bool:
+        """Whether a minute brought more of what only costs than any honest client sends."""
+        wire = self.wire
+        if self.clock.now - self._minute > 60:
+            self._minute = self.clock.now
+            self._resets = wire.pings = wire.settings = 0
+        return (
+            self._resets > RESETS_A_MINUTE
+            or wire.pings > PINGS_A_MINUTE
+            or wire.settings > SETTINGS_A_MINUTE
+            or wire.silent_bytes > SILENT_BYTES
+        )
 
     # Requests
 
     def _take_request(self, request: Request) -> None:
-        if self._refuses_stream():
-            self._wire.reset(request.stream, REFUSED_STREAM)
+        self.touched = self.clock.now
+        if self.closing or len(self.streams) >= self.service.max_streams:
+            self._resets += not self.closing
+            self.cut.add(request.stream)
+            self.wire.reset(request.stream, REFUSED_STREAM)
             return
         self._last = request.stream
         self._count_request()
-        stream = Stream()
+        stream = Stream(self.touched)
         if not request.ends:
-            stream.content = request.content = Inflow(lambda size: self._on_taken(request, size))
-        error = self._wire.check(request)
-        response = self.service.refuse(error) if error else self.service.respond(request)
-        if type(response) is Response and (
-            response.content is None or type(response.content) is bytes
-        ):
-            self._send(request.stream, stream, response)
-        else:
-            self._streams[request.stream] = stream
-            stream.answer = spawn(self._answer_later(request, stream, response), "answer")
-
-    def _refuses_stream(self) -> bool:
-        """Whether there are too many, or the last one that we promised to serve has come."""
-        return self._closing or len(self._streams) >= self.service.max_streams
+            stream.content = Inflow(lambda size: self._on_taken(request, stream, size))
+            request.content = stream.content
+        error = self.wire.check(request)
+        answer = self.service.refuse(error) if error else self.service.respond(request)
+        if type(answer) is Response and type(answer.content) in (bytes, NoneType):
+            self.send_response(request, stream, answer)
+            return
+        self.streams[request.stream] = stream
+        stream.answer = spawn(self._answer_later(request, stream, answer), "answer")
+        if isinstance(answer, Coroutine):  # of a task that is cancelled before it began
+            stream.answer.add_done_callback(lambda _: answer.close())
 
     def _count_request(self) -> None:
         """Announce the end long before zttp's ceiling of 4,096 streams (RFC 9113 §6.8)."""
         self._served += 1
         limit = self.service.streams_per_connection
-        if self._served == limit or (self.service.draining and self._served < limit):
-            self._served = limit
-            self._wire.go_away()
+        if self._served == limit or self.service.draining:
+            self._part()
         elif self._served == limit + self.service.max_streams:
             self._stop()
 
-    def _stop(self) -> None:
-        """The second GOAWAY: nothing after the last stream is served; end when all are done."""
-        self._closing = True
-        self._wire.go_away(self._last)
-
     def _take_content(self, event: Content) -> None:
-        stream = self._streams.get(event.stream)
+        stream = self.streams.get(event.stream)
         if stream is None or stream.content is None:
-            self._wire.forget(event.stream)
+            self.wire.forget(event.stream)
         else:
+            stream.moved = self.clock.now
             stream.content.feed(event.data)
 
     def _end_content(self, identifier: int) -> None:
-        stream = self._streams.get(identifier)
+        self.end_of_content(identifier)
+        stream = self.streams.get(identifier)
         if stream is not None and stream.content is not None:
             stream.content.finish()
             stream.content = None
 
-    def _on_taken(self, request: Request, size: int) -> None:
-        if size == 0 and request.expects:
-            self._wire.send_continue(request.stream)
-            self.transport.write(self._wire.flush())
-        elif size and not self.transport.is_closing():
-            self.transport.write(self._wire.take(request.stream, size))
+    def _on_taken(self, request: Request, stream: Stream, size: int) -> None:
+        """The handler took content; before the first of it, 100 (Continue) is due."""
+        if stream.content is None or self.transport.is_closing():
+            return
+        stream.moved = self.clock.now
+        if size:
+            credit = self.wire.take(request.stream, size)
+            if credit:
+                self.send([credit])
+        elif request.expects and not stream.headed:
+            self.wire.send_continue(request.stream)
+            self.flush()
 
-    def _take_reset(self, event: Reset) -> None:
-        """Forget the stream; too many a minute end the connection."""
-        stream = self._streams.pop(event.stream, None)
-        self._wire.forget(event.stream)
+    def _take_reset(self, identifier: int) -> None:
+        """Forget a stream that its client gave up, or that broke a rule."""
+        stream = self.streams.pop(identifier, None)
+        self.end_of_content(identifier)
         if stream is not None:
-            self._abandon(stream)
-        if self.clock.now - self._minute > 60:
-            self._minute, self._resets = self.clock.now, 0
-        self._resets += 1
-        if self._resets > RESETS_A_MINUTE:
-            self._wire.go_away(self._last, ENHANCE_YOUR_CALM)
-            self.transport.write(self._wire.flush())
-            self.transport.close()
-
-    def _abandon(self, stream: Stream) -> None:
-        if stream.content is not None:
-            stream.content.fail(MalformedRequest("the client gave up the request"))
-        if stream.answer is not None:
-            stream.answer.cancel()
-        if stream.drained is not None and not stream.drained.done():
-            stream.drained.cancel()
+            stream.abandon()
+        if identifier not in self.cut:
+            self._resets += 1
 
     # Responses
 
-    async def _answer_later(
-        self, request: Request, stream: Stream, response: Response | Awaitable[Response]
-    ) -> None:
+    async def _answer_later(self, request: Request, stream: Stream, answer: Answer) -> None:
         try:
-            if type(response) is not Response:
-                response = await cast("Awaitable[Response]", response)
-            await self._send_later(request.stream, stream, response)
-        except RequestError:
-            self._wire.reset(request.stream, CANCEL)
-            self._streams.pop(request.stream, None)
-        stream.answer = None
-        self._pump()
+            response = await self.settle(answer)
+            if self._is_open(request, stream):
+                await self.send_later(request, stream, response)
+        except Exception as error:  # noqa: BLE001  (content broke off; `refuse` logs what it was)
+            self.service.refuse(error)
+        finally:
+            stream.answer = None
+            if self._is_open(request, stream) and not stream.ends:  # cut off: the stream ends here
+                self.cut_off(request.stream, INTERNAL_ERROR)
+        self.pump()
 
-    async def _send_later(self, identifier: int, stream: Stream, response: Response) -> None:
-        content = response.content
-        if content is None or type(content) is bytes:
-            self._send(identifier, stream, response)
-            return
-        self._wire.send_head(identifier, response.head.status, response_pairs(response), ends=False)
-        async for chunk in content:  # type: ignore[union-attr]
-            stream.view = memoryview(chunk)
-            stream.drained = asyncio.get_running_loop().create_future()
-            self._pump()
-            if stream.view is not None:
-                await stream.drained
-        stream.drained = None
-        self._wire.end(identifier)
-        self._finish(identifier, stream)
-
-    def _send(self, identifier: int, stream: Stream, response: Response) -> None:
-        """Queue a response whose content is in memory; the rest waits for its windows."""
-        content = response.content
-        pairs = response_pairs(response)
-        self._wire.send_head(identifier, response.head.status, pairs, ends=not content)
-        if not content:
-            self._finish(identifier, stream)
-            return
-        view = memoryview(cast("bytes", content))
-        sent = self._wire.send_content(identifier, view[:SLICE])
-        if sent == len(view):
-            self._wire.end(identifier)
-            self._finish(identifier, stream)
-        else:
-            stream.view = view[sent:]
-            stream.ends = True
-            self._streams[identifier] = stream
-
-    def _finish(self, identifier: int, stream: Stream) -> None:
-        """The response is complete; content still arriving is not wanted (RFC 9113 §8.1)."""
-        self._streams.pop(identifier, None)
-        if stream.content is not None:
-            self._wire.reset(identifier, NO_ERROR)
-
-    def _pump(self) -> None:
-        """Give each waiting stream its slice, turn after turn, while windows and transport take."""
-        if self.transport.is_closing():
-            return
-        self._flush()
-        while not self.paused and self._turn():
-            self._flush()
-        if self._closing and not self._streams:
-            self.transport.close()
-
-    def _flush(self) -> None:
-        output = self._wire.flush()
-        if output:
-            self.send([output])
-
-    def _turn(self) -> bool:
-        """One slice for every waiting stream; whether anything moved."""
-        moved = False
-        for identifier, stream in list(self._streams.items()):
-            if stream.view is None:
-                continue
-            sent = self._wire.send_content(identifier, stream.view[:SLICE])
-            if sent:
-                moved = True
-                self.touched = self.clock.now
-                self._advance(identifier, stream, sent)
-        return moved
-
-    def _advance(self, identifier: int, stream: Stream, sent: int) -> None:
-        view = cast("memoryview", stream.view)
-        if sent < len(view):
-            stream.view = view[sent:]
-            return
-        stream.view = None
-        if stream.ends:
-            self._wire.end(identifier)
-            self._finish(identifier, stream)
-        elif stream.drained is not None and not stream.drained.done():
-            stream.drained.set_result(None)
-
-    def pause_writing(self) -> None:
-        """A client that does not read is not read from either: its answers would pile up."""
-        self.paused = True
-        self.transport.pause_reading()
-
-    def proceed(self) -> None:
-        """Send on after the transport drained."""
-        self.transport.resume_reading()
-        self._pump()
+    def _is_open(self, request: Request, stream: Stream) -> bool:
+        return self.streams.get(request.stream) is stream
 
     # The end
 
-    def drain(self) -> None:
-        """Two GOAWAYs: the second at the next sweep, when late requests have arrived."""
-        if self._served < self.service.streams_per_connection:
-            self._served = self.service.streams_per_connection
-            self._wire.go_away()
-        elif not self._closing:
-            self._stop()
-        self._pump()
+    def _part(self) -> None:
+        """The first GOAWAY: what is on its way is still served (RFC 9113 §6.8)."""
+        if not self._parting_since:
+            self._parting_since = self.clock.now
+            self._served = max(self._served, self.service.streams_per_connection)
+            self.wire.announce_end()
 
-    def sweep(self, now: float) -> None:
-        """Time limits: idle between requests, and no progress while something is under way."""
-        idle = now - self.touched
-        if self._streams:
-            if idle > self.service.idle_timeout:
-                self.transport.abort()
-        elif idle > self.service.keep_alive:
+    def _stop(self) -> None:
+        """The second GOAWAY: nothing after the last stream is served; end when all are done."""
+        self.closing = True
+        self.wire.go_away(self._last, NO_ERROR)
+
+    def _break_off(self) -> None:
+        """The connection broke a rule: what zttp or we had to say about it, then the end."""
+        self._abandon_all()
+        self.flush()
+        self.finish()
+
+    def _abandon_all(self) -> None:
+        for stream in self.streams.values():
+            stream.abandon()
+        self.streams.clear()
+
+    def drain(self) -> None:
+        """Two GOAWAYs: the second when the client confirmed the first, or after a second."""
+        if self.lingering or self.closing:
+            return
+        self._part()
+        if self.clock.now - self._parting_since >= PARTING_SECONDS:
             self._stop()
-            self._pump()
+        self.pump()
+
+    def expire(self, now: float) -> None:
+        """Time limits: idle between requests, streams that wait for their client, the parting."""
+        for identifier, stream in tuple(self.streams.items()):
+            if now - stream.moved > self.service.idle_timeout and stream.is_starved():
+                self._time_out(identifier, stream)
+        is_idle = not self.streams and now - self.touched > self.service.keep_alive
+        overdue = self._parting_since and now - self._parting_since >= PARTING_SECONDS
+        if not self.closing and (is_idle or overdue):
+            self._stop()
+        self.pump()
+
+    def _time_out(self, identifier: int, stream: Stream) -> None:
+        if stream.headed or stream.content is None:
+            self.cut_off(identifier, CANCEL)
+            return
+        stream.content.fail(RequestTimedOut("the content of the request stopped coming"))
+        stream.moved = self.clock.now
 
 
 def take_over(first: Connection, data: bytes) -> None:
     """Speak HTTP/2 on a connection whose first bytes were its preface."""
     connection = Http2Connection(first.service)
-    first.transport.set_protocol(connection)
     first.service.connections.discard(first)
-    connection.connection_made(first.transport)
+    first.service.connections.add(connection)
+    first.transport.set_protocol(connection)
+    connection.connect(first.transport)
+    connection.open()
     connection.data_received(data)

@@ -2,16 +2,19 @@
 Manifests in memory: read at the first request of a deployment, in slices, bounded in number.
 
 Laws: one load a manifest however many requests wait for it; no slice holds the loop over 5 ms;
-what was read least recently goes first when the bound is met.
+what was read least recently goes first when the bound is met. What no snapshot and no request has
+any more is gone by itself: only weak references are kept here.
 """
 
 from __future__ import annotations
 
 import asyncio
+import io
 from collections import OrderedDict
-from collections.abc import Coroutine
+from collections.abc import Collection, Coroutine
 from pathlib import Path
 from typing import Any
+from weakref import ref
 
 import msgspec
 
@@ -21,10 +24,15 @@ from edge.node.tasks import spawn
 from edge.site.generation import RetainedFile
 from edge.site.manifest import Manifest, decode_blocks, decode_header
 from edge.site.places import Places
-from edge.site.snapshot import Retained, Tree
+from edge.site.snapshot import Branch, Retained, Tree
 
 MAX_ENTRIES = 250_000
 """Files of all manifests in memory together: about 100 MiB."""
+
+TORN = (msgspec.MsgspecError, UnicodeDecodeError)
+"""What msgspec raises for a document that is damaged."""
+
+Loadable = Tree | Retained
 
 
 class Trees:
@@ -33,10 +41,13 @@ class Trees:
     def __init__(self, places: Places, cache: Cache) -> None:
         self._places = places
         self._cache = cache
-        self._loaded: OrderedDict[str, Tree] = OrderedDict()
-        self._loading: dict[str, asyncio.Task[None]] = {}
+        self._loaded: OrderedDict[int, tuple[ref[Loadable], int]] = OrderedDict()
+        """Files of what is loaded, by its `id`; the first was read least recently."""
+        self._loading: dict[Loadable, asyncio.Task[None]] = {}
         self.entries = 0
-        """Files of the manifests in memory."""
+        """Files of what is loaded, together."""
+
+    # Loading
 
     async def load(self, tree: Tree) -> None:
         """
@@ -46,59 +57,109 @@ class Trees:
             StoreError: the manifest cannot be read.
         """
         if tree.manifest is None:
-            await self._once(tree.id, self._load(tree))
+            await self._once(tree, self._load(tree, (tree,)))
 
-    async def load_retained(self, retained: Retained) -> None:
-        """Have `retained.files`."""
-        if retained.files is None:
-            await self._once(retained.key, self._load_retained(retained))
+    async def load_branch(self, branch: Branch, epoch: int) -> None:
+        """
+        Have every manifest that `branch` answers from at `epoch`, however large they are.
 
-    async def _once(self, key: str, work: Coroutine[Any, Any, None]) -> None:
-        task = self._loading.get(key)
+        Raises:
+            StoreError: a manifest cannot be read.
+        """
+        while missing := list(branch.trees(epoch)):
+            for tree in missing:
+                await self._once(tree, self._load(tree, needed_by(branch)))
+
+    async def load_retained(self, branch: Branch) -> None:
+        """
+        Have the files of earlier deployments that `branch` keeps.
+
+        Raises:
+            StoreError: their document cannot be read.
+        """
+        retained = branch.retained
+        if retained is not None and retained.files is None:
+            await self._once(retained, self._load_retained(retained, needed_by(branch)))
+
+    async def _once(self, wanted: Loadable, work: Coroutine[Any, Any, None]) -> None:
+        task = self._loading.get(wanted)
         if task is not None:
             work.close()
         else:
-            task = self._loading[key] = spawn(work, f"load {key}")
-            task.add_done_callback(lambda _: self._loading.pop(key, None))
+            task = self._loading[wanted] = spawn(work, "load")
+            task.add_done_callback(lambda _: self._loading.pop(wanted, None))
         await asyncio.shield(task)
 
-    async def _load(self, tree: Tree) -> None:
+    async def _load(self, tree: Tree, keep: Collection[Loadable]) -> None:
         path = self._places.manifest(tree.app, tree.label, tree.id)
-        lines = (await _read(path)).split(b"\n")
-        manifest = Manifest(decode_header(lines[0]))
-        for block in decode_blocks(filter(None, lines[1:])):
-            manifest.add(block)
-            await asyncio.sleep(0)
+        lines = io.BytesIO(await _read(path))
+        try:
+            manifest = Manifest(decode_header(lines.readline()))
+            count = 0
+            for block in decode_blocks(lines):
+                manifest.add(block)
+                count += len(block)
+                await asyncio.sleep(0)
+        except TORN as error:
+            raise StoreError(f"{path} is torn: {error}") from error
+        if count != manifest.header.files:
+            raise StoreError(f"{path} is torn: {count} files of {manifest.header.files}")
         tree.manifest = manifest
-        self._loaded[tree.id] = tree
-        self.entries += len(manifest.files)
-        self._shrink(keep=tree)
+        self._note(tree, len(manifest.files), keep)
 
-    def _shrink(self, keep: Tree) -> None:
-        while self.entries > MAX_ENTRIES and len(self._loaded) > 1:
-            tree = next(iter(self._loaded.values()))
-            if tree is keep:
-                self._loaded.move_to_end(tree.id)
-                continue
-            self.forget(tree)
-
-    def drop_stored(self, tree: Tree) -> None:
-        """Drop what is stored for a deployment: rules, headers or lifetimes changed."""
-        if tree.manifest is not None:
-            self._cache.drop(tree.manifest.assets.values())
-
-    def forget(self, tree: Tree) -> None:
-        """Drop the manifest and everything stored for it."""
-        self._loaded.pop(tree.id, None)
-        self.drop_stored(tree)
-        if tree.manifest is not None:
-            self.entries -= len(tree.manifest.files)
-            tree.manifest = None
-
-    async def _load_retained(self, retained: Retained) -> None:
-        data = await _read(self._places.compiled / retained.key)
-        files = msgspec.json.decode(data, type=list[RetainedFile])
+    async def _load_retained(self, retained: Retained, keep: Collection[Loadable]) -> None:
+        path = self._places.compiled / retained.key
+        data = await _read(path)
+        try:
+            files = msgspec.json.decode(data, type=list[RetainedFile])
+        except TORN as error:
+            raise StoreError(f"{path} is torn: {error}") from error
         retained.files = {kept.entry.path: kept for kept in files}
+        self._note(retained, len(files), keep)
+
+    # The bound
+
+    def _note(self, loaded: Loadable, count: int, keep: Collection[Loadable]) -> None:
+        key = id(loaded)
+        self._loaded[key] = (ref(loaded, lambda _: self._forget_count(key)), count)
+        self.entries += count
+        if self.entries > MAX_ENTRIES:
+            self._shrink(keep)
+
+    def _forget_count(self, key: int) -> None:
+        _, count = self._loaded.pop(key, (None, 0))
+        self.entries -= count
+
+    def _shrink(self, keep: Collection[Loadable]) -> None:
+        """Forget what was read least recently, but nothing of what is needed together now."""
+        for reference, _ in tuple(self._loaded.values()):
+            if self.entries <= MAX_ENTRIES:
+                return
+            loaded = reference()
+            if loaded is not None and not any(loaded is each for each in keep):
+                self.forget(loaded)
+
+    def forget(self, loaded: Loadable) -> None:
+        """Drop what was read and everything stored for it; the next request reads it again."""
+        self._forget_count(id(loaded))
+        self.drop_stored(loaded)
+        if isinstance(loaded, Tree):
+            loaded.manifest = None
+        else:
+            loaded.files = None
+            loaded.assets.clear()
+
+    def drop_stored(self, loaded: Loadable) -> None:
+        """Drop what is stored for its files: rules, headers or lifetimes changed."""
+        if isinstance(loaded, Retained):
+            self._cache.drop(loaded.assets.values())
+        elif loaded.manifest is not None:
+            self._cache.drop(loaded.manifest.assets.values())
+
+
+def needed_by(branch: Branch) -> list[Loadable]:
+    """What a branch answers from, together."""
+    return [each for each in (*branch.sources(), branch.retained) if each is not None]
 
 
 async def _read(path: Path) -> bytes:

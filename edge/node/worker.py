@@ -58,6 +58,10 @@ class Worker:
         )
         self._loaded: Snapshot | None = None
         """Loaded and waiting for the order to swap."""
+        self._base: Snapshot | None = None
+        """What served when `_loaded` was made; it shares the branches of no other."""
+        self._trouble = ""
+        """Why `current` could not be loaded, so that it is said once."""
         self._lock = asyncio.Lock()
         self._servers: list[asyncio.AbstractServer] = []
         self._drained = asyncio.Event()
@@ -94,12 +98,15 @@ class Worker:
     async def _tick(self) -> None:
         """Once a second: the clock, the time limits of every connection, a look at `current`."""
         while True:
-            await asyncio.sleep(1 - (self._clock.now % 1) if self._clock.now % 1 else 1)
+            await asyncio.sleep(1 - self._clock.now % 1)
             self._clock.tick()
             for connection in tuple(self._service.connections):
-                connection.sweep(self._clock.now)
+                try:
+                    connection.sweep(self._clock.now)
+                except Exception:  # one connection's trouble must not stop everyone's clock
+                    log.exception("a connection could not be swept")
             if not self._lock.locked():
-                await self._follow_current()
+                spawn(self._follow_current(), "follow")  # the clock does not wait for the disk
 
     # Generations
 
@@ -111,28 +118,34 @@ class Worker:
         try:
             await self._load(number)
             self._swap()
+            self._trouble = ""
         except EdgeError as error:
-            log.warning("generation %s is not loaded: %s", number, error)
+            trouble = f"generation {number} is not loaded: {error}"
+            if trouble != self._trouble:
+                log.warning("%s", trouble)
+            self._trouble = trouble
 
     async def _load(self, number: int) -> None:
         async with self._lock:
-            if self._loaded is None or self._loaded.number != number:
-                self._loaded = await self._loader.load(number, self._handler.snapshot)
+            serving = self._handler.snapshot
+            if self._loaded is None or self._loaded.number != number or self._base is not serving:
+                self._loaded = await self._loader.load(number, serving)
+                self._base = serving
 
     def _swap(self) -> None:
         """One assignment; requests under way keep the snapshot that they read."""
         new, old = self._loaded, self._handler.snapshot
         if new is None or new is old:
             return
+        self._clock.tick()  # nothing is answered with a Date before its activation
         self._handler.snapshot = new
-        self._loaded = None
+        self._loaded = self._base = None
         self._loader.retire(old, new)
-        if self._loader.generation is not None:
-            self._apply(self._loader.generation.settings)
+        self._apply(new.settings)
 
     def _apply(self, settings: Settings) -> None:
         limits, service = settings.limits, self._service
-        self._cache.capacity = settings.cache.memory // self._workers
+        self._cache.resize(settings.cache.memory // self._workers)
         self._files.max_object = settings.cache.max_object
         self._drain = limits.drain
         service.wire = Limits(limits.request_line, limits.fields, limits.field_count)

@@ -41,8 +41,6 @@ def page_head(
 
 def unknown_host(host: str) -> bytes:
     """The page for a hostname that no app claims."""
-    if not host:
-        return render("No host was named", "This node serves sites by hostname; send a Host field.")
     return render(
         f"{host} is not served here",
         "No app of this node claims this hostname.",

@@ -8,11 +8,14 @@ sees one world to its end. A `Tree` is shared by snapshots, so a swap costs what
 from __future__ import annotations
 
 from collections.abc import Iterable
+from weakref import WeakSet, WeakValueDictionary
 
+from edge.http.target import encode_path
 from edge.site.documents import App, branch_settings
 from edge.site.generation import AppState, BranchState, RetainedFile
 from edge.site.hosts import HostClaim, app_hosts, parse_authority
 from edge.site.manifest import Asset, Header, Manifest
+from edge.site.settings import Settings
 
 DEFAULT_LIFETIME = 600
 """Seconds a static response is fresh at the edge when nothing says otherwise (contract)."""
@@ -23,14 +26,14 @@ MAX_PERFORMANCE_LIFETIME = 86_400
 KNOWN = 20_000
 """Spellings of hosts remembered a snapshot (`Host` with a port or capitals)."""
 
-REMEMBERED = 100_000
-"""Paths whose asset is remembered a snapshot; beyond, they are looked up each time."""
+REMEMBERED = 20_000
+"""Paths whose asset is remembered, in all snapshots of a worker together."""
 
 
 class Tree:
     """A deployment by name; its manifest comes at the first request and may be dropped again."""
 
-    __slots__ = ("app", "id", "label", "manifest")
+    __slots__ = ("__weakref__", "app", "id", "label", "manifest")
 
     def __init__(self, app: str, label: str, identifier: str) -> None:
         self.app = app
@@ -42,7 +45,7 @@ class Tree:
 class Retained:
     """Fingerprinted files that earlier deployments of a branch had."""
 
-    __slots__ = ("assets", "files", "key")
+    __slots__ = ("__weakref__", "assets", "files", "key")
 
     def __init__(self, key: str) -> None:
         self.key = key
@@ -75,7 +78,9 @@ class Branch:
         "not_found",
         "performance",
         "previous",
+        "previous_at",
         "retained",
+        "retired",
         "trailing_slash",
     )
 
@@ -92,9 +97,17 @@ class Branch:
         self.active: Tree | None = None
         self.previous: Tree | None = None
         """Performance mode: everything that it answered counts as stored at the activation."""
-        self.active_at = 0.0
+        self.active_at = 0
         """Epoch seconds of the activation: Last-Modified, so that a rollback is news too."""
+        self.previous_at = 0
+        """Epoch seconds of the activation of `previous`."""
         self.retained: Retained | None = None
+        self.retired = False
+        """Whether a newer snapshot has another in its place: nothing is stored for it anymore."""
+
+    def sources(self) -> list[Tree]:
+        """The trees that it may answer from."""
+        return [tree for tree in (self.active, self.previous) if tree is not None]
 
     def trees(self, epoch: float) -> Iterable[Tree]:
         """What has to be loaded before `find` can answer at `epoch`."""
@@ -111,7 +124,7 @@ class Branch:
 class Site:
     """What a hostname leads to."""
 
-    __slots__ = ("branch", "found", "host", "noindex")
+    __slots__ = ("__weakref__", "branch", "found", "host", "noindex")
 
     def __init__(self, host: str, branch: Branch | None, *, noindex: bool) -> None:
         self.host = host
@@ -120,33 +133,69 @@ class Site:
         self.noindex = noindex
         """Whether crawlers are told to stay away: default-domain and automatic hosts."""
         self.found: dict[bytes, Asset] = {}
-        """Assets by path as clients spell it, where the look-up depends on nothing else."""
+        """Assets by path as it arrives, where the look-up depends on nothing else."""
 
 
 class CompiledApp:
     """An app's hosts, as one unit that a snapshot takes or leaves."""
 
-    __slots__ = ("hosts", "key", "state")
+    __slots__ = ("branches", "hosts", "key", "state")
 
-    def __init__(self, key: str, state: AppState, hosts: dict[bytes, Site]) -> None:
+    def __init__(
+        self, key: str, state: AppState, branches: dict[str, Branch], hosts: dict[bytes, Site]
+    ) -> None:
         self.key = key
         self.state = state
+        self.branches = branches
+        """By label."""
         self.hosts = hosts
+
+
+class Shortcuts:
+    """Which paths are remembered where: one for all snapshots of a worker, which share sites."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        """Paths remembered, those of sites that are gone by now included."""
+        self._sites: WeakSet[Site] = WeakSet()
+
+    def add(self, site: Site, path: bytes, asset: Asset) -> None:
+        """Remember one more; at the bound all are forgotten, so that the next ones have a place."""
+        if self.count >= REMEMBERED:
+            self.clear()
+        self.count += path not in site.found
+        site.found[path] = asset
+        self._sites.add(site)
+
+    def clear(self) -> None:
+        """Forget all."""
+        for site in self._sites:
+            site.found.clear()
+        self._sites.clear()
+        self.count = 0
 
 
 class Snapshot:
     """One whole world."""
 
-    __slots__ = ("apps", "hosts", "known", "number", "remembered")
+    __slots__ = ("apps", "hosts", "known", "number", "settings", "shortcuts")
 
-    def __init__(self, number: int, apps: dict[str, CompiledApp], hosts: dict[bytes, Site]) -> None:
+    def __init__(
+        self,
+        number: int,
+        apps: dict[str, CompiledApp],
+        hosts: dict[bytes, Site],
+        settings: Settings | None = None,
+        shortcuts: Shortcuts | None = None,
+    ) -> None:
         self.number = number
+        self.settings = settings or Settings()
         self.apps = apps
         self.hosts = hosts
         """By canonical authority: one dict, whatever the number of hosts."""
         self.known: dict[bytes, Site] = {}
         """By authority as clients spell it, filled by `resolve`."""
-        self.remembered = 0
+        self.shortcuts = shortcuts or Shortcuts()
 
     def resolve(self, authority: bytes) -> Site | None:
         """
@@ -156,41 +205,74 @@ class Snapshot:
             MalformedRequest: it is no authority.
         """
         site = self.hosts.get(parse_authority(authority).encode())
-        if site is not None and len(self.known) < KNOWN:
+        if site is not None:
+            if len(self.known) >= KNOWN:  # somebody plays with ports; start again
+                self.known.clear()
             self.known[authority] = site
         return site
 
-    def remember(self, site: Site, path: bytes, asset: Asset) -> None:
-        """Look `path` up no more: its asset changes with the snapshot alone (0.2 for 1.6 µs)."""
-        if self.remembered < REMEMBERED:
-            self.remembered += 1
-            site.found[path] = asset
+    def remember(self, site: Site, raw: bytes, path: str, asset: Asset) -> None:
+        """
+        Look `raw` up no more: its asset changes with the snapshot alone (0.2 for 1.6 µs).
+
+        Only the plain spellings of `path`: a client could invent others without end.
+        """
+        if raw in (path.encode(), encode_path(path)):
+            self.shortcuts.add(site, raw, asset)
 
 
-def compile_app(key: str, state: AppState, default_domain: str, trees: TreeSource) -> CompiledApp:
-    """The hosts and branches of one app. Cost: a few µs a host."""
+def compile_app(
+    key: str,
+    state: AppState,
+    default_domain: str,
+    trees: TreeSource,
+    before: CompiledApp | None = None,
+) -> CompiledApp:
+    """
+    The hosts and branches of one app. Cost: a few µs a host.
+
+    Branches and sites that are as they were `before` are the same objects, so that a preview's
+    deploy leaves what is stored for production alone.
+    """
     config = state.config or App()
     names = {label: branch.name for label, branch in state.branches.items()}
+    if before is not None and before.state.config != state.config:
+        before = None
     branches = {
-        label: _compile_branch(state.name, branch, config, trees)
+        label: _kept_branch(before, branch) or _compile_branch(state.name, branch, config, trees)
         for label, branch in state.branches.items()
     }
     hosts = {}
     for claim in app_hosts(state.name, config, names, default_domain):
-        branch = branches.get(claim.label) if state.config is not None else None
-        if branch is None and state.config is not None:
-            branch = _empty_branch(state.name, claim, config)
+        branch = None
+        if state.config is not None:
+            branch = branches.get(claim.label) or _empty_branch(state.name, claim, config)
+        host = claim.host.encode()
+        site = before.hosts.get(host) if before is not None else None
         noindex = claim.kind != "domain"
-        hosts[claim.host.encode()] = Site(claim.host, branch, noindex=noindex)
-    return CompiledApp(key, state, hosts)
+        if site is None or site.branch is not branch or site.noindex != noindex:
+            site = Site(claim.host, branch, noindex=noindex)
+        hosts[host] = site
+    return CompiledApp(key, state, branches, hosts)
+
+
+def _kept_branch(before: CompiledApp | None, state: BranchState) -> Branch | None:
+    """The branch as it was compiled before, if it has not changed."""
+    if before is None or before.state.branches.get(state.label) != state:
+        return None
+    return before.branches.get(state.label)
 
 
 class TreeSource:
-    """Trees and retained files by name, so that what did not change keeps its loaded manifest."""
+    """
+    Trees and retained files by name, so that what did not change keeps its loaded manifest.
+
+    They live as long as a snapshot or a request has them: nobody has to say that they are gone.
+    """
 
     def __init__(self) -> None:
-        self.trees: dict[str, Tree] = {}
-        self.retained: dict[str, Retained] = {}
+        self.trees: WeakValueDictionary[str, Tree] = WeakValueDictionary()
+        self.retained: WeakValueDictionary[str, Retained] = WeakValueDictionary()
 
     def tree(self, app: str, label: str, identifier: str) -> Tree:
         """The one `Tree` of a deployment."""
@@ -211,9 +293,10 @@ def _compile_branch(app: str, state: BranchState, config: App, trees: TreeSource
     branch = Branch(app, state, config)
     if state.active is not None:
         branch.active = trees.tree(app, state.label, state.active.deployment)
-        branch.active_at = state.active.at
+        branch.active_at = int(state.active.at)
         if branch.performance and state.previous is not None:
             branch.previous = trees.tree(app, state.label, state.previous.deployment)
+            branch.previous_at = int(state.previous.at)
     if state.retained is not None:
         branch.retained = trees.kept(state.retained)
     return branch

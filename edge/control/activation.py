@@ -1,0 +1,103 @@
+"""
+What a branch becomes: activated, rolled back, and which files of the past it keeps. Pure.
+
+Here: one branch's state before and after, with the time as an argument. Not here: where states and
+deployments are stored, and that workers serve them (`changes`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+import msgspec
+
+from edge.site.generation import Activation, BranchState, RetainedFile
+from edge.site.manifest import Entry, Header, is_fingerprinted
+
+MAX_RETAINED = 50_000
+"""Fingerprinted files of earlier deployments that a branch keeps; the oldest go first."""
+
+
+def activated(state: BranchState, identifier: str, now: float, retained: str | None) -> BranchState:
+    """The branch with another deployment; the one before is the next to roll back to."""
+    before = state.active
+    history = tuple(each for each in state.history if each != identifier)
+    if before is not None:
+        history = (before.deployment, *history)
+    return msgspec.structs.replace(
+        state,
+        active=Activation(deployment=identifier, at=now),
+        previous=before,
+        history=history,
+        retained=retained,
+    )
+
+
+def rolled_back(state: BranchState, now: float, retained: str | None) -> BranchState:
+    """
+    The branch with what it served before; the next rollback goes further back.
+
+    What was wrong is not served on: there is no previous deployment in performance mode.
+    """
+    return msgspec.structs.replace(
+        state,
+        active=Activation(deployment=state.history[0], at=now),
+        previous=None,
+        history=state.history[1:],
+        retained=retained,
+    )
+
+
+def recalled(before: BranchState, headers: list[Header], now: float) -> BranchState:
+    """
+    A branch whose app was gone and is back: what it served then serves, else its newest deployment.
+
+    `headers` are the deployments that there are, newest first. Nothing is answered from the past.
+    """
+    here = [header.id for header in headers]
+    state = msgspec.structs.replace(before, active=None, previous=None, history=(), retained=None)
+    if not here:
+        return state
+    known = before.active is not None and before.active.deployment in here
+    active = before.active.deployment if known and before.active is not None else here[0]
+    history = [each for each in (before.history if known else here) if each in here]
+    return msgspec.structs.replace(
+        state,
+        active=Activation(deployment=active, at=now),
+        history=tuple(each for each in history if each != active),
+    )
+
+
+def without(state: BranchState, gone: Collection[str]) -> BranchState:
+    """The branch, no longer able to roll back to deployments that are deleted."""
+    history = tuple(each for each in state.history if each not in gone)
+    return msgspec.structs.replace(state, history=history)
+
+
+def kept(state: BranchState) -> set[str]:
+    """Deployments that the branch answers from; they stay whatever their age."""
+    return {each.deployment for each in (state.active, state.previous) if each is not None}
+
+
+def retained_files(
+    kept: Iterable[RetainedFile], old: tuple[Header, Iterable[Entry]], now: float, lifetime: float
+) -> dict[str, RetainedFile]:
+    """
+    By path, the fingerprinted files that tabs opened before a change may still ask for.
+
+    `kept` are those of earlier changes, `old` is what served until now; its files stay for
+    `lifetime` seconds.
+    """
+    files = {file.entry.path: file for file in kept if file.until > now}
+    header, entries = old
+    for entry in entries:
+        if is_fingerprinted(entry.path):
+            files[entry.path] = RetainedFile(
+                deployment=header.id, created=header.created, until=now + lifetime, entry=entry
+            )
+    return files
+
+
+def newest(files: Iterable[RetainedFile]) -> list[RetainedFile]:
+    """Those that stay longest, `MAX_RETAINED` at most."""
+    return sorted(files, key=lambda file: file.until)[-MAX_RETAINED:]

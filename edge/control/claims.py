@@ -1,0 +1,127 @@
+"""
+Who gets which hostname: claims of what serves, and conflicts between what wants to.
+
+Laws: a hostname leads to one branch. Who serves it now keeps it; with no incumbent nobody gets it,
+for a guess would put one app's content on another's name. Both are named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from edge.control.configuration import Configuration
+from edge.errors import ConfigError, StoreError
+from edge.site.documents import App, position_of
+from edge.site.generation import AppState
+from edge.site.hosts import HostClaim, app_hosts, find_conflicts
+
+
+def claims_of(state: AppState, default_domain: str) -> list[HostClaim]:
+    """Every hostname of a compiled app."""
+    names = {label: branch.name for label, branch in state.branches.items()}
+    return app_hosts(state.name, state.config or App(), names, default_domain)
+
+
+class Claims:
+    """The hostnames that serve now, remembered by compiled document: 10,000 take 50 ms anew."""
+
+    def __init__(self) -> None:
+        self._default_domain = ""
+        self._known: dict[str, tuple[AppState, list[HostClaim]]] = {}
+        """App → its state and what it claims."""
+
+    def incumbents(self, apps: Mapping[str, AppState], default_domain: str) -> dict[str, HostClaim]:
+        """By hostname, the claim that is served now; apps that never had a configuration lack."""
+        if default_domain != self._default_domain:
+            self._default_domain, self._known = default_domain, {}
+        for name in self._known.keys() - apps.keys():
+            del self._known[name]
+        return {
+            claim.host: claim
+            for state in apps.values()
+            if state.config is not None
+            for claim in self._claims_of(state)
+        }
+
+    def _claims_of(self, state: AppState) -> list[HostClaim]:
+        known = self._known.get(state.name)
+        if known is None or known[0] is not state:
+            known = self._known[state.name] = state, claims_of(state, self._default_domain)
+        return known[1]
+
+
+def refuse_taken(state: AppState, default_domain: str, incumbents: Mapping[str, HostClaim]) -> None:
+    """
+    Refuse a new branch whose hostnames another app serves.
+
+    Raises:
+        StoreError: names the hostname and both branches.
+    """
+    if state.config is None:
+        return
+    for claim in claims_of(state, default_domain):
+        rival = incumbents.get(claim.host)
+        if rival is not None and rival.app != claim.app:
+            raise StoreError(
+                f"{claim.host} would be claimed by app {claim.app} branch {claim.branch}, "
+                f"but app {rival.app} branch {rival.branch} has it; "
+                f"take it out of one app.yml, then activate again"
+            )
+
+
+def refuse_conflicts(
+    found: Configuration,
+    old: Mapping[str, AppState],
+    branches: Callable[[str], Mapping[str, str]],
+    default_domain: str,
+    incumbents: Mapping[str, HostClaim],
+) -> None:
+    """
+    Take out of `found` every app that claims another's hostname, until what will serve is at peace.
+
+    An app with a mistake serves its last good configuration on, with the hostnames of that: the
+    claims of `old` count. So a refusal may bring back a claim that refuses the next app.
+    """
+    while True:
+        judged = set(found.apps)
+        claims = _wanted(found, old, branches, default_domain)
+        for one, other in find_conflicts(claims):
+            for claim, rival in ((one, other), (other, one)):
+                if claim.app in judged and not _keeps(claim, rival, incumbents):
+                    _refuse(found, claim, rival)
+        if len(found.apps) == len(judged):
+            return
+
+
+def _wanted(
+    found: Configuration,
+    old: Mapping[str, AppState],
+    branches: Callable[[str], Mapping[str, str]],
+    default_domain: str,
+) -> list[HostClaim]:
+    """The claims of every app as it will serve: as its files say, else as it did before."""
+    configs = {name: state.config for name, state in old.items() if name in found.broken}
+    configs |= found.apps
+    return [
+        claim
+        for name, config in configs.items()
+        if config is not None
+        for claim in app_hosts(name, config, branches(name), default_domain)
+    ]
+
+
+def _keeps(claim: HostClaim, rival: HostClaim, incumbents: Mapping[str, HostClaim]) -> bool:
+    """Whether a claim stands against another one."""
+    incumbent = incumbents.get(claim.host)
+    return claim.app != rival.app and incumbent is not None and incumbent.app == claim.app
+
+
+def _refuse(found: Configuration, claim: HostClaim, rival: HostClaim) -> None:
+    shown, text = found.texts[claim.app]
+    line, column = position_of(text, claim.key_path)
+    message = (
+        f"{claim.host} is claimed by app {claim.app} branch {claim.branch} "
+        f"and by app {rival.app} branch {rival.branch}"
+    )
+    hint = "a hostname leads to one branch; take it out of one of them"
+    found.refuse(claim.app, [ConfigError(shown, line, column, message, hint)])

@@ -1,0 +1,193 @@
+"""
+The operator's files, made to serve: check, reload, and the folder of a new app.
+
+Laws: one app's mistake leaves the others serving what is new and the app what it served; a mistake
+in `edge.yml` changes nothing at all. A reload never moves a deployment. The caller holds the
+store's lock.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from edge.control import activation, claims, configuration
+from edge.control.configuration import Configuration
+from edge.control.deployments import Deployments
+from edge.control.generations import Generations
+from edge.errors import ConfigError, StoreError
+from edge.site.documents import App
+from edge.site.generation import AppState, BranchState, Generation
+from edge.site.manifest import Header
+from edge.site.settings import Settings
+
+log = logging.getLogger("edge.reload")
+
+
+class Refused(StoreError):
+    """A configuration with mistakes; what was good serves on."""
+
+    def __init__(self, errors: list[ConfigError], kept: list[str], reloaded: Reloaded) -> None:
+        super().__init__(f"{len(errors)} mistakes in the configuration")
+        self.errors = errors
+        self.kept = kept
+        """Apps that serve their last good configuration, or 503 if they never had one."""
+        self.reloaded = reloaded
+        """What of the rest changed."""
+
+
+class Reloaded(msgspec.Struct, frozen=True):
+    """What a reload did."""
+
+    generation: int
+    changed: list[str]
+    """Apps whose configuration is new or gone."""
+
+
+class Reload:
+    """What a state folder serves, by the files of one `edge.yml`."""
+
+    def __init__(
+        self, config: Path | None, deployments: Deployments, generations: Generations
+    ) -> None:
+        self._config = config
+        self._root = configuration.config_root(config)
+        self._deployments = deployments
+        self._generations = generations
+        self._claims = claims.Claims()
+
+    def check(self) -> Configuration:
+        """Read everything and find every mistake; nothing changes."""
+        settings, mistakes = configuration.read_settings(self._config)
+        shown = settings.apps if settings is not None else Settings().apps
+        old = self._generations.apps(self._generations.current())
+        found = configuration.read_apps(self._root / shown, shown)
+        found.settings = settings
+        found.mistakes += mistakes
+        if settings is not None:
+            if old and not (self._root / shown).is_dir():
+                found.settings = None
+                found.mistakes.append(self._apps_gone(shown, len(old)))
+            self._find_conflicts(found, settings.default_domain, old)
+        return found
+
+    def _apps_gone(self, shown: str, count: int) -> ConfigError:
+        """A typo or a disk that is not mounted must not take every site down."""
+        file = str(self._config or "edge.yml")
+        hint = f"{count} apps serve; make an empty folder to serve none"
+        return ConfigError(file, 1, 1, f"the folder of the apps, {shown}, is not there", hint)
+
+    def _find_conflicts(
+        self, found: Configuration, default_domain: str, old: Mapping[str, AppState]
+    ) -> None:
+        def branches(app: str) -> dict[str, str]:
+            if app in old:
+                return {label: state.name for label, state in old[app].branches.items()}
+            return {record.label: record.name for record in self._deployments.branches(app)}
+
+        incumbents = self._claims.incumbents(old, default_domain)
+        claims.refuse_conflicts(found, old, branches, default_domain, incumbents)
+
+    def run(self) -> Reloaded:
+        """
+        Serve the operator's files as they are now.
+
+        Raises:
+            Refused: there are mistakes. Apps without one serve what is new; an app with one keeps
+                its last good configuration; with a mistake in `edge.yml` nothing changes at all.
+        """
+        found = self.check()
+        before = self._generations.current()
+        if found.settings is None:
+            number = before.number if before is not None else 0
+            kept = sorted(before.apps if before is not None else found.apps)
+            raise Refused(found.errors, kept, Reloaded(number, []))
+        reloaded = self._commit(found, before, found.settings)
+        if found.errors:
+            raise Refused(found.errors, sorted(found.broken), reloaded)
+        return reloaded
+
+    def _commit(
+        self, found: Configuration, before: Generation | None, settings: Settings
+    ) -> Reloaded:
+        old = self._generations.apps(before)
+        changed: dict[str, AppState | None] = {}
+        for name in old.keys() - found.apps.keys() - found.broken.keys():
+            self._generations.set_aside(old[name])
+            changed[name] = None
+        for name in (*found.apps, *found.broken):
+            state = self._configured(name, found.apps.get(name), old.get(name))
+            if state != old.get(name):
+                changed[name] = state
+        if not changed and before is not None and before.settings == settings:
+            return Reloaded(before.number, [])
+        generation = self._generations.commit(settings, changed)
+        return Reloaded(generation.number, sorted(changed))
+
+    def _configured(self, name: str, app: App | None, old: AppState | None) -> AppState:
+        """An app's state with a new configuration; without one, its last good one stays."""
+        if old is not None:
+            return old if app is None else msgspec.structs.replace(old, config=app)
+        return AppState(name=name, config=app, branches=self._recalled(name))
+
+    def _recalled(self, app: str) -> dict[str, BranchState]:
+        """
+        The branches of an app whose folder was gone and is back, at what they served.
+
+        Where that is not known (a first deploy died half way), at their newest deployments.
+        """
+        aside = self._generations.recall(app)
+        branches = {}
+        for record in self._deployments.branches(app):
+            headers = self._deployments.of_branch(app, record.label)
+            new = BranchState(name=record.name, label=record.label)
+            before = aside.branches.get(record.label, new) if aside is not None else new
+            branches[record.label] = activation.recalled(before, headers, time.time())
+        return branches
+
+    def generation(self) -> Generation:
+        """
+        The current generation; in a new state folder the first one is made of the files.
+
+        Raises:
+            Refused: there is none, and `edge.yml` has mistakes.
+        """
+        generation = self._generations.current()
+        if generation is None:
+            try:
+                self.run()
+            except Refused as refused:
+                if refused.reloaded.generation == 0:
+                    raise
+            generation = self._generations.current()
+        assert generation is not None, "a reload commits a generation or raises"
+        return generation
+
+    def owner(self, header: Header, generation: Generation) -> AppState:
+        """
+        The state of the app that a deployment is for, with its branch; a new app gets a folder.
+
+        Raises:
+            StoreError: a new branch would take another app's hostname.
+        """
+        app, label, settings = header.app, header.label, generation.settings
+        folder = self._root / settings.apps
+        configuration.create_app_folder(folder, app)
+        owner = self._generations.find(generation, app)
+        if owner is not None and label in owner.branches:
+            return owner
+        if owner is None:
+            found = configuration.read_app(folder / app, f"{settings.apps}/{app}/app.yml")
+            for error in found.errors:
+                log.error("%s", error)
+            owner = self._configured(app, found.apps.get(app), None)
+        new = BranchState(name=header.branch, label=label)
+        owner = msgspec.structs.replace(owner, branches={**owner.branches, label: new})
+        apps = self._generations.apps(generation)
+        incumbents = self._claims.incumbents(apps, settings.default_domain)
+        claims.refuse_taken(owner, settings.default_domain, incumbents)
+        return owner

@@ -1,0 +1,533 @@
+"""Every change of what a node serves, on a real state folder."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+
+import msgspec
+import pytest
+
+from edge.control.changes import origin_of
+from edge.control.deployments import ABANDONED, LEASE, Missing, NoSuch
+from edge.control.reload import Refused
+from edge.errors import StoreError
+from edge.site.settings import Listen, Settings
+from tests.support_control import (
+    DAY,
+    PAGE,
+    FakeWorker,
+    active,
+    age,
+    digests,
+    new_store,
+    obedient,
+    open_store,
+    places_of,
+    publish,
+    sha256,
+    upload,
+    write_app,
+)
+
+FILES = {"index.html": "hello"}
+HASHED = "app.67a6cd44.js"
+
+
+@pytest.fixture
+def changes(tmp_path):
+    """A new node in `tmp_path`."""
+    return new_store(tmp_path)
+
+
+def versions(changes, count, branch="main", app="shop"):
+    """Deploy so many versions; their ids."""
+    return [publish(changes, app, branch, {"index.html": f"{branch} {n}"}).id for n in range(count)]
+
+
+def listed(changes, app="shop", label="main"):
+    """The deployments that are there, newest first."""
+    return [header.id for header in changes.deployments.of_branch(app, label)]
+
+
+def backdate(tmp_path, header, created):
+    """Make a deployment look older."""
+    path = places_of(tmp_path).manifest(header.app, header.label, header.id)
+    lines = path.read_bytes().partition(b"\n")
+    old = msgspec.structs.replace(header, created=created)
+    path.write_bytes(msgspec.json.encode(old) + lines[1] + lines[2])
+    return path
+
+
+# Deploying
+
+
+def test_the_first_deploy_makes_the_app(tmp_path, changes):
+    """A folder with the defaults, a branch, URLs on the default domain."""
+    header = publish(changes, "shop", "main", FILES)
+
+    assert active(changes, "shop") == header.id
+    assert (tmp_path / "rules" / "shop" / "app.yml").exists()
+    assert changes.urls("shop", "main") == ["http://main.shop.edge.localhost:8080"]
+    assert changes.reload().changed == []
+
+
+def test_what_was_only_announced_does_not_serve(changes):
+    """The branch goes on with what it has."""
+    first = publish(changes, "shop", "main", FILES)
+    upload(changes, "shop", "main", {"index.html": "new"})
+
+    assert active(changes, "shop") == first.id
+
+
+def test_an_incomplete_one_is_not_activated(changes):
+    """Nothing changes but that the list is told."""
+    first = publish(changes, "shop", "main", FILES)
+    header, missing = changes.begin("shop", "main", digests({"index.html": "new"}))
+
+    with pytest.raises(Missing) as refused:
+        changes.activate(header.id)
+
+    assert refused.value.hashes == missing == [sha256("new")]
+    assert active(changes, "shop") == first.id
+
+
+def test_limits_of_the_node_are_kept(tmp_path, changes):
+    """Those that serve, as the operator set them."""
+    (tmp_path / "edge.yml").write_text("limits: {archive_files: 1}\n")
+
+    with pytest.raises(StoreError, match=r"2 files are over limits.archive_files, 1"):
+        changes.begin("shop", "main", digests({"a": "1", "b": "2"}))
+
+
+def test_an_identical_deploy_is_a_new_deployment(changes):
+    """Nothing has to be sent, and it can be rolled back."""
+    first = publish(changes, "shop", "main", FILES)
+    second, missing = changes.begin("shop", "main", digests(FILES))
+    changes.activate(second.id)
+
+    assert missing == []
+    assert active(changes, "shop") == second.id
+    assert changes.rollback("shop", "main").id == first.id
+
+
+def test_branches_share_blobs(tmp_path, changes):
+    """The same file is stored once, and the second branch sends nothing."""
+    publish(changes, "shop", "main", FILES)
+    second, missing = changes.begin("shop", "other", digests(FILES))
+    changes.activate(second.id)
+
+    files = [path for path in places_of(tmp_path).blobs.rglob("*") if path.is_file()]
+    assert missing == []
+    assert sum("." not in path.name for path in files) == 1
+
+
+def test_colliding_branches_have_urls_of_their_own(changes):
+    """The later one gets a hash in its label."""
+    publish(changes, "shop", "feature/x", FILES)
+    header = publish(changes, "shop", "feature-x", FILES)
+
+    assert header.label.startswith("feature-x-")
+    assert changes.urls("shop", header.label) == [f"http://{header.label}.shop.edge.localhost:8080"]
+    assert changes.branch("shop", "feature/x").label == "feature-x"
+
+
+def test_urls_begin_with_the_operators_own(tmp_path, changes):
+    """Explicit domains, then automatic ones, then the default."""
+    write_app(
+        tmp_path,
+        "shop",
+        'domains: {shop.example: {subdomains: {"": main, www: main}, auto_subdomains: ["*"]}}\n',
+    )
+    publish(changes, "shop", "main", FILES)
+
+    assert changes.urls("shop", "main") == [
+        "http://shop.example:8080",
+        "http://www.shop.example:8080",
+        "http://main.shop.example:8080",
+        "http://main.shop.edge.localhost:8080",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("listen", "origin"),
+    [
+        (Listen(http=("0.0.0.0:80",)), ("http", "")),
+        (Listen(http=("127.0.0.1:8080",)), ("http", ":8080")),
+        (Listen(https=("0.0.0.0:443",)), ("https", "")),
+        (Listen(http=(), https=("[::]:8443",)), ("https", ":8443")),
+        (Listen(http=()), ("http", "")),
+    ],
+)
+def test_origin_is_what_clients_use(listen, origin):
+    """TLS first, and no port where it is the scheme's own."""
+    assert origin_of(Settings(listen=listen)) == origin
+
+
+def test_a_deploy_while_another_app_is_broken_works(tmp_path, changes):
+    """One team's typo does not stop the others."""
+    write_app(tmp_path, "bad", "nope: 1\n")
+    with pytest.raises(Refused):
+        changes.reload()
+
+    assert active(changes, "shop") if publish(changes, "shop", "main", FILES) else None
+
+
+def test_a_deploy_to_a_broken_app_waits_for_its_mending(tmp_path, changes):
+    """It is activated, has no configuration to be served with, and serves after the reload."""
+    write_app(tmp_path, "shop", "nope: 1\n")
+    header = publish(changes, "shop", "main", FILES)
+    assert changes.app("shop").config is None
+
+    write_app(tmp_path, "shop")
+    changes.reload()
+
+    assert changes.app("shop").config is not None
+    assert active(changes, "shop") == header.id
+
+
+def test_a_deploy_reads_the_folder_of_an_app_that_is_new(tmp_path, changes):
+    """Its settings count at once, without a reload."""
+    publish(changes, "other", "main", FILES)
+    write_app(tmp_path, "shop", 'domains: {shop.example: {subdomains: {"": main}}}\n')
+
+    publish(changes, "shop", "main", FILES)
+
+    assert changes.urls("shop", "main")[0] == "http://shop.example:8080"
+
+
+def test_a_deploy_never_reads_the_files_of_an_app_that_serves(tmp_path, changes):
+    """What an operator is editing goes in with a reload."""
+    publish(changes, "shop", "main", FILES)
+    write_app(tmp_path, "shop", "nope: 1\n")
+
+    publish(changes, "shop", "main", {"index.html": "new"})
+
+    assert changes.app("shop").config is not None
+
+
+def test_a_deploy_to_an_app_that_lost_its_folder_makes_it_anew(tmp_path, changes):
+    """Otherwise the next restart would take the site away that a deploy just confirmed."""
+    publish(changes, "shop", "main", FILES)
+    (tmp_path / "rules" / "shop" / "app.yml").unlink()
+    (tmp_path / "rules" / "shop").rmdir()
+
+    header = publish(changes, "shop", "main", {"index.html": "new"})
+    changes.reload()
+
+    assert active(changes, "shop") == header.id
+
+
+def test_a_first_deploy_takes_nobodys_hostname(tmp_path, changes):
+    """It is refused with both named, and is activated after the file is mended."""
+    write_app(tmp_path, "old", 'domains: {x.example: {subdomains: {"": main}}}\n')
+    changes.reload()
+    write_app(tmp_path, "new", 'domains: {x.example: {subdomains: {"": main}}}\n')
+    header = upload(changes, "new", "main", FILES)
+
+    with pytest.raises(StoreError, match="but app old branch main has it"):
+        changes.activate(header.id)
+    with pytest.raises(NoSuch):
+        changes.app("new")
+
+    write_app(tmp_path, "new")
+    changes.activate(header.id)
+    assert active(changes, "new") == header.id
+
+
+def test_a_new_branch_takes_nobodys_hostname(tmp_path, changes):
+    """Its label on an automatic domain may be another app's own name."""
+    auto = 'domains: {example.com: {auto_subdomains: ["*"]}}\n'
+    write_app(tmp_path, "shop", auto)
+    write_app(tmp_path, "docs", "domains: {example.com: {subdomains: {docs: main}}}\n")
+    changes.reload()
+
+    with pytest.raises(StoreError, match=r"docs.example.com would be claimed by app shop"):
+        publish(changes, "shop", "docs", FILES)
+    assert active(changes, "shop", "main") if publish(changes, "shop", "main", FILES) else None
+
+
+def test_a_change_that_a_worker_refuses_leaves_nothing(tmp_path, changes):
+    """What serves, serves on; the deployment can be activated later."""
+    first = publish(changes, "shop", "main", {HASHED: "old"})
+    header = upload(changes, "shop", "main", FILES)
+    places = places_of(tmp_path)
+    before = sorted(path.name for path in places.compiled.iterdir())
+    worker = FakeWorker(places.run, lambda _: {"error": "torn"})
+    with pytest.raises(StoreError, match="torn"):
+        changes.activate(header.id)
+    worker.close()
+
+    assert sorted(path.name for path in places.compiled.iterdir()) == before
+    assert active(changes, "shop") == first.id
+    changes.activate(header.id)
+    assert active(open_store(tmp_path), "shop") == header.id
+
+
+def test_activating_what_serves_is_no_change(tmp_path, changes):
+    """No generation is made, and no worker is asked."""
+    header = publish(changes, "shop", "main", FILES)
+    before = changes.generations.current()
+    worker = FakeWorker(places_of(tmp_path).run, obedient)
+    assert changes.activate(header.id) == header
+    worker.close()
+
+    assert worker.orders == []
+    assert changes.generations.current() == before
+
+
+def test_changes_take_turns(tmp_path, changes):
+    """Deploys at once from several threads and processes' stores all arrive."""
+    publish(changes, "shop", "main", FILES)
+    other = open_store(tmp_path)
+    headers = [upload(changes, "shop", f"b{n}", {"index.html": str(n)}) for n in range(6)]
+    threads = [
+        threading.Thread(target=(changes, other)[n % 2].activate, args=(header.id,))
+        for n, header in enumerate(headers)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert [active(changes, "shop", f"b{n}") for n in range(6)] == [each.id for each in headers]
+    assert changes.generations.current().number == 1 + 1 + 6
+
+
+# Going back
+
+
+def test_rollback_goes_further_back_each_time(changes):
+    """Until there is nothing before."""
+    first, second, third = versions(changes, 3)
+
+    assert active(changes, "shop") == third
+    assert changes.rollback("shop", "main").id == second
+    assert changes.rollback("shop", "main").id == first
+    with pytest.raises(StoreError, match="branch main of app shop has no earlier deployment"):
+        changes.rollback("shop", "main")
+    assert active(changes, "shop") == first
+
+
+def test_an_older_deployment_can_be_activated(changes):
+    """A rollback from there goes to what served before it."""
+    first, second, third = versions(changes, 3)
+
+    changes.activate(first)
+
+    assert active(changes, "shop") == first
+    assert changes.rollback("shop", "main").id == third
+    assert changes.rollback("shop", "main").id == second
+
+
+@pytest.mark.parametrize(
+    ("app", "branch", "text"),
+    [
+        ("shap", "main", r"there is no app shap \(there are: blog, shop\)"),
+        ("shop", "mian", r"app shop has no branch mian \(it has: main, next\)"),
+    ],
+)
+@pytest.mark.parametrize("change", ["rollback", "delete_branch"])
+def test_unknown_names_are_refused_with_the_known(changes, change, app, branch, text):
+    """So that a typo is seen."""
+    for known in ("main", "next"):
+        publish(changes, "shop", known, FILES)
+    publish(changes, "blog", "main", FILES)
+
+    with pytest.raises(NoSuch, match=text):
+        getattr(changes, change)(app, branch)
+
+
+def test_without_apps_there_are_none_to_name(changes):
+    """A new node says so."""
+    with pytest.raises(NoSuch, match=r"there is no app shop \(there are: none yet\)"):
+        changes.branch("shop", "main")
+
+
+def test_an_unknown_deployment_is_refused(changes):
+    """With the command that lists the known."""
+    with pytest.raises(NoSuch, match="there is no deployment 20260101-000000-abcdef"):
+        changes.activate("20260101-000000-abcdef")
+
+
+def test_purge_ends_the_previous_deployments_answers(tmp_path, changes):
+    """In performance mode they would be given for a day."""
+    versions(changes, 2)
+    assert changes.branch("shop", "main").previous is not None
+    worker = FakeWorker(places_of(tmp_path).run, obedient)
+
+    assert changes.purge() == 3
+    worker.close()
+
+    state = changes.branch("shop", "main")
+    assert (state.previous, len(state.history)) == (None, 1)
+
+
+# What is kept
+
+
+def test_old_deployments_go(tmp_path, changes):
+    """`retain.deployments` are kept, newest first, and the history knows no other."""
+    write_app(tmp_path, "shop", "retain: {deployments: 3}\n")
+    made = versions(changes, 5)
+
+    assert listed(changes) == made[:1:-1]
+    assert changes.branch("shop", "main").history == (made[3], made[2])
+
+
+def test_retention_makes_no_generation_of_its_own(tmp_path, changes):
+    """One activation is one change, however many deployments it lets go."""
+    write_app(tmp_path, "shop", "retain: {deployments: 1}\n")
+    versions(changes, 3)
+
+    assert changes.generations.current().number == 4
+
+
+def test_what_a_branch_answers_from_is_kept(tmp_path, changes):
+    """The active and the previous deployment, whatever their age."""
+    write_app(tmp_path, "shop", "retain: {deployments: 2}\n")
+    first, second = versions(changes, 2)
+    changes.activate(first)
+    third = publish(changes, "shop", "main", {"index.html": "third"}).id
+    fourth = publish(changes, "shop", "main", {"index.html": "fourth"}).id
+    changes.activate(third)
+
+    assert sorted(listed(changes)) == sorted([third, fourth])
+    assert active(changes, "shop") == third
+    assert second not in listed(changes)
+
+
+def test_fingerprinted_files_outlive_their_deployment(tmp_path, changes):
+    """Named by the branch's state with their time, not collected, gone from it when back."""
+    publish(changes, "shop", "main", {HASHED: "old", "index.html": "old"})
+    publish(changes, "shop", "main", {"index.html": "new"})
+    age(places_of(tmp_path).blobs, 2 * LEASE)
+
+    files = changes.generations.retained(changes.branch("shop", "main").retained)
+    assert [file.entry.path for file in files] == [HASHED]
+    assert files[0].until == pytest.approx(time.time() + 7 * DAY, abs=60)
+    changes.collect()
+    assert changes.blobs.missing([sha256("old")]) == []
+
+    publish(changes, "shop", "main", {HASHED: "old"})
+    assert changes.branch("shop", "main").retained is None
+
+
+def test_a_damaged_old_manifest_does_not_keep_out_the_new(tmp_path, changes):
+    """The fix can be deployed; only the retained files are lost."""
+    first = publish(changes, "shop", "main", {HASHED: "old"})
+    places_of(tmp_path).manifest("shop", "main", first.id).write_bytes(b"torn")
+
+    header = publish(changes, "shop", "main", FILES)
+
+    assert active(changes, "shop") == header.id
+    assert changes.branch("shop", "main").retained is None
+
+
+def test_a_deleted_branch_is_gone(tmp_path, changes):
+    """Its state, deployments and label; the others stay."""
+    publish(changes, "shop", "main", FILES)
+    publish(changes, "shop", "feature/x", FILES)
+
+    assert changes.delete_branch("shop", "feature/x") == "feature-x"
+
+    assert list(changes.app("shop").branches) == ["main"]
+    assert listed(changes, label="feature-x") == []
+    assert [record.name for record in changes.deployments.branches("shop")] == ["main"]
+    assert list(open_store(tmp_path).app("shop").branches) == ["main"]
+
+
+def test_a_deleted_branch_may_come_back(changes):
+    """With a history of its own."""
+    publish(changes, "shop", "main", FILES)
+    publish(changes, "shop", "next", FILES)
+    changes.delete_branch("shop", "next")
+
+    header = publish(changes, "shop", "next", FILES)
+
+    assert active(changes, "shop", "next") == header.id
+    assert changes.branch("shop", "next").history == ()
+
+
+def test_a_deleted_branch_takes_its_pending_deploys_along(changes):
+    """Their label may be another's by the time they would be activated."""
+    publish(changes, "shop", "next", FILES)
+    header = upload(changes, "shop", "next", {"index.html": "late"})
+    changes.delete_branch("shop", "next")
+
+    with pytest.raises(NoSuch):
+        changes.activate(header.id)
+
+
+def test_stale_branches_go(tmp_path, changes):
+    """Without a domain of their own and without a deploy for `retain.branches`, in one change."""
+    write_app(
+        tmp_path,
+        "shop",
+        "retain: {branches: 10d}\ndomains: {shop.example: {subdomains: {old: domain/old}}}\n",
+    )
+    old = time.time() - 11 * DAY
+    for branch in ("pr-1", "pr-2", "domain/old", "redeployed", "young"):
+        header = publish(changes, "shop", branch, FILES)
+        if branch != "young":
+            first = backdate(tmp_path, header, old)
+        if branch == "redeployed":
+            publish(changes, "shop", "redeployed", {"index.html": "new"})
+            first.unlink()  # made in the same second, its id may be the greater one
+    number = changes.generations.current().number
+
+    changes.collect()
+
+    names = sorted(state.name for state in changes.app("shop").branches.values())
+    assert names == ["domain/old", "redeployed", "young"]
+    assert changes.generations.current().number == number + 1
+
+
+def test_a_branch_that_was_never_activated_goes_too(tmp_path, changes):
+    """Its label is free again once its announcement is forgotten and its time is over."""
+    publish(changes, "shop", "main", FILES)
+    changes.begin("shop", "abandoned", digests({"a": "b"}))
+    record = places_of(tmp_path).branch("shop", "abandoned")
+    created = json.loads(record.read_bytes()) | {"created": 0.5}
+    record.write_text(json.dumps(created))
+    changes.collect()
+    assert record.exists()
+
+    age(places_of(tmp_path).pending, 2 * ABANDONED)
+    changes.collect()
+    changes.collect()
+
+    assert not record.exists()
+
+
+def test_collect_keeps_all_that_serves_or_is_pending(tmp_path, changes):
+    """Whatever its age; the rest goes, temporary files of dead writers too."""
+    places = places_of(tmp_path)
+    publish(changes, "shop", "main", {"index.html": PAGE})
+    gone = publish(changes, "shop", "gone", {"only.html": "gone" * 99})
+    pending = upload(changes, "shop", "main", {"new.html": "new" * 99, "index.html": PAGE})
+    changes.delete_branch("shop", "gone")
+    for folder in (places.compiled, places.deployments / "shop" / "main", places.pending):
+        (folder / ".tmp-0123").write_text("torn")
+    age(places.state, 2 * LEASE)
+
+    blobs, size = changes.collect()
+
+    assert (blobs, size > 99 * 4) == (4, True)
+    assert changes.blobs.missing([sha256("gone" * 99)]) == [sha256("gone" * 99)]
+    assert list(places.state.rglob(".tmp-*")) == []
+    assert changes.activate(pending.id) == pending
+    assert gone.id not in listed(changes)
+    assert changes.collect()[0] == 0
+
+
+def test_a_rolled_back_node_restarts_as_it_was(tmp_path, changes):
+    """`current` is the only truth."""
+    first, _ = versions(changes, 2)
+    changes.rollback("shop", "main")
+
+    restarted = open_store(tmp_path)
+    restarted.reload()
+
+    assert active(restarted, "shop") == first
