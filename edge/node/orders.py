@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import socket
+import struct
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,9 @@ log = logging.getLogger("edge.orders")
 
 Reply = dict[str, Any]
 MAX_LINE = 1024 * 1024
+CREDENTIALS = struct.Struct("3i")
+"""struct ucred: pid, uid, gid (unix(7))."""
+
 MAX_DESCRIPTORS = 250
 """The kernel passes 253 in one message (SCM_MAX_FD)."""
 
@@ -54,7 +58,10 @@ async def listen(
 
     async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            order = json.loads(await reader.readline())
+            line = await reader.readline()
+            if not line:
+                return  # somebody only looked whether we live (`listening_pid`)
+            order = json.loads(line)
             if order["do"] == "listeners":
                 _send_listeners(writer, listeners)
             else:
@@ -118,17 +125,33 @@ def _converse(
 
 
 def peers(run: Path, kind: str) -> list[tuple[int, Path]]:
-    """(pid, socket) of the living processes of a kind; sockets of dead ones are removed."""
+    """
+    (pid, socket) of the living processes of a kind; sockets of dead ones are removed.
+
+    Who lives is asked of the socket, never of the number in its name: after a reboot that number
+    is a stranger's, and who gets it here may kill it.
+    """
     found = []
     for path in sorted(run.glob(f"{kind}-*.sock")):
-        pid = int(path.stem.rpartition("-")[2])
-        try:
-            os.kill(pid, 0)
-        except (ProcessLookupError, PermissionError):  # dead, or its number is a stranger's now
+        pid = listening_pid(path)
+        if pid is None:
             path.unlink(missing_ok=True)
-            continue
-        found.append((pid, path))
+        else:
+            found.append((pid, path))
     return found
+
+
+def listening_pid(path: Path) -> int | None:
+    """The process that listens at a Unix socket (SO_PEERCRED), or None when nobody does."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1.0)
+        try:
+            probe.connect(os.fspath(path))
+        except (ConnectionRefusedError, FileNotFoundError):
+            return None
+        credentials = probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size)
+    pid: int = CREDENTIALS.unpack(credentials)[0]
+    return pid
 
 
 def socket_path(run: Path, kind: str) -> Path:

@@ -6,8 +6,6 @@ import asyncio
 import json
 import os
 import socket
-import subprocess
-import sys
 
 import pytest
 
@@ -133,12 +131,17 @@ def test_silence_ends_with_the_deadline(tmp_path):
             orders.ask(path, {"do": "status"}, timeout_s=0.05)
 
 
-def test_peers_are_the_living(tmp_path):
-    """Sockets of dead processes are cleared away; other kinds are not mine."""
-    dead = subprocess.Popen([sys.executable, "-c", ""])
-    dead.wait()
+def test_peers_are_those_who_listen(tmp_path):
+    """Sockets nobody listens on are cleared away, even if their number is a living stranger's."""
     mine = orders.socket_path(tmp_path, "worker")
-    for path in (mine, tmp_path / f"worker-{dead.pid}.sock", tmp_path / "control-1.sock"):
-        path.touch()
-    assert orders.peers(tmp_path, "worker") == [(os.getpid(), mine)]
+    stranger = tmp_path / f"worker-{os.getppid()}.sock"
+    with socket.socket(socket.AF_UNIX) as left_behind:
+        left_behind.bind(str(stranger))
+    (tmp_path / "control-1.sock").touch()
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(mine))
+        listening.listen()
+
+        assert orders.peers(tmp_path, "worker") == [(os.getpid(), mine)]
+
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([mine.name, "control-1.sock"])
