@@ -77,6 +77,8 @@ class Handler:
         branch = site.branch
         if branch is None:
             return self._page(request, 503, pages.UNCONFIGURED, (b"Retry-After", b"60"))
+        if branch.guarded:  # fails closed: never without the password
+            return self._page(request, 503, pages.GUARDED)
         if request.method not in (b"GET", b"HEAD"):
             return self._other_method(request)
         if branch.active is None or branch.active.manifest is None or branch.previous is not None:

@@ -58,3 +58,7 @@ UNCONFIGURED = render(
     "Its configuration has mistakes and no earlier one to fall back to.",
     "`edge check` on the node says where.",
 )
+GUARDED = render(
+    "This site asks for a password",
+    "This version of the node cannot check it yet, and serves nothing without it.",
+)

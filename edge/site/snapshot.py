@@ -71,6 +71,7 @@ class Branch:
         "active",
         "active_at",
         "app",
+        "guarded",
         "label",
         "lifetime",
         "max_lifetime",
@@ -85,7 +86,10 @@ class Branch:
     )
 
     def __init__(self, app: str, state: BranchState, config: App) -> None:
-        self.performance = branch_settings(config, state.name).performance_mode
+        settings = branch_settings(config, state.name)
+        self.performance = settings.performance_mode
+        self.guarded = settings.access is not None and bool(settings.access.users)
+        """Whether a password is asked for. Until it can be checked, nothing is served."""
         self.app = app
         self.name = state.name
         self.label = state.label

@@ -173,6 +173,22 @@ async def test_a_branch_that_nobody_deployed_says_so(tmp_path):
     assert (await site.ask("/", host="next.example.com")).content == b"develop"
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
+async def test_a_branch_with_a_password_is_never_served_without_it(tmp_path, method):
+    """Until passwords can be checked the branch answers 503, other branches as always."""
+    users = "{team: $2b$12$abcdefghijklmnopqrstuuKl7c8nL1ub0WpAd3CUUjbLg4mVd3Xzy}"
+    site = Site(tmp_path, app_yml=f"branches: {{secret: {{access: {{users: {users}}}}}}}\n")
+    site.deploy({"index.html": "open"})
+    site.deploy({"index.html": "closed"}, branch="secret")
+    await site.start()
+
+    answer = await site.ask("/", host="secret.site.edge.localhost", method=method)
+
+    assert answer.status == 503
+    assert b"closed" not in answer.content
+    assert (await site.ask("/")).content == b"open"
+
+
 async def test_an_app_without_a_valid_configuration_answers_503(tmp_path):
     """An app that never had one is not ready; the others serve."""
     site = Site(tmp_path)
