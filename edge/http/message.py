@@ -43,6 +43,7 @@ REASONS: dict[int, bytes] = {
     414: b"URI Too Long",
     416: b"Range Not Satisfiable",
     421: b"Misdirected Request",
+    429: b"Too Many Requests",
     431: b"Request Header Fields Too Large",
     451: b"Unavailable For Legal Reasons",
     500: b"Internal Server Error",

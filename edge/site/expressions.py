@@ -23,7 +23,7 @@ from edge.errors import EdgeError
 LIMIT: Final = 0.005
 """Seconds that all patterns of one request share (rules.md, "Slow patterns")."""
 
-SHORT: Final = 512
+SHORT: Final = 256
 LONG: Final = 8_192
 """Characters of a probe: an ordinary path, and the longest that a request can have."""
 
@@ -73,10 +73,10 @@ class Budget:
         raise too_slow(pattern)
 
     def pause(self) -> None:
-        """Stops counting, until the next search."""
-        if self.deadline is not None:
-            self.left = self.deadline - self.clock()
-            self.deadline = None
+        """Stops counting, until the next search; there was one."""
+        assert self.deadline is not None, "nothing is being counted"
+        self.left = self.deadline - self.clock()
+        self.deadline = None
 
 
 def too_slow(pattern: regex.Pattern[str]) -> PatternTooSlow:
@@ -127,10 +127,13 @@ def probes(text: str, length: int) -> Iterator[str]:
     """
     words = [word for word in re.findall(r"[A-Za-z0-9]+", text) if len(word) > 1]
     marks = re.findall(r"[^\W_]|[-_.~/@:]", text)
+    # `regex` looks for a literal that a match must have before it tries anything: give it all.
+    literals = "".join(dict.fromkeys(re.sub(r"[\x00-\x20\\^$]", "", text)))[:64]
     for unit in dict.fromkeys(["a", "0", "a/", "a.", "a-", "A", " ", ".", *words[:8], *marks[:16]]):
-        body = "/" + (unit * (length // len(unit)))[: length - 2]
+        body = "/" + (unit * (length // len(unit)))[: length - 66]
         yield body
         yield body + "!"
+        yield f"{body}\xa1{literals}\xa1"
 
 
 def literal_prefix(text: str) -> str:

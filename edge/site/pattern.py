@@ -9,7 +9,6 @@ loads, is inert, and says why.
 from __future__ import annotations
 
 import re
-from collections import Counter
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
@@ -22,6 +21,10 @@ from edge.site.hosts import canonical_host
 from edge.site.subject import NOTHING, Captures, Span, Subject, decode
 
 PLACEHOLDER: Final = re.compile(r"<([^<>/?&=*#]+|\*)>")
+PLAIN: Final = re.compile(r"(?:/(?!\.)[A-Za-z0-9._~-]*)+")
+"""Sources that are one path, as most are: the rest of this module can be skipped."""
+
+NAMELESS: Final[frozenset[str]] = frozenset()
 DOMAIN: Final = re.compile(r"https?://([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
 CAPTURED: Final = re.compile(r"=<[^<>/?&=*#]+>(?=&|\Z)")
 ESCAPES: Final = re.compile(r"(?:%(?!2[Ff])[0-9A-Fa-f]{2})+")
@@ -195,8 +198,8 @@ class Source(msgspec.Struct, frozen=True, gc=False):
 
 
 def normalize_source(text: str) -> str:
-    """The source with a slash in front, where it is a path without one."""
-    if text.startswith(("/", "</")) or DOMAIN.match(text):
+    """The source with a slash in front, where it is a path without one; nothing stays nothing."""
+    if not text or text.startswith(("/", "</")) or DOMAIN.match(text):
         return text
     return "/" + text
 
@@ -208,16 +211,18 @@ def compile_source(text: str) -> Source:
     Raises:
         ValueError: (problem, remedy)
     """
+    if PLAIN.fullmatch(text):
+        return Source(Exact(text), NAMELESS)
     if text.startswith("</"):
         return compile_search(text)
     if found := DOMAIN.fullmatch(text):
         return Source(compile_domain(found[1], found[2]), frozenset([REST]))
     path, _, query = text.partition("?")
     parameters = tuple(parse_parameter(pair) for pair in query.split("&") if pair)
-    names = [found[1] for found in PLACEHOLDER.finditer(path)]
+    names = PLACEHOLDER.findall(path)
     names += [each.name for each in parameters if each.name is not None]
-    for name, count in Counter(names).items():
-        if count > 1 and name != REST:
+    for name in names:
+        if names.count(name) > 1 and name != REST:
             raise ValueError(f"the placeholder <{name}> is there twice", "give each its own name")
     return Source(compile_path(path, query), frozenset(names), parameters)
 

@@ -13,7 +13,6 @@ from typing import Final
 
 import msgspec
 
-from edge.site.expressions import Budget
 from edge.site.pattern import (
     Domain,
     Exact,
@@ -23,7 +22,7 @@ from edge.site.pattern import (
     directory,
     pinned_segment,
 )
-from edge.site.redirects import MISSING, REDIRECTS, REFUSALS, Rule, countries_of
+from edge.site.rule import MISSING, REDIRECTS, REFUSALS, Rule, countries_of
 from edge.site.subject import Captures, Subject
 from edge.site.template import Target, compile_target
 
@@ -69,15 +68,24 @@ class Refuse(msgspec.Struct, frozen=True, gc=False):
 Decision = Redirect | Rewrite | Forward | Refuse
 
 
-class CompiledRule(msgspec.Struct, frozen=True, gc=False):
+class CompiledRule(msgspec.Struct, gc=False):
     """One rule."""
 
     number: int
-    status: str
+    written: Rule
     source: Source
-    targets: tuple[Target, ...]
     countries: frozenset[str] | None
     """None is everyone, those whose country is unknown too."""
+    compiled: tuple[Target, ...] | None = None
+
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """Compiled by the first request that needs them: half of a plan's cost, and rarely used."""
+        if self.compiled is None:
+            target = self.written.target
+            texts = (target,) if isinstance(target, str) else target or ()
+            self.compiled = tuple(compile_target(each, self.source) for each in texts)
+        return self.compiled
 
     def match(self, subject: Subject) -> Captures | None:
         """What the source captured; None when the rule is not meant."""
@@ -92,19 +100,19 @@ class CompiledRule(msgspec.Struct, frozen=True, gc=False):
         Raises:
             MalformedRequest: the target cannot be built from what was captured.
         """
-        if self.status in REFUSALS:
-            path = self.targets[0].file_path(subject, captures) if self.targets else None
-            return Refuse(int(self.status), path, self.number)
-        first = self.targets[0]
-        if self.status in REDIRECTS:
+        status, targets = self.written.status, self.targets
+        if status in REFUSALS:
+            path = targets[0].file_path(subject, captures) if targets else None
+            return Refuse(int(status), path, self.number)
+        if status in REDIRECTS:
             by_domain = isinstance(self.source.path, Domain)
-            location = first.location(subject, captures)
-            return Redirect(int(self.status), location, self.number, by_domain)
-        if first.origin:
-            urls = tuple(target.url(subject, captures).decode() for target in self.targets)
+            location = targets[0].location(subject, captures)
+            return Redirect(int(status), location, self.number, by_domain)
+        if targets[0].origin:
+            urls = tuple(target.url(subject, captures).decode() for target in targets)
             return Forward(urls, self.number)
-        status = 404 if self.status in ("404", "404-200") else 200
-        return Rewrite(first.file_path(subject, captures), status, self.number)
+        path = targets[0].file_path(subject, captures)
+        return Rewrite(path, 404 if status in ("404", "404-200") else 200, self.number)
 
     def explain(self, subject: Subject) -> str | None:
         """Why the rule is not meant; None when it is."""
@@ -121,15 +129,8 @@ def compile_rule(rule: Rule, number: int) -> CompiledRule:
     Raises:
         ValueError: (problem, remedy), for any other.
     """
-    source = compile_source(rule.source)
-    targets = (rule.target,) if isinstance(rule.target, str) else rule.target or ()
-    return CompiledRule(
-        number=number,
-        status=rule.status,
-        source=source,
-        targets=tuple(compile_target(each, source) for each in targets),
-        countries=frozenset(countries_of(rule.condition)) if rule.condition else None,
-    )
+    countries = frozenset(countries_of(rule.condition)) if rule.condition else None
+    return CompiledRule(number, rule, compile_source(rule.source), countries)
 
 
 class Folder:
@@ -242,47 +243,27 @@ class Plan:
                 index.add(compiled.source, compiled.number)
             self.rules.append(compiled)
 
-    def decide(
-        self,
-        path: str,
-        raw_path: bytes,
-        query: bytes | None,
-        host: str,
-        country: str | None,
-        budget: Budget,
-    ) -> Decision | None:
+    def decide(self, subject: Subject) -> Decision | None:
         """
         The decision before files are looked up; None when no rule has one.
-
-        `path` is `raw_path` by `target.decode_path`; `host` is canonical; `country` upper case.
 
         Raises:
             PatternTooSlow: see `Budget.search`.
             MalformedRequest: a target cannot be built from what was captured.
+
+        Cost: see `Index.candidates`, and what trying those costs.
         """
-        subject = Subject(path, raw_path, query, host, country, budget)
         candidates = self.early.candidates(subject)
         return self.first(candidates, subject) if candidates else None
 
-    def decide_missing(
-        self,
-        path: str,
-        raw_path: bytes,
-        query: bytes | None,
-        host: str,
-        country: str | None,
-        budget: Budget,
-        method: bytes,
-        accept: bytes,
-    ) -> Decision | None:
+    def decide_missing(self, subject: Subject, method: bytes, accept: bytes) -> Decision | None:
         """
         The decision when no file was found; None when no rule has one.
 
         `accept` is the value of Accept, empty without one. Raises as `decide`.
         """
-        subject = Subject(path, raw_path, query, host, country, budget)
         candidates = self.late.candidates(subject)
-        if candidates and not is_navigation(path, method, accept):
+        if candidates and not is_navigation(subject.path, method, accept):
             candidates = [each for each in candidates if not is_for_navigation(self.rules[each])]
         return self.first(candidates, subject) if candidates else None
 
@@ -294,13 +275,14 @@ class Plan:
                 if captures is not None:
                     return self.rules[number].decide(subject, captures)
         finally:
-            subject.budget.pause()
+            if subject.budget.deadline is not None:
+                subject.budget.pause()
         return None
 
 
 def is_for_navigation(rule: CompiledRule) -> bool:
     """Whether a rule is a single-page app's entry: a `fallback` to a file."""
-    return rule.status == "fallback" and not rule.targets[0].origin
+    return rule.written.status == "fallback" and not rule.targets[0].origin
 
 
 def is_navigation(path: str, method: bytes, accept: bytes) -> bool:

@@ -1,15 +1,16 @@
 """
-`redirects.json` and `redirects.yml` as a typed document.
+`redirects.json` and `redirects.yml`: files of rules, and the place of every mistake in them.
 
-Here: what a rule is made of, its grammar, and the place of every mistake. Not here: what a rule
-does (`pattern`, `template`, `plan`). 100,000 rules are one file, so JSON is decoded by msgspec, and
-only a rule with a mistake is read once more as YAML, which JSON is, to find the line and column.
+Here: reading both. Not here: what a rule says (`rule`) and does (`plan`). 100,000 rules may be one
+file, so JSON is decoded by msgspec, and only a rule with a mistake is read once more, as the YAML
+that JSON is, to find the line and column.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from operator import eq
 from typing import Final
 
@@ -18,15 +19,8 @@ from yaml.nodes import Node, SequenceNode
 
 from edge.errors import ConfigError
 from edge.site import yaml_nodes
-from edge.site.countries import COUNTRIES
-from edge.site.expressions import is_slow
-from edge.site.pattern import Expression, Inert, Source, compile_source, normalize_source
 from edge.site.reading import INVALID, MAX_MISTAKES, Reading
-from edge.site.schema import Document
-from edge.site.template import ORIGIN, compile_target
-
-MAX_TEXT: Final = 2_048
-"""Characters of a source or target (rules.md)."""
+from edge.site.rule import MAX_TEXT, KeyPath, Problem, Rule, Written, check_rule
 
 MAX_RULE: Final = 64 << 10
 """Bytes of one rule with its tests, where it has a mistake that is to be located."""
@@ -34,17 +28,6 @@ MAX_RULE: Final = 64 << 10
 MAX_BYTES: Final = 32 << 20
 """A file: 100,000 rules of ordinary length are 12 MB, of `MAX_TEXT` more than anybody has."""
 
-REDIRECTS: Final = ("301", "302", "303", "307", "308")
-REFUSALS: Final = ("403", "410", "451")
-MISSING: Final = ("404", "404-200", "fallback")
-"""Statuses whose rules are tried only when no file was found."""
-
-PROXYING: Final = ("200", "fallback")
-"""Statuses whose target may be a list."""
-
-STATUSES: Final = ("200", *REDIRECTS, *MISSING, *REFUSALS)
-CONDITION: Final = re.compile(r"<[A-Za-z]{2}>(?:\s*,\s*<[A-Za-z]{2}>)*")
-EXPECTATION: Final = re.compile(r"[1-5][0-9]{2}(?: \S+)?")
 BAD_ESCAPE: Final = re.compile(r'\\(?:(["\\/bfnrtu])|(\$)|)')
 PRINTED: Final = re.compile(r'"\s*</.*?/>\s*"')
 KEY: Final = re.compile(rb'"(\w+)"\s*:')
@@ -52,45 +35,11 @@ LOOSE_ESCAPE: Final = (
     "a backslash that JSON does not know",
     r"read as the guide prints it; write \\ for a backslash, and $ alone",
 )
+LINE: Final = re.compile(r"(?<=the other one is on line )[0-9]+")
 POSITION: Final = re.compile(r" \(byte ([0-9]+)\)\Z")
 
 
-class Example(Document, frozen=True, kw_only=True):
-    """What a rule carries to be tested by."""
-
-    request: str
-    """A path with a query perhaps, or a URL."""
-    expect: str
-    """`301 /new`, or a status alone."""
-
-
-class Rule(Document, frozen=True, kw_only=True, omit_defaults=True):
-    """One rule, in its canonical spelling. Stored as JSON."""
-
-    source: str
-    target: str | tuple[str, ...] | None = None
-    status: str = "301"
-    condition: str | None = None
-    """`<US>, <CA>` in upper case."""
-    tests: tuple[Example, ...] = ()
-    line: int = 1
-    column: int = 1
-    """Where it begins in its file."""
-
-
-class Written(Document, frozen=True, kw_only=True):
-    """One rule as it stands in the file."""
-
-    source: str
-    target: str | tuple[str, ...] | None = None
-    status: str | int | None = None
-    condition: str | None = None
-    tests: tuple[Example, ...] | None = None
-
-
-KeyPath = tuple[str | int, ...]
-Problem = tuple[KeyPath, str, str]
-"""Where in the rule, what, and what to do."""
+__all__ = ["Rule", "decode_redirects"]
 
 Position = tuple[int, int]
 """Line and column, from 1."""
@@ -110,9 +59,6 @@ def decode_redirects(text: str, file: str) -> Decoded:
     text = text.removeprefix("\ufeff")
     document = Redirects(file)
     try:
-        if len(text) > MAX_BYTES:
-            problem = f"the file is larger than {MAX_BYTES >> 20} MiB"
-            raise ConfigError(file, 1, 1, problem, "merge rules with placeholders or patterns")
         if file.endswith(".json"):
             document.read_json(text)
         else:
@@ -124,7 +70,7 @@ def decode_redirects(text: str, file: str) -> Decoded:
     return None if errors else tuple(document.rules), errors, warnings
 
 
-def place(error: ConfigError) -> tuple[int, int]:
+def place(error: ConfigError) -> Position:
     """Where it stands."""
     return error.line, error.column
 
@@ -155,6 +101,9 @@ class Redirects:
 
     def read_json(self, text: str) -> None:
         """Rules without a mistake cost some µs each."""
+        if len(text) > MAX_BYTES:
+            problem = f"the file is larger than {MAX_BYTES >> 20} MiB"
+            raise ConfigError(self.file, 1, 1, problem, "merge rules with placeholders")
         data, rules = self.decode_json(text)
         decoder = msgspec.json.Decoder(Written)
         for number, (rule, begin) in enumerate(zip(rules, starts(data, rules), strict=True)):
@@ -165,7 +114,7 @@ class Redirects:
             except msgspec.ValidationError:
                 is_plain = False
             if is_plain:
-                self.take(written, path, begin, lambda key, p=piece, b=begin: find(p, key, b))
+                self.take(written, path, begin, partial(find, piece, begin))
             else:
                 self.read_piece(piece, path, begin)
             if len(self.errors) >= MAX_MISTAKES:
@@ -207,12 +156,11 @@ class Redirects:
         written = reading.read(node, Written, path)
         for each in reading.mistakes:
             position = shift((each.line, each.column), begin)
-            self.errors.append(ConfigError(self.file, *position, each.message, each.hint))
+            hint = LINE.sub(lambda found: str(int(found[0]) + begin[0] - 1), each.hint)
+            self.errors.append(ConfigError(self.file, *position, each.message, hint))
         if written is not INVALID:
             where = shift(yaml_nodes.position_of(node), begin)
-            self.take(
-                written, path, where, lambda key: shift(yaml_nodes.find_key(node, key, eq), begin)
-            )
+            self.take(written, path, where, partial(find_in_node, node, begin))
 
     def take(self, written: Written, path: str, where: Position, locate: Locate) -> None:
         """A rule whose keys have the right types; what it says is checked now."""
@@ -272,10 +220,15 @@ def compose_piece(piece: bytes) -> Node:
     return node
 
 
-def find(piece: bytes, key: KeyPath, begin: Position) -> Position:
+def find_in_node(node: Node, begin: Position, key: KeyPath) -> Position:
+    """Where a key of a rule is, of a text that begins at `begin`."""
+    return shift(yaml_nodes.find_key(node, key, eq), begin)
+
+
+def find(piece: bytes, begin: Position, key: KeyPath) -> Position:
     """Where a key of a rule in JSON is; the rule, when YAML does not take it."""
     try:
-        return shift(yaml_nodes.find_key(compose_piece(piece), key, eq), begin)
+        return find_in_node(compose_piece(piece), begin, key)
     except ConfigError:
         return begin
 
@@ -297,8 +250,8 @@ def has_duplicates(piece: bytes, written: Written) -> bool:
 
 
 def repair(text: str) -> str:
-    """
-    JSON as the guide prints it (page 84): `\\.` with one backslash, `\\$` for `$`, and lines of a
+    r"""
+    JSON as the guide prints it (page 84): `\.` with one backslash, `\$` for `$`, and lines of a
     pattern broken before a parenthesis. Only for what is no JSON otherwise.
     """
 
@@ -307,145 +260,3 @@ def repair(text: str) -> str:
 
     repaired = BAD_ESCAPE.sub(keep, text)
     return PRINTED.sub(lambda found: found[0].replace(" (", "("), repaired)
-
-
-# What a rule says
-
-
-def check_rule(
-    written: Written, where: Position, errors: list[Problem], warnings: list[Problem]
-) -> Rule:
-    """The rule in its canonical spelling, and what is wrong with it."""
-    status = "301" if written.status is None else str(written.status).strip()
-    if status not in STATUSES:
-        known = f"one of {', '.join(STATUSES)}"
-        errors.append((("status",), f"unknown status {status[:60]!r}", known))
-    source = normalize_source(written.source.strip())
-    compiled = check_source(source, errors, warnings)
-    target = trim(written.target)
-    check_targets(target, status, compiled, errors)
-    tests = written.tests or ()
-    for number, example in enumerate(tests):
-        check_example(example, number, errors)
-    return Rule(
-        source=source,
-        target=target,
-        status=status,
-        condition=check_condition(written.condition, errors, warnings),
-        tests=tests,
-        line=where[0],
-        column=where[1],
-    )
-
-
-def trim(target: str | tuple[str, ...] | None) -> str | tuple[str, ...] | None:
-    """Without surrounding blanks; nothing is None."""
-    if isinstance(target, tuple):
-        return tuple(each.strip() for each in target) or None
-    return target.strip() or None if target else None
-
-
-def check_text(text: str) -> None:
-    """
-    One line of visible text, within the limit.
-
-    Raises:
-        ValueError: (problem, remedy)
-    """
-    if len(text) > MAX_TEXT:
-        raise ValueError(f"longer than {MAX_TEXT} characters", "shorten it")
-    if not text.isprintable():
-        problem = "there are invisible characters"
-        raise ValueError(problem, r"percent-encode them; in JSON, write a backslash as \\")
-
-
-def check_source(source: str, errors: list[Problem], warnings: list[Problem]) -> Source | None:
-    """The compiled source; None when there is none, and then the reason is in `errors`."""
-    try:
-        check_text(source)
-        compiled = compile_source(source)
-        if isinstance(compiled.path, Expression) and (slow := is_slow(compiled.path.pattern)):
-            raise ValueError(f"slow regular expression: {slow}", "avoid repeats inside of repeats")
-    except ValueError as error:
-        errors.append((("source",), *problem_of(error)))
-        return None
-    if isinstance(compiled.path, Inert):
-        reason = f"the rule never matches: {compiled.path.reason}"
-        warnings.append((("source",), reason, compiled.path.remedy))
-    return compiled
-
-
-def problem_of(error: ValueError) -> tuple[str, str]:
-    """Problem and remedy."""
-    problem, remedy = error.args
-    return str(problem), str(remedy)
-
-
-def check_targets(
-    target: str | tuple[str, ...] | None,
-    status: str,
-    source: Source | None,
-    errors: list[Problem],
-) -> None:
-    """Whether the target fits the status, and its placeholders the source."""
-    if problem := misfit(target, status):
-        errors.append((("target",), *problem))
-    targets = (target,) if isinstance(target, str) else target or ()
-    for number, each in enumerate(targets):
-        try:
-            check_text(each)
-            if source is not None:
-                compile_target(each, source)
-        except ValueError as error:
-            key: KeyPath = ("target",) if isinstance(target, str) else ("target", number)
-            errors.append((key, *problem_of(error)))
-
-
-def misfit(target: str | tuple[str, ...] | None, status: str) -> tuple[str, str] | None:
-    """Problem and remedy where a status has no use for such a target."""
-    if target is None:
-        wanted = f"a rule of status {status} needs a target"
-        return None if status in REFUSALS else (wanted, "write a path, or a URL")
-    if isinstance(target, tuple):
-        if status not in PROXYING:
-            return f"status {status} takes one target", "lists are for 200 and fallback"
-        if not all(ORIGIN.match(each) for each in target):
-            return "a list of targets is a list of URLs", "write https:// and a host in each"
-        return None
-    if ORIGIN.match(target) and status in (*REFUSALS, "404", "404-200"):
-        remedy = "write a path; or the status 302 to redirect, fallback to proxy"
-        return f"the target of a {status} is a path of this site", remedy
-    return None
-
-
-def check_condition(
-    condition: str | None, errors: list[Problem], warnings: list[Problem]
-) -> str | None:
-    """Countries in upper case; None for everyone."""
-    text = (condition or "").strip().upper()
-    if not text:
-        return None
-    if not CONDITION.fullmatch(text):
-        problem = f"bad country code in the condition {text[:60]!r}"
-        errors.append((("condition",), problem, 'write "<US>", or "<US>, <CA>"'))
-        return text
-    for code in countries_of(text):
-        if code not in COUNTRIES:
-            known = "did you mean <GB>?" if code == "UK" else "write a code of ISO 3166-1"
-            warnings.append((("condition",), f"no country has the code {code}", known))
-    return text
-
-
-def countries_of(condition: str) -> list[str]:
-    """The codes of a condition."""
-    return re.findall(r"[A-Z]{2}", condition)
-
-
-def check_example(example: Example, number: int, errors: list[Problem]) -> None:
-    """Whether a rule's own test can be run."""
-    if not (example.request.startswith("/") or ORIGIN.match(example.request)):
-        problem = f"{example.request[:60]!r} is no request"
-        errors.append((("tests", number, "request"), problem, "write a path such as /old?page=1"))
-    if not EXPECTATION.fullmatch(example.expect):
-        problem = f"{example.expect[:60]!r} is no expectation"
-        errors.append((("tests", number, "expect"), problem, "such as 301 /new, or 404"))

@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
+import msgspec
+
 from edge.site.expressions import Budget
 
 DOTS: Final = re.compile(rb"/(?:\.|%2[Ee])")
@@ -27,34 +29,23 @@ Captures = Mapping[str, Span | bytes]
 NOTHING: Final[Captures] = {}
 
 
-class Subject:
+class Subject(msgspec.Struct):
     """One request. What costs something is worked out when a rule asks for it."""
 
-    __slots__ = ("_offsets", "_parameters", "_resolved", "budget", "country", "host", "path")
-    __slots__ += ("query", "raw")
-
-    def __init__(
-        self,
-        path: str,
-        raw: bytes,
-        query: bytes | None,
-        host: str,
-        country: str | None,
-        budget: Budget,
-    ) -> None:
-        self.path = path
-        """As `target.decode_path` returns it."""
-        self.raw = raw
-        """The same path as it arrived."""
-        self.query = query
-        self.host = host
-        """Canonical."""
-        self.country = country
-        """Upper case, None when unknown."""
-        self.budget = budget
-        self._resolved: bytes | None = None
-        self._offsets: list[int] | None = None
-        self._parameters: list[tuple[str, str, bytes]] | None = None
+    path: str
+    """As `target.decode_path` returns it."""
+    raw: bytes
+    """The same path as it arrived."""
+    query: bytes | None
+    host: str
+    """Canonical."""
+    country: str | None
+    """Upper case; None when unknown."""
+    budget: Budget
+    """One for all subjects of a request."""
+    _resolved: bytes | None = None
+    _offsets: list[int] | None = None
+    _parameters: list[tuple[str, str, bytes]] | None = None
 
     @property
     def resolved(self) -> bytes:

@@ -19,7 +19,7 @@ from edge.errors import MalformedRequest
 from edge.http.target import decode_path
 from edge.site import reading
 from edge.site.hosts import canonical_host
-from edge.site.pattern import REST, Domain, Expression, Source
+from edge.site.pattern import PLAIN, REST, Domain, Expression, Source
 from edge.site.subject import Captures, Subject
 
 PLACE: Final = re.compile(r"\$?<([^<>/?&=#]+)>")
@@ -72,7 +72,9 @@ class Target(msgspec.Struct, frozen=True, gc=False):
         Raises:
             MalformedRequest: a capture is no part of a host, or made a dot segment.
         """
-        location = self.fill_path(subject, captures) + self.fill_query(subject, captures)
+        location = self.fill_path(subject, captures)
+        if self.query is not None or subject.query is not None:
+            location += self.fill_query(subject, captures)
         if self.fragment is None:
             return location
         return location + b"#" + fill(self.fragment, IN_FRAGMENT, subject, captures)
@@ -150,6 +152,9 @@ def compile_target(text: str, source: Source) -> Target:
     Raises:
         ValueError: (problem, remedy)
     """
+    is_domain = isinstance(source.path, Domain)
+    if PLAIN.fullmatch(text) and not is_domain and not text.startswith("//"):
+        return plain_target(text, source)
     if not ORIGIN.match(text) and SCHEME.match(text):
         problem = f"the target {text[:80]!r} is neither a path nor an http URL"
         raise ValueError(problem, "write / and a path, or https:// and a host")
@@ -160,9 +165,9 @@ def compile_target(text: str, source: Source) -> Target:
     place = PLACE_OR_GROUP if isinstance(source.path, Expression) else PLACE
     origin = compile_origin(found[1], found[2], source, place) if found else ()
     pieces = split(path, source.names, place)
-    is_domain = isinstance(source.path, Domain)
     appends = is_domain and REST not in pieces
-    fixed = b"".join(literals(pieces)) if not appends and is_fixed(origin + pieces) else None
+    is_done = not appends and is_fixed(origin + pieces)
+    fixed = b"".join(literals(pieces)) if is_done else None
     check_path(pieces)
     return Target(
         origin=origin,
@@ -173,6 +178,21 @@ def compile_target(text: str, source: Source) -> Target:
         keeps_query=not mark and not source.parameters,
         fixed=None if fixed is None else b"".join(literals(origin)) + fixed,
         fixed_path=None if fixed is None or found else decode_path(fixed),
+    )
+
+
+def plain_target(text: str, source: Source) -> Target:
+    """A target that is one path, as most are: a tenth of the cost."""
+    fixed = text.encode()
+    return Target(
+        origin=(),
+        path=(fixed,),
+        query=None,
+        fragment=None,
+        appends=False,
+        keeps_query=not source.parameters,
+        fixed=fixed,
+        fixed_path=text,
     )
 
 

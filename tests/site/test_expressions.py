@@ -1,0 +1,123 @@
+"""Operators' regular expressions: mistakes, limits, and what is known to be slow."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from edge.site.expressions import (
+    LONG,
+    Budget,
+    PatternTooSlow,
+    compile_expression,
+    is_slow,
+    literal_prefix,
+)
+
+SPA = r"^[^.]+$|\.(?!(css|gif|ico|jpg|js|png|txt|svg|woff|woff2|ttf|map|json|webp)$)([^.]+$)"
+"""Of the guide, page 84."""
+
+HOSTILE = "/" + "a" * 8_000 + "!"
+
+
+class Clock:
+    """Seconds of processor time, set by hand."""
+
+    def __init__(self):
+        self.now = 10.0
+
+    def __call__(self):
+        """Seconds."""
+        return self.now
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("(", "missing )"),
+        ("[a", "unterminated character set"),
+        ("a**", "multiple repeat"),
+        (r"\1", "invalid group reference"),
+        ("(" * 1_500 + ")" * 1_500, "nested too deeply"),
+    ],
+    ids=["group", "set", "repeat", "reference", "depth"],
+)
+def test_a_bad_pattern_is_told(text, problem):
+    """The parser's words and a remedy."""
+    with pytest.raises(ValueError, match="bad regular expression") as caught:
+        compile_expression(text)
+
+    assert problem in caught.value.args[0]
+    assert caught.value.args[1] == "correct the pattern between </ and />"
+
+
+def test_a_slow_pattern_is_an_error_and_never_no_match():
+    """A rule that refuses cannot be skipped by a path that makes it hang."""
+    began = time.perf_counter()
+    with pytest.raises(PatternTooSlow, match=r"more than 5 ms, at the latest </\(a\+\)\+\$/>"):
+        Budget(time.process_time).search(compile_expression("(a+)+$"), HOSTILE)
+
+    assert time.perf_counter() - began < 1
+
+
+def test_all_patterns_of_one_request_share_the_time():
+    """What the first used, the second has no more, also in the next phase."""
+    clock = Clock()
+    budget = Budget(clock)
+    pattern = compile_expression("a")
+    budget.search(pattern, "/a")
+    clock.now += 0.003
+    budget.pause()
+    clock.now += 60  # other requests
+    assert budget.search(pattern, "/a")
+    clock.now += 0.0021
+
+    with pytest.raises(PatternTooSlow):
+        budget.search(pattern, "/a")
+
+
+@pytest.mark.parametrize("text", ["(a+)+$", r"(\w+\s?)*!$", "(?:a|aa)+$"])
+def test_a_pattern_that_backtracks_without_end_is_known(text):
+    """Found by what a short path does to it."""
+    reason = is_slow(compile_expression(text))
+
+    assert reason is not None
+    assert reason.startswith("it takes more than 5 ms on a path such as ")
+
+
+@pytest.mark.parametrize("text", [SPA, "^/blog/([0-9]+)-(.*)$", r"\.php$", "^/(de|en)/"])
+def test_ordinary_patterns_are_not_slow(text):
+    """The guide's own among them, also on the longest path."""
+    assert is_slow(compile_expression(text), LONG) is None
+
+
+def test_some_are_slow_on_the_longest_path_alone():
+    """Time that grows with the square is no reason to refuse, but to warn."""
+    pattern = compile_expression(r"[a-z]+[0-9]$")
+
+    assert is_slow(pattern) is None
+    assert is_slow(pattern, LONG)
+
+
+@pytest.mark.parametrize(
+    ("text", "prefix"),
+    [
+        ("^/docs/(.*)$", "/docs/"),
+        ("^/docs/v[0-9]", "/docs/"),
+        ("^/docs/api", "/docs/"),
+        ("^/a/b/?$", "/a/"),
+        ("^/a/*x", "/"),
+        ("^/a{2}/b", "/"),
+        ("^/a/|x", "/"),
+        ("(?i)^/a/b", "/"),
+        ("^/a/(?i)b", "/"),
+        ("^/a/(?P<year>.)", "/a/"),
+        ("/docs/", "/"),
+        ("^a", "/"),
+        ("", "/"),
+    ],
+)
+def test_the_folder_of_an_anchored_pattern(text, prefix):
+    """What every match begins with, and never more."""
+    assert literal_prefix(text) == prefix
