@@ -13,16 +13,18 @@ import logging
 import os
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from edge import report
 from edge.control import configuration
 from edge.control.archives import ArchiveLimits
 from edge.control.changes import Changes
 from edge.control.client import Client
-from edge.control.operations import Document, Node, Operations
+from edge.control.operations import Node, Operations
 from edge.control.parent import Parent
 from edge.control.reload import Refused, Reloaded
 from edge.control.sources import StagedFile, stage
@@ -85,10 +87,17 @@ def parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = top.add_subparsers(metavar="COMMAND", required=True)
+    add_commands(top.add_subparsers(metavar="COMMAND", required=True), common)
+    return top
+
+
+def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
+    """Every command, with the options that all of them have."""
 
     def command(name: str, run: object, text: str) -> argparse.ArgumentParser:
-        sub = commands.add_parser(name, parents=[common], help=text, description=text)
+        sub: argparse.ArgumentParser = commands.add_parser(
+            name, parents=[common], help=text, description=text
+        )
         sub.set_defaults(command=run)
         return sub
 
@@ -113,7 +122,6 @@ def parser() -> argparse.ArgumentParser:
     sub = command("purge", purge, "forget stored responses")
     sub.add_argument("--all", action="store_true", required=True)
     command("status", status, "what the node is doing")
-    return top
 
 
 def add_branch(sub: argparse.ArgumentParser) -> None:
@@ -155,6 +163,17 @@ def find_settings(options: argparse.Namespace) -> tuple[Settings, Path | None, P
         log.error("%s", error)
     log.error("the settings of the last good generation are used")
     return read_document(places.current, Generation).settings, config, places
+
+
+@contextmanager
+def open_node(options: argparse.Namespace) -> Iterator[Node]:
+    """The node of `find_node`, for as long as a command takes."""
+    node = find_node(options)
+    try:
+        yield node
+    finally:
+        if isinstance(node, Client):
+            node.close()
 
 
 def find_node(options: argparse.Namespace) -> Node:
@@ -222,8 +241,8 @@ def serve(options: argparse.Namespace) -> int:
 
 def deploy(options: argparse.Namespace) -> int:
     """Stage the source, send what the node lacks, activate."""
-    node = find_node(options)
     with (
+        open_node(options) as node,
         tempfile.TemporaryDirectory(prefix="edge-") as workspace,
         report.progress(options.json) as show,
     ):
@@ -268,29 +287,32 @@ def upload(
 
 def deployments(options: argparse.Namespace) -> int:
     """List a branch's deployments."""
-    return report.deployments(
-        find_node(options).deployments(options.app, options.branch), options.json
-    )
+    with open_node(options) as node:
+        return report.deployments(node.deployments(options.app, options.branch), options.json)
 
 
 def activate(options: argparse.Namespace) -> int:
     """Serve a deployment."""
-    return report.activated(find_node(options).activate(options.id), options.json)
+    with open_node(options) as node:
+        return report.activated(node.activate(options.id), options.json)
 
 
 def rollback(options: argparse.Namespace) -> int:
     """Serve what a branch served before."""
-    return report.activated(find_node(options).rollback(options.app, options.branch), options.json)
+    with open_node(options) as node:
+        return report.activated(node.rollback(options.app, options.branch), options.json)
 
 
 def branches(options: argparse.Namespace) -> int:
     """List an app's branches."""
-    return report.branches(find_node(options).branches(options.app), options.json)
+    with open_node(options) as node:
+        return report.branches(node.branches(options.app), options.json)
 
 
 def delete_branch(options: argparse.Namespace) -> int:
     """Forget a branch."""
-    document = find_node(options).delete_branch(options.app, options.branch)
+    with open_node(options) as node:
+        document = node.delete_branch(options.app, options.branch)
     return report.line(f"deleted branch {options.branch} of {options.app}", document, options.json)
 
 
@@ -310,7 +332,8 @@ def check(options: argparse.Namespace) -> int:
 
 def reload(options: argparse.Namespace) -> int:
     """Have the node serve the files as they are now."""
-    document = find_node(options).reload()
+    with open_node(options) as node:
+        document = node.reload()
     changed = ", ".join(document["changed"]) or "nothing"
     text = f"generation {document['generation']} serves; changed: {changed}"
     return report.line(text, document, options.json)
@@ -318,11 +341,12 @@ def reload(options: argparse.Namespace) -> int:
 
 def purge(options: argparse.Namespace) -> int:
     """Forget stored responses."""
-    document = find_node(options).purge()
+    with open_node(options) as node:
+        document = node.purge()
     return report.line(f"{document['purged']} stored responses went", document, options.json)
 
 
 def status(options: argparse.Namespace) -> int:
     """What the node is doing."""
-    document: Document = find_node(options).status()
-    return report.status(document, options.json)
+    with open_node(options) as node:
+        return report.status(node.status(), options.json)

@@ -10,6 +10,7 @@ import json
 import os
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -99,23 +100,38 @@ def age(path: Path, seconds: float) -> None:
         os.utime(each, times, follow_symlinks=False)
 
 
+LISTENER = """
+import os, signal, socket, sys
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(f"{sys.argv[1]}/worker-{os.getpid()}.sock")
+listener.listen(8)
+with socket.socket(fileno=int(sys.argv[2])) as parent:
+    socket.send_fds(parent, [b"x"], [listener.fileno()])
+listener.close()
+signal.pause()
+"""
+"""What a fake worker's process does: who listens is who gets killed (SO_PEERCRED)."""
+
+
 class FakeWorker:
     """
     A process that takes orders as a worker does; `answer` makes its replies.
 
-    None as a reply is silence. The orders are answered in this process, and the pid in the name
-    of the socket is that of a child that sleeps, so that it can be killed.
+    None as a reply is silence. The process listens, and the orders are answered here.
     """
 
     def __init__(self, run: Path, answer: Callable[[dict[str, Any]], dict[str, Any] | None]):
-        self.process = subprocess.Popen(["sleep", "600"])
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            number = theirs.fileno()
+            command = [sys.executable, "-ISc", LISTENER, os.fspath(run), str(number)]
+            self.process = subprocess.Popen(command, pass_fds=[number])
+            _, passed, _, _ = socket.recv_fds(ours, 1, 1)
+        self._listener = socket.socket(fileno=passed[0])
         self.path = run / f"worker-{self.process.pid}.sock"
         self.orders: list[dict[str, Any]] = []
         self._answer = answer
         self._silent: list[socket.socket] = []
-        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._listener.bind(os.fspath(self.path))
-        self._listener.listen(8)
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
 
@@ -125,7 +141,12 @@ class FakeWorker:
                 connection, _ = self._listener.accept()
             except OSError:
                 return
-            order = json.loads(connection.makefile("rb").readline())
+            with connection.makefile("rb") as file:
+                line = file.readline()
+            if not line:  # somebody only looked whether we live
+                connection.close()
+                continue
+            order = json.loads(line)
             self.orders.append(order)
             reply = self._answer(order)
             if reply is None:

@@ -60,6 +60,8 @@ class Admin:
         self._config = config
         self._changing = ThreadPoolExecutor(1, "change")
         """One: changes take turns in any case, and would wait in threads that others need."""
+        self._preparing = ThreadPoolExecutor(2, "prepare")
+        """A first deploy of 10,000 pages codes for seconds; nobody's rollback waits for that."""
         self._ready = False
         self._done = asyncio.Event()
 
@@ -134,7 +136,7 @@ class Admin:
         """The routes, behind the checks of `admission`."""
         self._admission = Admission(self._listeners, token)
         application = web.Application(middlewares=[self._guard], client_max_size=MAX_JSON)
-        branch = "/v1/apps/{app}/branches/{branch}"
+        branch = "/v1/apps/{app}/branches/{branch:[^/]+}"  # aiohttp's own pattern refuses braces
         operations = self._operations
         application.add_routes(
             [
@@ -149,7 +151,7 @@ class Admin:
                 web.post("/v1/reload", self._call(lambda _: operations.reload())),
                 web.post(f"{branch}/rollback", self._call(self._rollback)),
                 web.delete(branch, self._call(self._delete_branch)),
-                web.post("/v1/deployments/{id}/activate", self._call(self._activate)),
+                web.post("/v1/deployments/{id}/activate", self._activate),
                 web.post("/v1/purge", self._call(lambda _: operations.purge())),
             ]
         )
@@ -208,8 +210,11 @@ class Admin:
     def _delete_branch(self, request: web.Request) -> Document:
         return self._operations.delete_branch(*named(request))
 
-    def _activate(self, request: web.Request) -> Document:
-        return self._operations.activate(request.match_info["id"])
+    async def _activate(self, request: web.Request) -> web.Response:
+        identifier, operations = request.match_info["id"], self._operations
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._preparing, operations.prepare, identifier)
+        return web.json_response(await self._change(operations.activate, identifier))
 
     async def _begin(self, request: web.Request) -> web.Response:
         app, branch = named(request)

@@ -11,7 +11,9 @@ import contextlib
 import hashlib
 import os
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 from edge.control.codings import encode_all
 from edge.control.durable import sync_filesystem, temporary_beside
@@ -84,27 +86,43 @@ class BlobStore:
         return sizes
 
     def encode(self, hashes: Iterable[str]) -> None:
-        """Make the codings of blobs that have none yet, beside the other staged blobs."""
+        """
+        Make the codings of blobs that have none yet, beside the other staged blobs.
 
-        def jobs() -> Iterator[tuple[Path, _Place]]:
-            for sha256 in hashes:
-                staged = self._places.staged_blob(sha256)
-                blob = staged if staged.exists() else self._places.blob(sha256)
-                yield blob, _Place(self._places, sha256)
+        Goes without the store's lock: what two of them make of the same bytes is the same.
+        """
+        encode_all(
+            (partial(self._open, sha256), partial(self._places.staged_blob, sha256))
+            for sha256 in hashes
+        )
 
-        encode_all(jobs())
+    def _open(self, sha256: str) -> BinaryIO:
+        """A blob's bytes; `settle` may move it from the one place to the other meanwhile."""
+        try:
+            return self._places.staged_blob(sha256).open("rb")
+        except FileNotFoundError:
+            return self._places.blob(sha256).open("rb")
 
     def settle(self) -> None:
-        """Make everything staged durable and part of the store."""
-        staged = [path for path in self._places.staged.iterdir() if path.name[0] != "."]
+        """
+        Make everything staged durable and part of the store.
+
+        A blob that was sent again while the disk was synced waits for the next time.
+        """
+        staged = self._staged_inodes()
         if not staged:
             return
         sync_filesystem(self._places.staged)
-        for path in staged:
-            folder = self._places.blobs / path.name[:2]
-            folder.mkdir(exist_ok=True)
-            path.rename(folder / path.name)
+        for name, inode in self._staged_inodes().items():
+            if staged.get(name) == inode:
+                folder = self._places.blobs / name[:2]
+                folder.mkdir(exist_ok=True)
+                (self._places.staged / name).rename(folder / name)
         sync_filesystem(self._places.blobs)
+
+    def _staged_inodes(self) -> dict[str, int]:
+        with os.scandir(self._places.staged) as entries:
+            return {entry.name: entry.inode() for entry in entries if entry.name[0] != "."}
 
     def _entries(self) -> Iterator[os.DirEntry[str]]:
         with os.scandir(self._places.blobs) as folders:
@@ -140,17 +158,6 @@ def _size_of(path: str) -> int | None:
         return os.stat(path).st_size  # noqa: PTH116  (a Path costs five times the call)
     except FileNotFoundError:
         return None
-
-
-class _Place:
-    """Where a coding of one blob is staged."""
-
-    def __init__(self, places: Places, sha256: str) -> None:
-        self._places = places
-        self._sha256 = sha256
-
-    def __call__(self, coding: str) -> Path:
-        return self._places.staged_blob(self._sha256, coding)
 
 
 class BlobWriter:

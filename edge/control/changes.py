@@ -98,6 +98,7 @@ class Changes:
             Missing: blobs are not here yet.
             StoreError: there is no such deployment, or a worker refused the change.
         """
+        self.deployments.prepare(identifier)
         with self.exclusively():
             header = self.deployments.complete(identifier)
             generation = self._reload.generation()

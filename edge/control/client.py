@@ -75,8 +75,14 @@ class Client:
     def __init__(self, address: str, token: str) -> None:
         self._address = address
         self._token = token
+        self._connections: list[http.client.HTTPConnection] = []
         self._local = threading.local()
         """Of each thread: its connection, and when it was used last."""
+
+    def close(self) -> None:
+        """Close the connections of all threads."""
+        for connection in self._connections:
+            connection.close()
 
     def is_reachable(self) -> bool:
         """Whether a node answers there."""
@@ -172,6 +178,7 @@ class Client:
         connection: http.client.HTTPConnection | None = getattr(self._local, "connection", None)
         if connection is None:
             connection = self._local.connection = connect(self._address)
+            self._connections.append(connection)
             self._local.used = time.monotonic()
         elif time.monotonic() - self._local.used > KEEP_ALIVE:
             connection.close()  # opens again by itself

@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import BinaryIO
 
 import brotli
 import zstandard
@@ -51,10 +52,12 @@ ENCODERS: dict[str, Callable[[bytes], bytes]] = {"br": _brotli, "zstd": _zstd, "
 assert tuple(ENCODERS) == CODINGS, "one encoder a coding, in the order of preference"
 
 
-def encode_all(
-    jobs: Iterable[tuple[Path, Callable[[str], Path]]], on_done: Callable[[], None] | None = None
-) -> None:
-    """For each (blob, place of a coding): make every coding and write it, or an empty file."""
+Job = tuple[Callable[[], BinaryIO], Callable[[str], Path]]
+"""What opens a blob, and the place of each of its codings."""
+
+
+def encode_all(jobs: Iterable[Job], on_done: Callable[[], None] | None = None) -> None:
+    """For each job: make every coding and write it, or an empty file where it does not pay."""
     threads = os.cpu_count() or 1
     with ThreadPoolExecutor(threads, initializer=_be_nice) as pool:
         for _ in pool.map(lambda job: _encode(*job), jobs, chunksize=16):
@@ -62,9 +65,10 @@ def encode_all(
                 on_done()
 
 
-def _encode(blob: Path, place: Callable[[str], Path]) -> None:
-    worthy = MIN_SIZE <= blob.stat().st_size <= MAX_SIZE
-    data = blob.read_bytes() if worthy else b""
+def _encode(open_blob: Callable[[], BinaryIO], place: Callable[[str], Path]) -> None:
+    with open_blob() as blob:
+        worthy = MIN_SIZE <= os.fstat(blob.fileno()).st_size <= MAX_SIZE
+        data = blob.read() if worthy else b""
     for coding, encoder in ENCODERS.items():
         encoded = encoder(data) if worthy else b""
         if len(encoded) > len(data) * WORTH:

@@ -35,6 +35,9 @@ ABANDONED = 24 * 3600.0
 NAMED = 10
 """Files named in a refusal; the rest are counted."""
 
+MAX_SEEN = 20_000
+"""Deployments whose place is remembered: 4 MiB."""
+
 MAX_MESSAGE = 1000
 """Characters of a message that are kept."""
 
@@ -85,6 +88,8 @@ class Deployments:
         self._places = places
         self._root = os.fspath(places.deployments)
         self._blobs = blobs
+        self._seen: dict[str, tuple[str, str]] = {}
+        """Deployment → (app, label), of those that were looked at lately."""
 
     # A new deployment
 
@@ -144,7 +149,7 @@ class Deployments:
         path = self._places.manifest(header.app, header.label, identifier)
         if not path.exists():
             self._check_blobs(pending.files)
-            entries = self._entries(pending.files)
+            entries = self._entries(pending)
             self._blobs.settle()
             durable.write(path, encode_manifest(header, entries))
         (self._places.pending / identifier).unlink(missing_ok=True)
@@ -162,21 +167,54 @@ class Deployments:
                     f"deploy it again"
                 )
 
-    def _entries(self, files: Mapping[str, FileDigest]) -> list[Entry]:
-        """Entries with their codings, made where a compressible blob has none yet."""
-        kinds = {path: media_type(path) for path in files}
-        coded: dict[str, dict[str, int] | None] = {}
-        for path, file in files.items():
-            if is_compressible(kinds[path]) and file.sha256 not in coded:
-                coded[file.sha256] = self._blobs.coded(file.sha256)
-        self._blobs.encode([sha256 for sha256, sizes in coded.items() if sizes is None])
-        for sha256, sizes in coded.items():
-            if sizes is None:
-                coded[sha256] = self._blobs.coded(sha256)
+    def prepare(self, identifier: str) -> None:
+        """
+        Do what of `complete` takes long, without the store's lock: make the codings.
+
+        Raises:
+            Missing: blobs are not here yet.
+            StoreError: a blob is not as it was announced.
+        """
+        pending = self.pending(identifier)
+        if pending is not None:
+            self._check_blobs(pending.files)
+            self._coded(pending)
+
+    def _entries(self, pending: Pending) -> list[Entry]:
+        coded = self._coded(pending)
         return [
-            Entry(path, file.sha256, file.size, kinds[path], coded.get(file.sha256) or {})
-            for path, file in sorted(files.items())
+            Entry(path, file.sha256, file.size, media_type(path), coded.get(file.sha256, {}))
+            for path, file in sorted(pending.files.items())
         ]
+
+    def _coded(self, pending: Pending) -> dict[str, dict[str, int]]:
+        """Bytes of each coding of each compressible blob, made where it has none yet."""
+        coded = self._coded_before(pending.header)
+        for path, file in pending.files.items():
+            if file.sha256 not in coded and is_compressible(media_type(path)):
+                coded[file.sha256] = self._blobs.coded(file.sha256)
+        lacking = [sha256 for sha256, sizes in coded.items() if sizes is None]
+        self._blobs.encode(lacking)
+        coded |= {sha256: self._blobs.coded(sha256) for sha256 in lacking}
+        return {sha256: sizes or {} for sha256, sizes in coded.items()}
+
+    def _coded_before(self, header: Header) -> dict[str, dict[str, int] | None]:
+        """
+        What the branch's newest manifest says: a small change looks at few files.
+
+        What a manifest names is never collected.
+        """
+        newest = max(self._identifiers(header.app, header.label), default=None)
+        if newest is None:
+            return {}
+        with contextlib.suppress(StoreError):
+            entries = self.entries(self.header(header.app, header.label, newest))
+            return {
+                entry.sha256: entry.codings
+                for entry in entries
+                if is_compressible(entry.media_type)
+            }
+        return {}
 
     def pending(self, identifier: str) -> Pending | None:
         """A deployment whose blobs are still on their way, if that is what it is."""
@@ -205,12 +243,14 @@ class Deployments:
 
     def find(self, identifier: str) -> Header:
         """
-        The header of a complete deployment of any branch. Cost: a stat a branch.
+        The header of a complete deployment of any branch. Cost: a stat a branch, if it is news.
 
         Raises:
             NoSuch: there is none.
         """
-        check_identifier(identifier)
+        app, label = self._seen.get(check_identifier(identifier), ("", ""))
+        if app and self._places.manifest(app, label, identifier).exists():
+            return self.header(app, label, identifier)
         for app, label in self._folders():
             if os.path.exists(f"{self._root}/{app}/{label}/{identifier}"):  # noqa: PTH110  (10,000)
                 return self.header(app, label, identifier)
@@ -234,9 +274,13 @@ class Deployments:
         path = self._places.manifest(app, label, identifier)
         try:
             with path.open("rb") as file:
-                return decode_header(file.readline())
+                header = decode_header(file.readline())
         except (OSError, msgspec.MsgspecError) as error:
             raise StoreError(f"the manifest {path} cannot be read: {error}") from error
+        if len(self._seen) > MAX_SEEN:
+            self._seen.clear()
+        self._seen[identifier] = app, label
+        return header
 
     def of_branch(self, app: str, label: str) -> list[Header]:
         """The complete deployments of a branch, newest first; unreadable ones are left out."""

@@ -95,6 +95,10 @@ class Operations:
         """Copy one blob from an open binary file."""
         self.changes.blobs.put(sha256, iter(lambda: file.read(256 * 1024), b""))
 
+    def prepare(self, identifier: str) -> None:
+        """Do what of an activation needs no turn. See `Deployments.prepare`."""
+        self.changes.deployments.prepare(identifier)
+
     def activate(self, identifier: str) -> Document:
         """Serve a deployment."""
         return self._served(self.changes.activate(identifier))

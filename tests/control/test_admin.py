@@ -137,11 +137,13 @@ async def test_branch_names_are_percent_encoded_in_paths(api, branch):
 
     def use():
         begun = client.begin("shop", branch, FILES)
-        client.put_blob(sha256(b"x"), (api.folder / "x").open("rb"))
+        with (api.folder / "x").open("rb") as file:
+            client.put_blob(sha256(b"x"), file)
         served = client.activate(begun["id"])
         listed = client.deployments("shop", branch)
         branches = client.branches("shop")["branches"]
         deleted = client.delete_branch("shop", branch)
+        client.close()
         return [served["branch"], listed["branch"], branches[0]["branch"], deleted["branch"]]
 
     (api.folder / "x").write_bytes(b"x")

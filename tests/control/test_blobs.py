@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from edge.control import blobs
 from edge.control.blobs import BlobStore, BlobWriter
 from edge.errors import StoreError
 from edge.site.places import Places
@@ -23,9 +24,9 @@ def places(tmp_path):
 @pytest.fixture
 def store(places):
     """Its blobs."""
-    blobs = BlobStore(places)
-    blobs.open()
-    return blobs
+    found = BlobStore(places)
+    found.open()
+    return found
 
 
 def put(store, content):
@@ -125,6 +126,38 @@ def test_settle_leaves_blobs_on_their_way_alone(places, store):
 
     assert names(places.blobs) == [sha256(b"x")]
     assert names(places.staged) == [sha256(b"ab")]
+
+
+def test_a_blob_that_is_sent_again_during_a_settle_waits(places, store, monkeypatch):
+    """What was written after the sync is not known to be on the disk."""
+    again, other = put(store, b"again"), put(store, b"other")
+    sync = blobs.sync_filesystem
+
+    def sync_and_send(folder):
+        sync(folder)
+        if folder == places.staged:
+            store.put(again, [b"again"])
+
+    monkeypatch.setattr(blobs, "sync_filesystem", sync_and_send)
+    store.settle()
+
+    assert (names(places.blobs), names(places.staged)) == ([other], [again])
+
+
+def test_codings_are_made_of_a_blob_that_is_settled_meanwhile(store, monkeypatch):
+    """Making them holds no lock, so it may be moved under the reader."""
+    name = put(store, PAGE.encode())
+    encode_all = blobs.encode_all
+
+    def settle_and_encode(jobs):
+        jobs = list(jobs)
+        store.settle()
+        encode_all(jobs)
+
+    monkeypatch.setattr(blobs, "encode_all", settle_and_encode)
+    store.encode([name])
+
+    assert store.coded(name)
 
 
 def test_collect_deletes_old_blobs_that_nothing_names(places, store):

@@ -295,6 +295,25 @@ def test_changes_take_turns(tmp_path, changes):
     assert changes.generations.current().number == 1 + 1 + 6
 
 
+def test_codings_are_made_without_the_lock(tmp_path, changes, monkeypatch):
+    """Nobody's rollback waits for a large first deploy."""
+    versions(changes, 2)
+    header = upload(changes, "shop", "main", {"index.html": PAGE})
+    encode, inside = changes.blobs.encode, []
+
+    def roll_back_and_encode(hashes):
+        if hashes:
+            inside.append(open_store(tmp_path).rollback("shop", "main").id)
+        encode(hashes)
+
+    monkeypatch.setattr(changes.blobs, "encode", roll_back_and_encode)
+    changes.activate(header.id)
+
+    assert len(inside) == 1
+    assert active(changes, "shop") == header.id
+    assert changes.branch("shop", "main").history == (inside[0],)
+
+
 # Going back
 
 

@@ -204,11 +204,16 @@ def test_apps_have_labels_of_their_own(deployments):
     assert begin(deployments, FILES, app="two")[0].label == "main"
 
 
-def test_find_knows_every_branch(deployments, blobs):
-    """By its id alone."""
+def test_find_knows_every_branch(places, deployments, blobs):
+    """By its id alone, whether it was looked at before or not."""
     found = [complete(deployments, blobs, FILES, app=app) for app in ("one", "two")]
 
-    assert [deployments.find(header.id) for header in found] == found
+    for each in (deployments, Deployments(places, blobs)):
+        for _ in range(2):
+            assert [each.find(header.id) for header in found] == found
+    deployments.delete("one", "main", [found[0].id])
+    with pytest.raises(NoSuch):
+        deployments.find(found[0].id)
 
 
 @pytest.mark.parametrize("method", ["find", "complete"])
