@@ -230,6 +230,7 @@ def find_limits(options: argparse.Namespace) -> ArchiveLimits:
 def serve(options: argparse.Namespace) -> int:
     """Run the node until it is told to stop."""
     settings, config, places = find_settings(options)
+    refuse_what_needs_tls(settings)
     places.state.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def announce() -> None:
@@ -237,6 +238,23 @@ def serve(options: argparse.Namespace) -> int:
         report.serving(settings, generation)
 
     return Parent(places, settings, config).run(announce)
+
+
+def refuse_what_needs_tls(settings: Settings) -> None:
+    """
+    Refuse addresses that must not be listened on without TLS, which is not there yet.
+
+    Raises:
+        EdgeError: https is asked for, or the admin API would be reachable from elsewhere.
+    """
+    if settings.listen.https:
+        raise EdgeError("listen.https: this version has no TLS; take the addresses out of edge.yml")
+    admin = settings.listen.admin
+    if not admin.startswith(("127.0.0.1:", "[::1]:", "localhost:", "unix:")):
+        raise EdgeError(
+            "listen.admin: off loopback the admin API requires TLS, which this version does not "
+            "have; listen on 127.0.0.1 or unix: and tunnel to it (ssh -L)"
+        )
 
 
 def deploy(options: argparse.Namespace) -> int:

@@ -733,3 +733,19 @@ def test_serve_needs_settings(offline):
 
     with pytest.raises(Refused):
         cli.find_settings(argparse.Namespace(config=None))
+
+
+@pytest.mark.parametrize(
+    ("listen", "refusal"),
+    [
+        ('{https: ["127.0.0.1:8443"]}', "this version has no TLS"),
+        ('{admin: "0.0.0.0:9901"}', "off loopback the admin API requires TLS"),
+        ('{admin: "192.0.2.1:9901"}', "off loopback the admin API requires TLS"),
+    ],
+)
+def test_serve_refuses_what_needs_tls(offline, capsys, listen, refusal):
+    """The token must not cross a network in clear text, and https must not be http."""
+    (offline.folder / "edge.yml").write_text(f"listen: {listen}\n")
+
+    assert cli.main(["serve", "-c", str(offline.folder / "edge.yml")]) == 1
+    assert refusal in capsys.readouterr().err
