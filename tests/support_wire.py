@@ -56,6 +56,44 @@ def small(content: bytes) -> Response:
     return made
 
 
+# What tests ask for and answer
+
+
+def get(path: str = "/", *lines: str, method: str = "GET", version: str = "1.1") -> bytes:
+    """One HTTP/1.1 request without content."""
+    return "\r\n".join([f"{method} {path} HTTP/{version}", "Host: a.test", *lines, "", ""]).encode()
+
+
+PLAIN = get()
+
+
+def echo_target(request: Request) -> Response:
+    """The target as content, at once."""
+    return response(request.target)
+
+
+async def read_all(request: Request) -> bytes:
+    """The whole content of a request."""
+    return b"".join([chunk async for chunk in request.content or ()])
+
+
+async def streamed(
+    chunks: int,
+    chunk: bytes,
+    produced: list[int] | None = None,
+    closed: list[bool] | None = None,
+) -> AsyncIterator[bytes]:
+    """`chunks` times `chunk`, made only when asked for; notes what was made and that it ended."""
+    try:
+        for _ in range(chunks):
+            if produced is not None:
+                produced.append(len(chunk))
+            yield chunk
+    finally:
+        if closed is not None:
+            closed.append(True)
+
+
 class Server:
     """A listening socket whose connections answer by `respond`."""
 
@@ -132,10 +170,12 @@ class Client:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader = reader
         self.writer = writer
+        self.half_closed = False
 
     def send(self, data: bytes) -> None:
-        """Write without waiting."""
-        self.writer.write(data)
+        """Write without waiting; nothing after the end was sent."""
+        if not self.half_closed:
+            self.writer.write(data)
 
     async def drip(self, data: bytes, size: int = 1) -> None:
         """Write in pieces, each its own segment."""
@@ -145,6 +185,7 @@ class Client:
 
     def half_close(self) -> None:
         """Nothing more will be sent."""
+        self.half_closed = True
         self.writer.write_eof()
 
     def reset(self) -> None:
@@ -216,6 +257,63 @@ def string(value: bytes) -> bytes:
     return (bytes([size]) if size < 127 else bytes([127, size - 127])) + value
 
 
+class Frames:
+    """What the server sends, frame by frame; for requests that were made by hand."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self.all: list[tuple[int, int, int, bytes]] = []
+        self.closed = False
+        self._buffer = b""
+
+    @property
+    def goaways(self) -> list[tuple[int, int]]:
+        """(last stream, code) of every GOAWAY."""
+        payloads = [payload for kind, _, _, payload in self.all if kind == GOAWAY]
+        return [(int.from_bytes(p[:4], "big"), int.from_bytes(p[4:8], "big")) for p in payloads]
+
+    @property
+    def resets(self) -> dict[int, int]:
+        """Code of every RST_STREAM, by stream."""
+        return {
+            stream: int.from_bytes(payload, "big")
+            for kind, _, stream, payload in self.all
+            if kind == RST_STREAM
+        }
+
+    def of(self, kind: int) -> list[tuple[int, int, int, bytes]]:
+        """The frames of a kind."""
+        return [one for one in self.all if one[0] == kind]
+
+    def take(self, data: bytes) -> None:
+        """Add what has come; the rest of a frame may come later."""
+        self._buffer += data
+        while len(self._buffer) >= 9:
+            size = 9 + int.from_bytes(self._buffer[:3], "big")
+            if len(self._buffer) < size:
+                return
+            self.all += frames(self._buffer[:size])
+            self._buffer = self._buffer[size:]
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        """Read until something holds."""
+        while not condition():
+            assert not self.closed, "the server ended the connection"
+            await self.step()
+
+    async def until_closed(self) -> None:
+        """Read until the server ends the connection."""
+        while not self.closed:
+            await self.step()
+
+    async def step(self) -> bytes:
+        """Read once."""
+        data = await asyncio.wait_for(self.client.reader.read(64 * KIB), 10)
+        self.closed = not data
+        self.take(data)
+        return data
+
+
 class Received:
     """What came back on one stream."""
 
@@ -234,23 +332,17 @@ class Received:
         return self.ended or self.reset is not None
 
 
-class Http2Client:
+class Http2Client(Frames):
     """zttp in the client role over a raw connection."""
 
     def __init__(self, client: Client) -> None:
-        self.client = client
+        super().__init__(client)
         self.wire = zttp.Connection(zttp.CLIENT, zttp.HTTP2)
         self.wire.initiate_connection()
         self.streams: dict[int, Received] = {}
-        self.goaways: list[tuple[int, int]] = []
         self.settings: list[list[tuple[int, int]]] = []
-        self.frames: list[tuple[int, int, int, bytes]] = []
         self.stalled: set[int] = set()
         """Streams whose window we do not open again."""
-        self.deaf = False
-        """Whether we do not confirm PINGs."""
-        self.closed = False
-        self._buffer = b""
 
     def request(
         self, path: bytes = b"/", method: bytes = b"GET", *, ends: bool = True, **fields: bytes
@@ -271,31 +363,18 @@ class Http2Client:
             self.client.send(PREFACE)
             output = output[len(PREFACE) :]
         for kind, flags, stream, payload in frames(output):
-            stall = kind == WINDOW_UPDATE and stream in self.stalled
-            if not stall and not (kind == PING and self.deaf):
+            if kind != WINDOW_UPDATE or stream not in self.stalled:
                 self.client.send(frame(kind, flags, stream, payload))
 
-    async def step(self) -> None:
+    async def step(self) -> bytes:
         """Read once and take the events."""
-        data = await asyncio.wait_for(self.client.reader.read(64 * KIB), 10)
-        if not data:
-            self.closed = True
-            return
-        self._note(data)
-        self.wire.receive_data(data)
-        while (event := self.wire.next_event()) is not zttp.NEED_DATA:
+        data = await super().step()
+        if data:
+            self.wire.receive_data(data)
+        while data and (event := self.wire.next_event()) is not zttp.NEED_DATA:
             self._take(event)
         self.flush()
-
-    def _note(self, data: bytes) -> None:
-        self._buffer += data
-        while len(self._buffer) >= 9:
-            size = 9 + (self._buffer[0] << 16) + (self._buffer[1] << 8) + self._buffer[2]
-            if len(self._buffer) < size:
-                break
-            kind, flags, stream, payload = frames(self._buffer[:size])[0]
-            self.frames.append((kind, flags, stream, payload if kind != DATA else b""))
-            self._buffer = self._buffer[size:]
+        return data
 
     def _take(self, event: object) -> None:
         received = self.streams.setdefault(getattr(event, "stream_id", 0), Received())
@@ -311,8 +390,6 @@ class Http2Client:
             received.ended = True
         elif isinstance(event, zttp.RstStream):
             received.reset = event.error_code
-        elif isinstance(event, zttp.GoAway):
-            self.goaways.append((event.last_stream_id, event.error_code))
         elif isinstance(event, zttp.Settings):
             self.settings.append(event.params)
 
@@ -323,13 +400,13 @@ class Http2Client:
             await self.step()
         return self.streams[identifier]
 
-    async def until(self, condition: Callable[[], object]) -> None:
-        """Read until something holds."""
-        while not condition():
-            assert not self.closed, "the server ended the connection"
-            await self.step()
 
-    async def until_closed(self) -> None:
-        """Read until the server ends the connection."""
-        while not self.closed:
-            await self.step()
+HELLO = PREFACE + frame(SETTINGS, 0, 0)
+"""What a client by hand says first."""
+
+
+async def connected(server: Server) -> Http2Client:
+    """A client of HTTP/2 that has said hello."""
+    client = Http2Client(await server.client())
+    client.flush()
+    return client

@@ -7,8 +7,7 @@ do by itself is done here to its output, frame by frame:
 - its SETTINGS are replaced by ours (100 streams, 16 KiB of fields, no extended CONNECT);
 - WINDOW_UPDATE of a stream whose content nobody has taken yet is withheld, so that an upload
   waits for its consumer; the connection's own window is never withheld (no stream stalls another);
-- never more than both windows allow is handed in, so that nothing parks inside;
-- a PING follows the first GOAWAY: its answer says that the client has seen both.
+- never more than both windows allow is handed in, so that nothing parks inside.
 """
 
 from __future__ import annotations
@@ -35,11 +34,12 @@ REFUSED_STREAM = 7
 CANCEL = 8
 ENHANCE_YOUR_CALM = 11
 LAST_STREAM = 2**31 - 1
+"""In a GOAWAY: nothing is refused yet."""
 
-SETTINGS, PING, WINDOW_UPDATE = 4, 6, 8
+SETTINGS, WINDOW_UPDATE = 4, 8
 FRAME_HEAD = struct.Struct(">HBBBI")
-GOODBYE = b"good bye"
-"""What our PING carries."""
+FRAME_BYTES = 64
+"""What a frame that makes an event may take besides fields and content: padding is not honest."""
 
 
 class Content(msgspec.Struct):
@@ -61,11 +61,7 @@ class Reset(msgspec.Struct):
     stream: int
 
 
-class Parting(msgspec.Struct):
-    """The client has seen our first GOAWAY: what it sends from here on came after it."""
-
-
-Event = Request | Content | End | Reset | Parting
+Event = Request | Content | End | Reset
 
 
 class Http2:
@@ -75,7 +71,6 @@ class Http2:
         "_connection",
         "_limits",
         "_max_streams",
-        "_ping",
         "_untaken",
         "_withheld",
         "pings",
@@ -91,12 +86,11 @@ class Http2:
         """Bytes of content that arrived and wait for their consumer, by stream."""
         self._withheld: dict[int, list[bytes]] = {}
         """WINDOW_UPDATE frames kept back, by stream."""
-        self._ping = b""
         self.pings = 0
         self.settings = 0
         """Frames of these kinds that the client sent; the owner bounds them a minute."""
         self.silent_bytes = 0
-        """Bytes received since the last event: no honest frame is longer than 16 KiB."""
+        """Bytes received that no event accounts for: PRIORITY, empty DATA, frames under way."""
 
     def open(self) -> bytes:
         """Our half of the preface: SETTINGS as we mean them, instead of zttp's."""
@@ -124,10 +118,11 @@ class Http2:
         try:
             connection.receive_data(data)
             while (event := connection.next_event()) is not zttp.NEED_DATA:
-                self.silent_bytes = 0
+                self.silent_bytes -= FRAME_BYTES
                 ours = self._event(event)
                 if ours is not None:
                     events.append(ours)
+            self.silent_bytes = max(0, self.silent_bytes)
         except zttp.RemoteProtocolError as error:
             raise MalformedRequest(str(error)) from error
         return events
@@ -135,6 +130,7 @@ class Http2:
     def _event(self, event: object) -> Event | None:
         kind = type(event)
         if kind is zttp.Request:
+            self.silent_bytes -= self._limits.field_bytes
             return self._request(event)  # type: ignore[arg-type]
         if kind is zttp.Data:
             return self._content(event)  # type: ignore[arg-type]
@@ -144,8 +140,6 @@ class Http2:
             return Reset(event.stream_id)  # type: ignore[attr-defined]
         if kind is zttp.Ping:
             self.pings += 1
-            if event.ack and event.data == GOODBYE:  # type: ignore[attr-defined]
-                return Parting()
         elif kind is zttp.Settings:
             self.settings += 1
         return None
@@ -165,6 +159,7 @@ class Http2:
 
     def _content(self, event: zttp.Data) -> Content:
         stream, data = event.stream_id, event.data
+        self.silent_bytes -= len(data)
         self._untaken[stream] = self._untaken.get(stream, 0) + len(data)
         return Content(stream, data)
 
@@ -231,11 +226,6 @@ class Http2:
         self._untaken.pop(stream, None)
         return b"".join(self._withheld.pop(stream, ()))
 
-    def announce_end(self) -> None:
-        """Queue the first GOAWAY, which refuses nothing yet, and a PING (RFC 9113 §6.8)."""
-        self.go_away(LAST_STREAM, NO_ERROR)
-        self._ping = FRAME_HEAD.pack(0, len(GOODBYE), PING, 0, 0) + GOODBYE
-
     def go_away(self, last_stream: int, code: int) -> None:
         """Queue GOAWAY: streams after `last_stream` were not and will not be served."""
         self._connection.close(code, last_stream)
@@ -243,11 +233,7 @@ class Http2:
     def flush(self) -> bytes:
         """What to write now; withheld window updates are kept back."""
         output = self._connection.data_to_send()
-        if self._untaken and output:
-            output = self._withhold(output)
-        if self._ping:
-            output, self._ping = output + self._ping, b""
-        return output
+        return self._withhold(output) if self._untaken and output else output
 
     def _withhold(self, output: bytes) -> bytes:
         kept: list[bytes] = []

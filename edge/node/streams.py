@@ -18,6 +18,7 @@ from edge.http.http2 import (
     CANCEL,
     ENHANCE_YOUR_CALM,
     INTERNAL_ERROR,
+    LAST_STREAM,
     NO_ERROR,
     REFUSED_STREAM,
     Content,
@@ -34,28 +35,46 @@ from edge.node.transport import Answer, Connection, Service
 RESETS_A_MINUTE = 100
 """Streams that may break off in a minute before the connection ends (CVE-2023-44487)."""
 
+RESETS_IN_ALL = 150
+"""After so many a client is asked for a new connection: zttp breaks one off at 256."""
+
 PINGS_A_MINUTE = 60
 SETTINGS_A_MINUTE = 14
 SILENT_BYTES = 64 * 1024
-"""Bytes that may come without any event, such as PRIORITY frames and empty DATA."""
+"""Bytes that may come in a minute without any event, such as PRIORITY and empty DATA."""
+
+PATIENCE_SECONDS = 5.0
+"""How long the first GOAWAY waits for a moment without streams: some clients (Python's h2) lose
+those that are under way when it comes."""
 
 PARTING_SECONDS = 1.0
-"""How long a client may take to confirm the first GOAWAY before the second one goes out."""
+"""Between the two GOAWAYs: by then the client has seen the first, whatever its round trip."""
 
 
 class Http2Connection(Http2Sender):
     """HTTP/2 with prior knowledge or by ALPN."""
 
-    __slots__ = ("_last", "_minute", "_parting_since", "_resets", "_served")
+    __slots__ = (
+        "_last",
+        "_leaving_since",
+        "_minute",
+        "_parting_since",
+        "_resets",
+        "_resets_in_all",
+        "_served",
+    )
 
     def __init__(self, service: Service) -> None:
         super().__init__(service)
         self._served = 0
         self._last = 0
+        self._leaving_since = 0.0
+        """Since when the connection is to end, in monotonic seconds; 0.0 while it is not."""
         self._parting_since = 0.0
         """When the first GOAWAY went out; 0.0 before."""
         self._minute = service.clock.now
         self._resets = 0
+        self._resets_in_all = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The beginning when ALPN chose h2."""
@@ -99,6 +118,8 @@ class Http2Connection(Http2Sender):
             self.wire.go_away(self._last, ENHANCE_YOUR_CALM)
             self._break_off()
             return
+        if self._leaving_since and not self._parting_since:
+            self._part(self.clock.now)  # in one write with the last answer, if it is whole
         self.pump()
 
     def _take(self, event: Event) -> None:
@@ -109,17 +130,15 @@ class Http2Connection(Http2Sender):
             self._take_content(cast("Content", event))
         elif kind is End:
             self._end_content(cast("End", event).stream)
-        elif kind is Reset:
+        else:
             self._take_reset(cast("Reset", event).stream)
-        elif not self.closing:
-            self._stop()
 
     def _is_flooded(self) -> bool:
         """Whether a minute brought more of what only costs than any honest client sends."""
         wire = self.wire
         if self.clock.now - self._minute > 60:
             self._minute = self.clock.now
-            self._resets = wire.pings = wire.settings = 0
+            self._resets = wire.pings = wire.settings = wire.silent_bytes = 0
         return (
             self._resets > RESETS_A_MINUTE
             or wire.pings > PINGS_A_MINUTE
@@ -153,13 +172,15 @@ class Http2Connection(Http2Sender):
             stream.answer.add_done_callback(lambda _: answer.close())
 
     def _count_request(self) -> None:
-        """Announce the end long before zttp's ceiling of 4,096 streams (RFC 9113 §6.8)."""
+        """End long before zttp's ceiling of 4,096 streams."""
         self._served += 1
-        limit = self.service.streams_per_connection
-        if self._served == limit or self.service.draining:
-            self._part()
-        elif self._served == limit + self.service.max_streams:
+        limit, more = self.service.streams_per_connection, self.service.max_streams
+        if self._served == limit + more:
+            self._part(self.clock.now + PATIENCE_SECONDS)
+        elif self._served == limit + 2 * more:
             self._stop()
+        elif self._served == limit or self.service.draining:
+            self._leave()
 
     def _take_content(self, event: Content) -> None:
         stream = self.streams.get(event.stream)
@@ -195,8 +216,12 @@ class Http2Connection(Http2Sender):
         self.end_of_content(identifier)
         if stream is not None:
             stream.abandon()
-        if identifier not in self.cut:
-            self._resets += 1
+        if identifier in self.cut:
+            return
+        self._resets += 1
+        self._resets_in_all += 1
+        if self._resets_in_all == RESETS_IN_ALL:
+            self._leave()
 
     # Responses
 
@@ -218,12 +243,23 @@ class Http2Connection(Http2Sender):
 
     # The end
 
-    def _part(self) -> None:
-        """The first GOAWAY: what is on its way is still served (RFC 9113 §6.8)."""
-        if not self._parting_since:
-            self._parting_since = self.clock.now
+    def _leave(self) -> None:
+        """Begin to end: in two steps, so that no request on its way is lost (RFC 9113 §6.8)."""
+        if not self._leaving_since:
+            self._leaving_since = self.clock.now
             self._served = max(self._served, self.service.streams_per_connection)
-            self.wire.announce_end()
+
+    def _part(self, now: float) -> None:
+        """The step that is due: GOAWAY with the highest identifier, later with the last one."""
+        if self.closing or not self._leaving_since:
+            return
+        if not self._parting_since:
+            if not self.streams or now - self._leaving_since >= PATIENCE_SECONDS:
+                self._parting_since = self.clock.now
+                self.wire.go_away(LAST_STREAM, NO_ERROR)
+                self.flush()
+        elif now - self._parting_since >= PARTING_SECONDS:
+            self._stop()
 
     def _stop(self) -> None:
         """The second GOAWAY: nothing after the last stream is served; end when all are done."""
@@ -242,23 +278,20 @@ class Http2Connection(Http2Sender):
         self.streams.clear()
 
     def drain(self) -> None:
-        """Two GOAWAYs: the second when the client confirmed the first, or after a second."""
-        if self.lingering or self.closing:
-            return
-        self._part()
-        if self.clock.now - self._parting_since >= PARTING_SECONDS:
-            self._stop()
-        self.pump()
+        """End in two steps, from now on."""
+        if not self.lingering:
+            self._leave()
+            self._part(self.clock.now)
+            self.pump()
 
     def expire(self, now: float) -> None:
         """Time limits: idle between requests, streams that wait for their client, the parting."""
         for identifier, stream in tuple(self.streams.items()):
             if now - stream.moved > self.service.idle_timeout and stream.is_starved():
                 self._time_out(identifier, stream)
-        is_idle = not self.streams and now - self.touched > self.service.keep_alive
-        overdue = self._parting_since and now - self._parting_since >= PARTING_SECONDS
-        if not self.closing and (is_idle or overdue):
+        if not self.closing and not self.streams and now - self.touched > self.service.keep_alive:
             self._stop()
+        self._part(now)
         self.pump()
 
     def _time_out(self, identifier: int, stream: Stream) -> None:

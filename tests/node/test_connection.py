@@ -13,22 +13,20 @@ from edge.http.http1 import HTTP2_PREFACE, Limits
 from edge.node.connection import UNREAD_CONTENT, Http1Connection
 from edge.node.content import HIGH_WATER
 from tests.support_wire import (
-    GIB,
     KIB,
     MIB,
+    PLAIN,
+    echo_target,
+    get,
+    read_all,
     response,
     serving,
     small,
+    streamed,
     until,
 )
 
 HOST = b"Host: a.test\r\n"
-PLAIN = b"GET / HTTP/1.1\r\n" + HOST + b"\r\n"
-
-
-def get(path: str = "/", *lines: str, method: str = "GET", version: str = "1.1") -> bytes:
-    """One request without content."""
-    return "\r\n".join([f"{method} {path} HTTP/{version}", "Host: a.test", *lines, "", ""]).encode()
 
 
 def post(content: bytes, *lines: str) -> bytes:
@@ -40,11 +38,6 @@ def chunked(*chunks: bytes) -> bytes:
     """One request with content in chunks."""
     head = get("/", "Transfer-Encoding: chunked", method="POST")
     return head + b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in (*chunks, b""))
-
-
-def echo_target(request):
-    """The target as content, at once."""
-    return response(request.target)
 
 
 async def echo_ok(_request):
@@ -59,11 +52,6 @@ async def later(request):
     return response(request.target)
 
 
-async def read_all(request) -> bytes:
-    """The whole content of a request."""
-    return b"".join([chunk async for chunk in request.content])
-
-
 async def echo_content(request):
     """The content back, once it is whole."""
     return response(await read_all(request) if request.content else b"none")
@@ -72,18 +60,6 @@ async def echo_content(request):
 def pattern(size: int) -> bytes:
     """Bytes in which no part looks like another."""
     return b"".join(hashlib.sha256(b"%d" % i).digest() for i in range(size // 32))
-
-
-async def streamed(chunks, chunk, produced=None, closed=None):
-    """`chunks` times `chunk`, made only when asked for."""
-    try:
-        for _ in range(chunks):
-            if produced is not None:
-                produced.append(len(chunk))
-            yield chunk
-    finally:
-        if closed is not None:
-            closed.append(True)
 
 
 # Persistence (RFC 9112 §9)
@@ -197,105 +173,7 @@ async def test_reading_pauses_behind_a_slow_answer():
             ] == expected
 
 
-async def test_many_pipelined_answers_go_out_in_batches():
-    """More pieces than writev takes are no error."""
-    big = b"x" * 600
-    async with serving(lambda _: response(big)) as server:
-        server.service.requests_per_connection = 10**6
-        client = await server.client()
-        client.send(PLAIN * 2500)
-        for _ in range(2500):
-            assert (await client.read())[2] == big
-
-
-async def test_large_pipelined_answers_wait_for_the_reader():
-    """A client that asks for much and reads nothing makes few answers, in order when it reads."""
-    made = []
-
-    def respond(request):
-        made.append(request.target)
-        return response(request.target + bytes(MIB))
-
-    async with serving(respond) as server:
-        client = await server.client(receive_buffer=4 * KIB)
-        client.send(b"".join(get(f"/{number:03}") for number in range(100)))
-        connection = await until(lambda: next(iter(server.service.connections), None))
-        await until(lambda: connection.paused)
-        assert len(made) < 12, "kernel buffers and one answer on the way"
-        for number in range(20):
-            assert (await client.read())[2] == b"/%03d" % number + bytes(MIB)
-
-
 # Writing past the transport
-
-
-@pytest.mark.parametrize("kind", ["in memory", "streamed"])
-async def test_a_late_reader_gets_every_byte_in_order(kind):
-    """Partial writes and full sockets keep the order: 8 MiB twice, then a small answer."""
-    content = pattern(8 * MIB)
-
-    async def pieces():
-        for start in range(0, len(content), 100_000):
-            yield content[start : start + 100_000]
-
-    def respond(request):
-        if request.target == b"/small":
-            return small(b"small")
-        return response(content if kind == "in memory" else pieces(), length=len(content))
-
-    async with serving(respond) as server:
-        client = await server.client(receive_buffer=4 * KIB)
-        client.send(get("/large") + get("/large") + get("/small"))
-        await until(lambda: server.service.connections and server.connection.paused)
-        assert (await client.read())[2] == content
-        assert (await client.read())[2] == content
-        assert (await client.read())[2] == b"small"
-
-
-async def test_a_stalled_reader_costs_little_and_holds_up_nobody():
-    """1 GiB made on demand for a client that does not read: little is made, others are served."""
-    produced, closed = [], []
-    chunk = bytes(256 * KIB)
-
-    def respond(request):
-        if request.target == b"/huge":
-            return response(streamed(GIB // len(chunk), chunk, produced, closed), length=GIB)
-        return small(b"ok")
-
-    async with serving(respond) as server:
-        stalled = await server.client(receive_buffer=4 * KIB)
-        stalled.send(get("/huge"))
-        await until(lambda: server.service.connections and server.connection.paused)
-        connection = server.connection
-        other = await server.client()
-        for _ in range(50):
-            other.send(PLAIN)
-            assert (await other.read())[2] == b"ok"
-        assert connection.transport.get_write_buffer_size() <= 512 * KIB
-        assert sum(produced) < 8 * MIB
-        stalled.reset()
-        await until(lambda: closed)
-
-
-async def test_a_fast_reader_does_not_keep_the_loop():
-    """While one client takes a large stream as fast as it is made, others are answered."""
-    chunk = bytes(64 * KIB)
-    produced = []
-
-    def respond(request):
-        if request.target == b"/huge":
-            return response(streamed(1600, chunk, produced), length=1600 * len(chunk))
-        return small(b"ok")
-
-    async with serving(respond) as server:
-        fast, other = await server.client(), await server.client()
-        fast.send(get("/huge"))
-        await fast.read_head()
-        draining = asyncio.ensure_future(fast.reader.readexactly(1600 * len(chunk)))
-        other.send(PLAIN)
-        assert (await other.read())[2] == b"ok"
-        assert len(produced) < 1600
-        assert len(await draining) == 1600 * len(chunk)
 
 
 # Content of requests
@@ -369,7 +247,7 @@ UNREAD = {
     "as large as is read past": (post(b"x" * UNREAD_CONTENT), True),
     "large": (post(b"x" * 3 * HIGH_WATER), False),
     "huge": (post(b"x" * 5 * MIB), False),
-    "in chunks": (chunked(b"x"), False),
+    "in chunks": (chunked(b"x")[:-5], False),
 }
 
 
@@ -591,8 +469,7 @@ async def test_content_that_breaks_off_cuts_the_connection(error):
         client.send(PLAIN)
         await client.read_head()
         assert await client.reader.readexactly(3) == b"one"
-        with pytest.raises(ConnectionResetError):
-            await client.reader.read()
+        assert await client.rest() == b""
         assert server.errors == [error]
         await until(lambda: not server.service.connections)
 
@@ -606,8 +483,7 @@ async def test_a_handler_that_cancels_itself_ends_the_connection():
     async with serving(cancelled) as server:
         client = await server.client()
         client.send(PLAIN)
-        with pytest.raises(ConnectionResetError):
-            await client.reader.read()
+        assert await client.rest() == b""
 
 
 # Half-closed and lost clients
@@ -759,10 +635,10 @@ async def test_an_unfinished_head_is_408_in_the_end():
         client = await server.client()
         client.send(b"GET / HTTP/1.1\r\n")
         await until(lambda: server.service.connections and not server.connection._fresh)
-        for number in range(5):
+        for _ in range(5):
             server.later(1.9)
             client.send(b"X: y\r\n")
-            await until(lambda n=number: server.connection.touched > 0 and n >= 0)
+            await until(lambda: server.connection.touched == server.clock.now)
         server.later(0.4)
         assert server.service.connections
         server.later(0.4)
@@ -793,52 +669,6 @@ async def test_an_idle_connection_ends_after_keep_alive():
         assert not server.connection.lingering
         server.later(2)
         assert await client.rest() == b""
-
-
-async def test_a_stalled_reader_is_aborted():
-    """Thirty seconds without taking a byte end it; while it takes some it may take long."""
-    async with serving(lambda _: response(bytes(4 * MIB))) as server:
-        client = await server.client(receive_buffer=4 * KIB)
-        client.send(PLAIN)
-        await until(lambda: server.service.connections and server.connection.paused)
-        connection = server.connection
-        for _ in range(5):
-            server.later(29)
-            left = connection.transport.get_write_buffer_size()
-            while connection.transport.get_write_buffer_size() == left:
-                await client.reader.read(4 * KIB)
-                await asyncio.sleep(0)
-        server.later(29)
-        assert not connection.transport.is_closing()
-        server.later(31)
-        assert connection.transport.is_closing()
-        await until(lambda: not server.service.connections)
-
-
-async def test_a_slow_reader_of_a_last_answer_is_waited_for():
-    """Lingering begins when the answer is out, not when it was made."""
-    async with serving(lambda _: response(bytes(4 * MIB))) as server:
-        client = await server.client(receive_buffer=4 * KIB)
-        client.send(get("/", "Connection: close"))
-        await until(lambda: server.service.connections and server.connection.lingering)
-        for _ in range(5):
-            server.later(5)
-            await client.reader.read(64 * KIB)
-        status = await client.rest()
-        assert len(status) > 3 * MIB
-
-
-async def test_a_client_that_does_not_leave_is_dropped_after_lingering():
-    """Two seconds for what is still on its way, then the connection is gone."""
-    async with serving(lambda _: small(b"ok")) as server:
-        client = await server.client()
-        client.send(get("/", "Connection: close"))
-        await client.read()
-        await until(lambda: server.service.connections and server.connection.lingering)
-        server.later(1.9)
-        assert not server.connection.transport.is_closing()
-        server.later(0.2)
-        await until(lambda: not server.service.connections)
 
 
 async def test_a_slow_handler_is_not_the_clients_fault():
@@ -895,40 +725,6 @@ async def test_content_that_its_handler_does_not_take_is_not_timed_out():
 
 
 # Limits and drain
-
-
-async def test_connections_over_the_limit_are_told_so():
-    """The next one gets 503 and its end; those that are served notice nothing."""
-    async with serving(lambda _: small(b"ok")) as server:
-        server.service.max_connections = 2
-        first, second = await server.client(), await server.client()
-        await until(lambda: len(server.service.connections) == 2)
-        refused = await server.client()
-        refused.send(PLAIN)
-        status, fields, _ = await refused.read()
-        assert (status, fields["connection"], "retry-after" in fields) == (503, "close", True)
-        assert await refused.rest() == b""
-        await refused.close()
-        for client in (first, second):
-            client.send(PLAIN)
-            assert (await client.read())[2] == b"ok"
-        assert (server.service.accepted, server.service.refused) == (3, 1)
-        await first.close()
-        await until(lambda: len(server.service.connections) == 1)
-        third = await server.client()
-        third.send(PLAIN)
-        assert (await third.read())[2] == b"ok"
-
-
-async def test_a_flood_of_refused_connections_is_bounded():
-    """Beyond a hundred that are being told, the rest is dropped at once."""
-    async with serving(lambda _: small(b"ok")) as server:
-        server.service.max_connections = 0
-        clients = [await server.client() for _ in range(130)]
-        await until(lambda: server.service.refused == 130)
-        assert len(server.service.connections) == 100
-        for client in clients:
-            client.writer.close()
 
 
 async def test_a_drain_finishes_the_answer_under_way():
