@@ -85,7 +85,9 @@ async def test_the_demo_loads_in_a_browser(tmp_path):
 
     assert {"text/html", "text/css", "text/javascript"} <= kinds
     assert [r["url"] for r in responses if r["status"] >= 400] == []
-    assert [e for e in events if e["method"] == "Network.loadingFailed"] == []
+    failed = [e["params"] for e in events if e["method"] == "Network.loadingFailed"]
+    # a HEAD that nobody reads further is canceled by the browser itself when the page moves on
+    assert [each for each in failed if not (each.get("canceled") and each["type"] == "Fetch")] == []
     assert [e for e in events if e["method"] == "Runtime.exceptionThrown"] == []
     assert [e for e in events if e["method"] == "Log.entryAdded"] == []
 
