@@ -203,6 +203,7 @@ class Client:
     async def read_head(self) -> tuple[int, dict[str, str]]:
         """(status, fields with lower-case names) of the next response, interim ones too."""
         lines = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+        assert lines[0].startswith("HTTP/1.1 "), lines[0]
         fields = dict(line.split(": ", 1) for line in lines[1:-2])
         return int(lines[0].split(" ")[1]), {name.lower(): fields[name] for name in fields}
 

@@ -142,8 +142,6 @@ class Http1Connection(Connection):
 
     def _hold(self, data: bytes) -> None:
         """Keep pipelined bytes until the answer under way is done."""
-        if self._closing:
-            return
         self._held.append(data)
         self._held_bytes += len(data)
         if self._held_bytes > HIGH_WATER:
@@ -303,9 +301,8 @@ class Http1Connection(Connection):
         self.send([encode_head(response, self._connection_option(request, response))])
         async with closing(cast("AsyncIterator[bytes]", content)) as chunks:
             async for chunk in chunks:
-                if chunk:
-                    self.send([chunk])
-                    await self.writable()
+                self.send([chunk])
+                await self.writable()
 
     def _resume(self) -> None:
         """The answer is written: go on with what the client sent meanwhile."""

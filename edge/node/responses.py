@@ -93,8 +93,7 @@ class Http2Sender(Connection):
         self.wire.send_head(identifier, response.head.status, response_pairs(response), ends=False)
         async with closing(cast("AsyncIterator[bytes]", content)) as chunks:
             async for chunk in chunks:
-                if chunk:
-                    await self._send_chunk(identifier, stream, chunk)
+                await self._send_chunk(identifier, stream, chunk)
         self.wire.end(identifier)
         self._finish(identifier, stream)
 

@@ -199,18 +199,19 @@ async def test_content_reaches_the_handler(way, upload):
         assert (await client.read())[2] == wanted
 
 
-async def test_content_flows_while_the_answer_is_written():
+@pytest.mark.parametrize("framing", ["by length", "in chunks", "in chunks, closing"])
+async def test_content_flows_while_the_answer_is_written(framing):
     """A handler may answer piece by piece what it reads piece by piece."""
-    total = 16 * MIB
+    total = 8 * MIB
+    content = pattern(KIB) * 8192
+    upload = post(content) if framing == "by length" else chunked(*[content[:KIB]] * 8192)
+    if framing == "in chunks, closing":
+        upload = upload.replace(b"\r\n", b"\r\nConnection: close\r\n", 1)
 
-    def respond(request):
-        return response(aiter(request.content), length=total)
-
-    async with serving(respond) as server:
+    async with serving(lambda request: response(aiter(request.content), length=total)) as server:
         client = await server.client(receive_buffer=16 * KIB)
-        content = pattern(total)
-        client.send(post(content))
-        assert (await client.read())[2] == content
+        client.send(upload)
+        assert (await asyncio.wait_for(client.read(), 10))[2] == content
 
 
 async def test_a_stalled_consumer_stops_its_upload_alone():
@@ -701,6 +702,18 @@ async def test_content_that_stops_coming_is_408():
         status, fields, _ = await client.read()
         assert (status, fields["connection"]) == (408, "close")
         assert isinstance(server.errors[0], RequestTimedOut)
+        assert await client.rest() == b""
+
+
+async def test_unread_content_that_stops_coming_is_not_answered_twice():
+    """The answer is out: all that is left is the end."""
+    async with serving(echo_target) as server:
+        client = await server.client()
+        client.send(get("/", "Content-Length: 10", method="POST") + b"hello")
+        assert (await client.read())[0] == 200
+        server.later(29)
+        assert not server.connection.lingering
+        server.later(2)
         assert await client.rest() == b""
 
 
