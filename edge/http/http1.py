@@ -65,11 +65,22 @@ class Limits:
 class Http1:
     """The server's side of one HTTP/1.1 connection."""
 
-    __slots__ = ("_connection", "_in_content", "_large", "_limits", "_recent", "_unfinished")
+    __slots__ = (
+        "_connection",
+        "_in_content",
+        "_large",
+        "_limits",
+        "_receive",
+        "_recent",
+        "_suspicious",
+        "_unfinished",
+    )
 
     def __init__(self, limits: Limits) -> None:
         self._connection = zttp.Connection(zttp.SERVER)
+        self._receive = self._connection.receive_event
         self._limits = limits
+        self._suspicious = limits.suspicious_bytes
         self._in_content = False
         self._large = False
         """Whether a head so far could have passed its limit unmeasured."""
@@ -85,10 +96,10 @@ class Http1:
         Raises:
             RequestError: what arrived cannot be accepted; the connection ends.
         """
-        if len(data) > self._limits.suspicious_bytes:
+        if len(data) > self._suspicious:
             self._large = True
         try:
-            event = self._connection.receive_event(data)
+            event = self._receive(data)
         except zttp.RemoteProtocolError as error:
             return self._recover(error, self._pending() + data)
         if event is NEED_DATA:

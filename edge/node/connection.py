@@ -151,10 +151,11 @@ class Http1Connection(Connection):
         """Take events until they run out, an answer must wait, or the connection ends."""
         wire = self._wire
         output = self._output
+        respond = self.service.respond
         while event is not None:
             if type(event) is Request:
                 self._served += 1
-                response = self.service.respond(event) if event.ends else None
+                response = respond(event) if event.ends else None
                 if (
                     type(response) is Response
                     and response.whole

@@ -175,6 +175,8 @@ class Connection(asyncio.Protocol):
         try:
             if len(output) == 1:
                 sent = os.write(self._descriptor, output[0])
+                if sent == len(output[0]):
+                    return  # nearly always
             else:
                 sent = os.writev(self._descriptor, output)
         except BlockingIOError:

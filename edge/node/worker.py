@@ -36,6 +36,9 @@ from edge.site.snapshot import Snapshot
 
 log = logging.getLogger("edge.worker")
 
+YOUNG_OBJECTS = 20_000
+"""Objects made since the last look of the collector (Python's own: 700)."""
+
 FIRST_LOOK = 0.02
 """Seconds between looks for the first generation of a new state folder."""
 
@@ -79,6 +82,7 @@ class Worker:
             await asyncio.sleep(FIRST_LOOK)
         gc.collect()
         gc.freeze()  # what was loaded at the start stays; the collector need not walk it again
+        gc.set_threshold(YOUNG_OBJECTS)  # a request leaves no cycles: looking often finds nothing
         if not self._service.draining:
             await self._listen()
         ticking = spawn(self._tick(), "tick")
