@@ -70,7 +70,6 @@ class Http1:
         "_in_content",
         "_large",
         "_limits",
-        "_receive",
         "_recent",
         "_suspicious",
         "_unfinished",
@@ -78,7 +77,6 @@ class Http1:
 
     def __init__(self, limits: Limits) -> None:
         self._connection = zttp.Connection(zttp.SERVER)
-        self._receive = self._connection.receive_event
         self._limits = limits
         self._suspicious = limits.suspicious_bytes
         self._in_content = False
@@ -99,7 +97,7 @@ class Http1:
         if len(data) > self._suspicious:
             self._large = True
         try:
-            event = self._receive(data)
+            event = self._connection.receive_event(data)
         except zttp.RemoteProtocolError as error:
             return self._recover(error, self._pending() + data)
         if event is NEED_DATA:
