@@ -4,14 +4,17 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check format bench clean
+.PHONY: demo test packages check format bench clean
 
 demo: $(VENV)/.runtime
 	@$(BIN)/edge deploy rules/demo/site --app demo --branch main
 	@$(BIN)/edge serve
 
-test: $(VENV)/.dev check
+test: packages $(VENV)/.dev check
 	$(BIN)/pytest
+
+packages:
+	@.ci/packages || echo "make: not every package of .ci/packages.txt is there; tests that need them fail or are skipped"
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
