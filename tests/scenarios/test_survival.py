@@ -245,3 +245,14 @@ def test_sigterm_drains(node):
     for pid in pids:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
+
+
+def test_sighup_reloads(node):
+    """What `edge reload` does, for those who have only a signal."""
+    rules = node.folder / "rules" / "site" / "app.yml"
+    rules.write_text('domains:\n  example.com:\n    subdomains: {"": main}\n')
+    assert node.get("/", host="example.com")[0] == 404
+
+    node.process.send_signal(signal.SIGHUP)
+
+    eventually(lambda: node.get("/", host="example.com")[2] == b"version 1")
