@@ -213,6 +213,12 @@ def activated(served: Document, as_document: bool) -> int:
 def _print_urls(served: Document) -> int:
     for url in served["urls"]:
         print(f"  {url}")
+    if not served["configured"]:
+        print(
+            f"edge: these answer 503: app {served['app']} never had a valid configuration; "
+            f"`edge check {served['app']}` says where the mistake is",
+            file=sys.stderr,
+        )
     return 0
 
 

@@ -181,7 +181,7 @@ def test_deploy_as_a_document(shell, app):
     """Everything that the text says."""
     document = shell.deploy(app=app, message="why")
 
-    assert sorted(document) == ["app", "branch", "files", "id", "sent", "urls"]
+    assert sorted(document) == ["app", "branch", "configured", "files", "id", "sent", "urls"]
     assert (document["app"], document["branch"], document["files"]) == (app, "main", 2)
     (entry,) = shell.json("deployments", "--app", app, "--branch", "main")["deployments"]
     assert (entry["message"], entry["active"]) == ("why", True)
@@ -749,3 +749,17 @@ def test_serve_refuses_what_needs_tls(offline, capsys, listen, refusal):
 
     assert cli.main(["serve", "-c", str(offline.folder / "edge.yml")]) == 1
     assert refusal in capsys.readouterr().err
+
+
+def test_a_deploy_to_an_app_without_a_valid_configuration_says_so(offline, capsys):
+    """It is kept and its URLs are printed, with the reason why they answer 503."""
+    write_tree(offline.folder, {"rules/site/app.yml": "nope: 1\n", "site/index.html": "x"})
+    config = str(offline.folder / "edge.yml")
+    source = str(offline.folder / "site")
+    arguments = ["deploy", source, "--app", "site", "--branch", "main", "-c", config]
+
+    assert cli.main(arguments) == 0
+
+    printed = capsys.readouterr()
+    assert "these answer 503" in printed.err
+    assert "`edge check site`" in printed.err

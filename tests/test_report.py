@@ -16,7 +16,13 @@ from edge.site.generation import Generation
 from edge.site.settings import Listen, Settings
 
 MISTAKE = ConfigError("rules/a/app.yml", 2, 1, "unknown key 'x'", "remove it")
-SERVED = {"id": "20260131-093000-1a2b3c", "app": "shop", "branch": "main", "urls": ["http://x"]}
+SERVED = {
+    "id": "20260131-093000-1a2b3c",
+    "app": "shop",
+    "branch": "main",
+    "urls": ["http://x"],
+    "configured": True,
+}
 
 
 def deployment(**changes):

@@ -113,6 +113,7 @@ class Operations:
             "app": header.app,
             "branch": header.branch,
             "urls": self.changes.urls(header.app, header.label),
+            "configured": self.changes.app(header.app).config is not None,
         }
 
     def deployments(self, app: str, branch: str) -> Document:

@@ -102,6 +102,7 @@ async def test_a_deploy_step_by_step(api):
             "app": "shop",
             "branch": "main",
             "urls": ["http://main.shop.edge.localhost:8080"],
+            "configured": True,
         },
     )
     status, listed = await api("GET", f"{BRANCH}/deployments")
