@@ -45,6 +45,8 @@ class Node:
         self.port = free_port()
         self.admin_port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
+        self.groups: list[int] = []
+        """Process groups of every start."""
         self.log = folder / "serve.log"
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "rules").mkdir(exist_ok=True)
@@ -60,6 +62,7 @@ class Node:
             self.process = subprocess.Popen(
                 [EDGE, "serve"], cwd=self.folder, stdout=log, stderr=log, start_new_session=True
             )
+        self.groups.append(self.process.pid)
         eventually(self.is_ready)
         return self
 
@@ -78,12 +81,11 @@ class Node:
         return self.process.wait(40)
 
     def kill_all(self) -> None:
-        """End everything this node ever started, orphans too."""
-        for pid in self.pids("worker") + self.pids("control"):
+        """End everything this node ever started, orphans and children just being born too."""
+        for group in self.groups:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        if self.process is not None and self.process.poll() is None:
-            self.process.kill()
+                os.killpg(group, signal.SIGKILL)
+        if self.process is not None:
             self.process.wait()
 
     def pids(self, kind: str) -> list[int]:
