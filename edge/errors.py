@@ -36,6 +36,15 @@ class StoreError(EdgeError):
     """A deployment, blob or source that is refused; nothing of it has been stored."""
 
 
+class Mistaken(StoreError):
+    """Documents with mistakes, all of them; what was good serves on."""
+
+    def __init__(self, errors: list[ConfigError]) -> None:
+        count = "1 mistake" if len(errors) == 1 else f"{len(errors)} mistakes"
+        super().__init__(f"{count} in the configuration")
+        self.errors = errors
+
+
 class RequestError(EdgeError):
     """The client's fault. `status` is what to answer; on the wire it ends the connection."""
 

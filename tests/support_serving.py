@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -63,6 +64,18 @@ class Site:
         path = self.folder / "rules" / app / "app.yml"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(app_yml)
+
+    def write(self, name: str, text: str, app: str = "site") -> None:
+        """Write another file of an app's folder; `changes.reload()` makes it count."""
+        path = self.folder / "rules" / app / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+    def write_rules(self, *rules: tuple[str, ...] | dict[str, Any], app: str = "site") -> None:
+        """`redirects.json`, of (source, target, status, condition) or whole rules."""
+        keys = ("source", "target", "status", "condition")
+        whole = [r if isinstance(r, dict) else dict(zip(keys, r, strict=False)) for r in rules]
+        self.write("redirects.json", json.dumps(whole), app)
 
     def upload(self, files: Files, branch: str = "main", app: str = "site") -> str:
         """A deployment that is not active; its id."""
@@ -129,6 +142,14 @@ class Site:
         """One request to the worker, its answer read to the end."""
         return await ask(self.worker, target, **options)
 
+    def request(self, target: str | bytes = "/", **options: Any) -> Request:
+        """A request that a test changes before it is answered."""
+        return request(target, **options)
+
+    async def answer(self, asked: Request) -> Answer:
+        """The answer to a request, read to the end."""
+        return await answer(self.worker, asked)
+
 
 def set_epoch(clock: Clock, epoch: int) -> None:
     """Set a worker's clock."""
@@ -140,6 +161,7 @@ def request(
     target: str | bytes = "/", method: str = "GET", host: str | bytes = HOST, **fields: str | bytes
 ) -> Request:
     """A request as a connection makes it; underscores in field names become dashes."""
+    peer = str(fields.pop("peer", "192.0.2.1"))
     lines = [
         (name.replace("_", "-").encode(), value if isinstance(value, bytes) else value.encode())
         for name, value in fields.items()
@@ -153,12 +175,17 @@ def request(
         stream=0,
         ends=True,
         expects=False,
+        peer=peer,
     )
 
 
 async def ask(worker: Worker, target: str | bytes = "/", **options: Any) -> Answer:
     """One request to a worker, its answer read to the end."""
-    asked = request(target, **options)
+    return await answer(worker, request(target, **options))
+
+
+async def answer(worker: Worker, asked: Request) -> Answer:
+    """The answer to a request, read to the end."""
     response = worker._handler.respond(asked)
     if not isinstance(response, Response):
         response = await response

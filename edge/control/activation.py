@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable
 
 import msgspec
 
+from edge.control.carried import Carried, Documents
 from edge.site.generation import Activation, BranchState, RetainedFile
 from edge.site.manifest import Entry, Header, is_fingerprinted
 
@@ -56,6 +57,7 @@ def recalled(before: BranchState, headers: list[Header], now: float) -> BranchSt
     """
     here = [header.id for header in headers]
     state = msgspec.structs.replace(before, active=None, previous=None, history=(), retained=None)
+    state = msgspec.structs.replace(state, rules=None, headers=None)
     if not here:
         return state
     known = before.active is not None and before.active.deployment in here
@@ -65,6 +67,15 @@ def recalled(before: BranchState, headers: list[Header], now: float) -> BranchSt
         state,
         active=Activation(deployment=active, at=now),
         history=tuple(each for each in history if each != active),
+    )
+
+
+def carrying(state: BranchState, carried: Carried, documents: Documents) -> BranchState:
+    """The branch with the rules and headers that its active deployment carries."""
+    return msgspec.structs.replace(
+        state,
+        rules=documents.add_rules(carried.rules),
+        headers=documents.add_headers(carried.headers),
     )
 
 

@@ -92,11 +92,11 @@ class BlobStore:
         Goes without the store's lock: what two of them make of the same bytes is the same.
         """
         encode_all(
-            (partial(self._open, sha256), partial(self._places.staged_blob, sha256))
+            (partial(self.read, sha256), partial(self._places.staged_blob, sha256))
             for sha256 in hashes
         )
 
-    def _open(self, sha256: str) -> BinaryIO:
+    def read(self, sha256: str) -> BinaryIO:
         """A blob's bytes; `settle` may move it from the one place to the other meanwhile."""
         try:
             return self._places.staged_blob(sha256).open("rb")

@@ -20,11 +20,12 @@ import msgspec
 from edge.control import activation, durable
 from edge.control.announcements import FileDigest
 from edge.control.blobs import BlobStore
+from edge.control.carried import Documents
 from edge.control.claims import claims_of
-from edge.control.configuration import Configuration
+from edge.control.configuration import Configuration, config_root
 from edge.control.deployments import LEASE, Deployments, Marked, NoSuch
 from edge.control.fleet import Fleet
-from edge.control.generations import Generations, key_of
+from edge.control.generations import Generations
 from edge.control.reload import Reload, Reloaded
 from edge.errors import StoreError
 from edge.site.documents import App
@@ -44,8 +45,8 @@ class Changes:
         self.blobs = BlobStore(places)
         self.deployments = Deployments(places, self.blobs)
         self.fleet = Fleet(places.run)
-        self.generations = Generations(places, self.fleet)
-        self._reload = Reload(config, self.deployments, self.generations)
+        self.generations = Generations(places, self.fleet, config_root(config))
+        self._reload = Reload(config, self.blobs, self.deployments, self.generations)
         self._mutex = threading.RLock()
         self._depth = 0
 
@@ -102,13 +103,15 @@ class Changes:
         with self.exclusively():
             header = self.deployments.complete(identifier)
             generation = self._reload.generation()
-            owner = self._reload.owner(header, generation)
+            documents = Documents()
+            owner = self._reload.owner(header, generation, documents)
             state = owner.branches[header.label]
             if state.active is None or state.active.deployment != identifier:
-                document = self._retained(state, header, owner)
-                key = next(iter(document), None)
-                state = activation.activated(state, identifier, time.time(), key)
-                self._commit_branch(generation, owner, state, document)
+                carried = self._reload.carried(header)
+                retained = self._retained(state, header, owner, documents)
+                state = activation.activated(state, identifier, time.time(), retained)
+                state = activation.carrying(state, carried, documents)
+                self._commit_branch(generation, owner, state, documents)
             return header
 
     def rollback(self, app: str, branch: str) -> Header:
@@ -126,30 +129,30 @@ class Changes:
                     f"branch {branch} of app {app} has no earlier deployment to go back to"
                 )
             header = self.deployments.header(app, state.label, state.history[0])
-            document = self._retained(state, header, owner)
-            state = activation.rolled_back(state, time.time(), next(iter(document), None))
-            self._commit_branch(generation, owner, state, document)
+            documents = Documents()
+            retained = self._retained(state, header, owner, documents)
+            state = activation.rolled_back(state, time.time(), retained)
+            state = activation.carrying(state, self._reload.carried(header), documents)
+            self._commit_branch(generation, owner, state, documents)
             return header
 
     def _commit_branch(
-        self,
-        generation: Generation,
-        owner: AppState,
-        state: BranchState,
-        documents: Mapping[str, bytes],
+        self, generation: Generation, owner: AppState, state: BranchState, documents: Documents
     ) -> None:
         """Serve a branch's new state, and forget deployments that it can do without."""
         count = max(1, (owner.config or App()).retain.deployments)
         gone = self.deployments.surplus(owner.name, state.label, count, activation.kept(state))
         branches = {**owner.branches, state.label: activation.without(state, gone)}
         changed = msgspec.structs.replace(owner, branches=branches)
-        self.generations.commit(generation.settings, {owner.name: changed}, documents)
+        self.generations.commit(generation.settings, {owner.name: changed}, documents.all)
         self.deployments.delete(owner.name, state.label, gone)
 
-    def _retained(self, state: BranchState, new: Header, owner: AppState) -> dict[str, bytes]:
-        """The compiled document, by its key, of files that only earlier deployments had."""
+    def _retained(
+        self, state: BranchState, new: Header, owner: AppState, documents: Documents
+    ) -> str | None:
+        """The key of the document of files that only earlier deployments had."""
         if state.active is None:
-            return {}
+            return None
         now = time.time()
         lifetime = (owner.config or App()).retain.assets
         try:
@@ -159,13 +162,12 @@ class Changes:
             files = activation.retained_files(earlier, (old, entries), now, lifetime)
         except StoreError as error:  # damage to what was must not keep out what is new
             log.warning("no files of earlier deployments are kept: %s", error)
-            return {}
+            return None
         for entry in self.deployments.entries(new):
             files.pop(entry.path, None)
         if not files:
-            return {}
-        document = msgspec.json.encode(activation.newest(files.values()))
-        return {key_of(document): document}
+            return None
+        return documents.add(msgspec.json.encode(activation.newest(files.values())))
 
     # What goes
 

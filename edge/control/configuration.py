@@ -12,11 +12,14 @@ import contextlib
 from collections.abc import Iterable
 from operator import eq
 from pathlib import Path
+from typing import NamedTuple
 
 from edge.control import durable
 from edge.control.announcements import APP_NAME
 from edge.errors import ConfigError, StoreError
 from edge.site.documents import App, decode_app, decode_settings
+from edge.site.headers import CustomHttp, decode_headers
+from edge.site.redirects import MAX_BYTES, Rule, decode_redirects
 from edge.site.settings import Settings
 from edge.site.yaml_nodes import child, compose
 
@@ -27,6 +30,19 @@ domains: {{}}          # example.com: {{subdomains: {{"": main, www: main}}}}
 """
 
 
+RULES_FILES = ("redirects.json", "redirects.yml")
+HEADERS_FILE = "customHttp.yml"
+MISSPELLED = {"redirects.yaml": "redirects.yml", "customHttp.yaml": HEADERS_FILE}
+
+
+class Rules(NamedTuple):
+    """The rules of one file."""
+
+    rules: tuple[Rule, ...]
+    file: str
+    """As it is called in messages."""
+
+
 class Configuration:
     """What was read: settings, the apps without a mistake, and all mistakes."""
 
@@ -35,26 +51,43 @@ class Configuration:
         self.mistakes: list[ConfigError] = []
         """Those of `edge.yml`."""
         self.apps: dict[str, App] = {}
+        self.rules: dict[str, Rules] = {}
+        """App → its rules and the file that they stand in, where it has one."""
+        self.headers: dict[str, CustomHttp] = {}
+        """App → its custom headers, where it has a file of them."""
         self.texts: dict[str, tuple[str, str]] = {}
         """App → (file name as shown, text), for pointing at a key."""
         self.broken: dict[str, list[ConfigError]] = {}
         """App → its mistakes."""
+        self.warned: dict[str, list[ConfigError]] = {}
+        """App → what is right and probably not what was meant."""
 
     @property
     def errors(self) -> list[ConfigError]:
         """All mistakes, by file and place."""
         every = [*self.mistakes, *(error for errors in self.broken.values() for error in errors)]
-        return sorted(every, key=lambda error: (error.file, error.line, error.column))
+        return sorted(every, key=place)
+
+    @property
+    def warnings(self) -> list[ConfigError]:
+        """Those of all apps, by file and place."""
+        return sorted((each for found in self.warned.values() for each in found), key=place)
 
     def keep(self, apps: Iterable[str]) -> None:
         """Leave only these apps, and what is wrong with `edge.yml`."""
         self.apps = {name: self.apps[name] for name in apps if name in self.apps}
         self.broken = {name: self.broken[name] for name in apps if name in self.broken}
+        self.warned = {name: self.warned[name] for name in apps if name in self.warned}
 
     def refuse(self, app: str, errors: list[ConfigError]) -> None:
         """Leave an app out, for these mistakes."""
         self.apps.pop(app, None)
         self.broken.setdefault(app, []).extend(errors)
+
+
+def place(error: ConfigError) -> tuple[str, int, int]:
+    """Where it stands."""
+    return error.file, error.line, error.column
 
 
 def find_state(config: Path | None) -> str:
@@ -102,12 +135,12 @@ def read_apps(folder: Path, shown: str) -> Configuration:
         raise StoreError(f"the folder of the apps cannot be read: {error}") from error
     for path in paths:
         if path.name[0] not in "._" and path.is_dir():
-            _add_app(path, f"{shown}/{path.name}/app.yml", found)
+            _add_app(path, f"{shown}/{path.name}", found)
     return found
 
 
 def read_app(folder: Path, shown: str) -> Configuration:
-    """One app folder; `shown` is how its `app.yml` is called in messages."""
+    """One app folder; `shown` is how it is called in messages."""
     found = Configuration()
     _add_app(folder, shown, found)
     return found
@@ -117,21 +150,115 @@ def _add_app(folder: Path, shown: str, found: Configuration) -> None:
     name = folder.name
     if not APP_NAME.fullmatch(name):
         hint = "rename the folder: a-z, 0-9 and -, 63 characters at most"
-        found.refuse(name, [ConfigError(shown, 1, 1, f"{name!r} is no app name", hint)])
+        found.refuse(
+            name, [ConfigError(f"{shown}/app.yml", 1, 1, f"{name!r} is no app name", hint)]
+        )
         return
+    errors = [
+        *_add_config(folder, shown, found),
+        *_add_rules(folder, shown, found),
+        *_add_headers(folder, shown, found),
+    ]
+    if errors:
+        found.refuse(name, sorted(errors, key=place))
+
+
+def _add_config(folder: Path, shown: str, found: Configuration) -> list[ConfigError]:
+    """`app.yml`: every key is optional, and so is the file."""
+    file = f"{shown}/app.yml"
     try:
-        text = (folder / "app.yml").read_text(encoding="utf-8")
+        text = _read(folder / "app.yml", file) or ""
+    except ConfigError as error:
+        return [error]
+    found.texts[folder.name] = (file, text)
+    app, errors = decode_app(text, file)
+    if app is not None:
+        found.apps[folder.name] = app
+    return errors
+
+
+def _add_rules(folder: Path, shown: str, found: Configuration) -> list[ConfigError]:
+    """`redirects.json` or `redirects.yml`."""
+    there = [name for name in (*RULES_FILES, *MISSPELLED) if (folder / name).exists()]
+    for name in there:
+        file = f"{shown}/{name}"
+        if name in MISSPELLED:
+            return [
+                ConfigError(file, 1, 1, "nobody reads this file", f"call it {MISSPELLED[name]}")
+            ]
+        if name != there[0]:
+            problem = f"there are two files of rules, this and {there[0]}"
+            return [ConfigError(file, 1, 1, problem, "put the rules into one of them")]
+    if not there:
+        return []
+    file = f"{shown}/{there[0]}"
+    try:
+        rules, errors, warnings = decode_redirects(_read(folder / there[0], file) or "", file)
+    except ConfigError as error:
+        return [error]
+    found.warned.setdefault(folder.name, []).extend(warnings)
+    if rules is not None:
+        found.rules[folder.name] = Rules(rules, file)
+    return errors
+
+
+def _add_headers(folder: Path, shown: str, found: Configuration) -> list[ConfigError]:
+    """`customHttp.yml`."""
+    file = f"{shown}/{HEADERS_FILE}"
+    try:
+        text = _read(folder / HEADERS_FILE, file)
+    except ConfigError as error:
+        return [error]
+    if text is None:
+        return []
+    headers, errors = decode_headers(text, file)
+    if headers is not None:
+        found.headers[folder.name] = headers
+        config = found.apps.get(folder.name, App())
+        found.warned.setdefault(folder.name, []).extend(check_root(headers, config, file))
+    return errors
+
+
+def check_root(headers: CustomHttp, config: App, file: str) -> list[ConfigError]:
+    """A warning where a monorepo's file has nothing for this app."""
+    if headers.entries_for(config.app_root) is not None:
+        return []
+    problem = f"no application here has the appRoot of this app, {config.app_root!r}"
+    hint = "set app_root in app.yml to one of the appRoots"
+    return [ConfigError(file, 1, 1, problem, hint)]
+
+
+def _read(path: Path, shown: str) -> str | None:
+    """
+    A file's text; None when there is none.
+
+    Raises:
+        ConfigError: it cannot be read, is too large, or is not UTF-8.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
-        text = ""  # every key is optional, and so is the file
-    except (OSError, UnicodeDecodeError) as error:
-        found.refuse(name, [_unreadable(shown, error)])
-        return
-    found.texts[name] = (shown, text)
-    app, errors = decode_app(text, shown)
-    if app is None:
-        found.refuse(name, errors)
-    else:
-        found.apps[name] = app
+        return None
+    except OSError as error:
+        raise _unreadable(shown, error) from error
+    return decode_text(data, shown)
+
+
+def decode_text(data: bytes, shown: str) -> str:
+    """
+    The text of a document, one byte too many where it is too large to be read whole.
+
+    Raises:
+        ConfigError: it is too large, or not UTF-8.
+    """
+    if len(data) > MAX_BYTES:
+        problem = f"the file is larger than {MAX_BYTES >> 20} MiB"
+        raise ConfigError(shown, 1, 1, problem, "merge rules with placeholders")
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise _unreadable(shown, error) from error
 
 
 def _unreadable(shown: str, error: OSError | UnicodeDecodeError) -> ConfigError:

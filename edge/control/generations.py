@@ -31,7 +31,9 @@ KEPT = 10
 class Generations:
     """The generations of one state folder, for the one process that changes them."""
 
-    def __init__(self, places: Places, fleet: Fleet) -> None:
+    def __init__(self, places: Places, fleet: Fleet, root: Path = Path()) -> None:
+        """`root` is the folder that relative paths of settings start from."""
+        self._root = str(root)
         self._places = places
         self._fleet = fleet
         self._refused = places.generations / "refused"
@@ -95,7 +97,9 @@ class Generations:
         before = self.current()
         apps, compiled = self._compile(before.apps if before is not None else {}, changed)
         number = self._next_number(before)
-        generation = Generation(number=number, created=time.time(), settings=settings, apps=apps)
+        generation = Generation(
+            number=number, created=time.time(), settings=settings, root=self._root, apps=apps
+        )
         written = self._write(compiled | dict(documents or {}))
         durable.write(self._places.generation(number), msgspec.json.encode(generation))
         try:
@@ -167,10 +171,10 @@ class Generations:
         for number in self._numbers():
             kept.update(read_document(self._places.generation(number), Generation).apps.values())
         for key in tuple(kept):
-            for branch in self.app(key).branches.values():
-                if branch.retained is not None:
-                    kept.add(branch.retained)
-                    blobs.update(file.entry.sha256 for file in self.retained(branch.retained))
+            state = self.app(key)
+            kept.update(state.documents())
+            for branch in state.branches.values():
+                blobs.update(file.entry.sha256 for file in self.retained(branch.retained))
         if self.current() is not None:
             self._forget(kept)
         return blobs

@@ -16,11 +16,12 @@ from pathlib import Path
 import msgspec
 
 from edge.control import activation, claims, configuration
+from edge.control.blobs import BlobStore
+from edge.control.carried import Carried, Documents, read_carried
 from edge.control.configuration import Configuration
 from edge.control.deployments import Deployments
 from edge.control.generations import Generations
-from edge.errors import ConfigError, StoreError
-from edge.site.documents import App
+from edge.errors import ConfigError, Mistaken, StoreError
 from edge.site.generation import AppState, BranchState, Generation
 from edge.site.manifest import Header
 from edge.site.settings import Settings
@@ -28,12 +29,11 @@ from edge.site.settings import Settings
 log = logging.getLogger("edge.reload")
 
 
-class Refused(StoreError):
+class Refused(Mistaken):
     """A configuration with mistakes; what was good serves on."""
 
     def __init__(self, errors: list[ConfigError], kept: list[str], reloaded: Reloaded) -> None:
-        super().__init__(f"{len(errors)} mistakes in the configuration")
-        self.errors = errors
+        super().__init__(errors)
         self.kept = kept
         """Apps that serve their last good configuration, or 503 if they never had one."""
         self.reloaded = reloaded
@@ -46,16 +46,23 @@ class Reloaded(msgspec.Struct, frozen=True):
     generation: int
     changed: list[str]
     """Apps whose configuration is new or gone."""
+    warnings: list[ConfigError] = []
+    """What is right and probably not what was meant."""
 
 
 class Reload:
     """What a state folder serves, by the files of one `edge.yml`."""
 
     def __init__(
-        self, config: Path | None, deployments: Deployments, generations: Generations
+        self,
+        config: Path | None,
+        blobs: BlobStore,
+        deployments: Deployments,
+        generations: Generations,
     ) -> None:
         self._config = config
         self._root = configuration.config_root(config)
+        self._blobs = blobs
         self._deployments = deployments
         self._generations = generations
         self._claims = claims.Claims()
@@ -116,25 +123,37 @@ class Reload:
     ) -> Reloaded:
         old = self._generations.apps(before)
         changed: dict[str, AppState | None] = {}
+        documents = Documents()
         for name in old.keys() - found.apps.keys() - found.broken.keys():
             self._generations.set_aside(old[name])
             changed[name] = None
         for name in (*found.apps, *found.broken):
-            state = self._configured(name, found.apps.get(name), old.get(name))
+            state = self._configured(name, found, old.get(name), documents)
             if state != old.get(name):
                 changed[name] = state
         if not changed and before is not None and before.settings == settings:
-            return Reloaded(before.number, [])
-        generation = self._generations.commit(settings, changed)
-        return Reloaded(generation.number, sorted(changed))
+            return Reloaded(before.number, [], found.warnings)
+        generation = self._generations.commit(settings, changed, documents.all)
+        return Reloaded(generation.number, sorted(changed), found.warnings)
 
-    def _configured(self, name: str, app: App | None, old: AppState | None) -> AppState:
-        """An app's state with a new configuration; without one, its last good one stays."""
-        if old is not None:
-            return old if app is None else msgspec.structs.replace(old, config=app)
-        return AppState(name=name, config=app, branches=self._recalled(name))
+    def _configured(
+        self, name: str, found: Configuration, old: AppState | None, documents: Documents
+    ) -> AppState:
+        """An app's state by its files; where these have a mistake, its last good one stays."""
+        config = found.apps.get(name)
+        if old is None:
+            branches = self._recalled(name, documents)
+            old = AppState(name=name, config=None, branches=branches)
+        if config is None:
+            return old
+        return msgspec.structs.replace(
+            old,
+            config=config,
+            rules=documents.add_rules(found.rules.get(name)),
+            headers=documents.add_headers(found.headers.get(name)),
+        )
 
-    def _recalled(self, app: str) -> dict[str, BranchState]:
+    def _recalled(self, app: str, documents: Documents) -> dict[str, BranchState]:
         """
         The branches of an app whose folder was gone and is back, at what they served.
 
@@ -146,8 +165,30 @@ class Reload:
             headers = self._deployments.of_branch(app, record.label)
             new = BranchState(name=record.name, label=record.label)
             before = aside.branches.get(record.label, new) if aside is not None else new
-            branches[record.label] = activation.recalled(before, headers, time.time())
+            state = activation.recalled(before, headers, time.time())
+            branches[record.label] = self._with_carried(state, headers, documents)
         return branches
+
+    def _with_carried(
+        self, state: BranchState, headers: list[Header], documents: Documents
+    ) -> BranchState:
+        """The branch with what its active deployment carries; mistakes in that are told."""
+        for header in headers:
+            if state.active is not None and header.id == state.active.deployment:
+                try:
+                    return activation.carrying(state, self.carried(header), documents)
+                except StoreError as error:
+                    log.error("%s: rules and headers of %s: %s", header.app, header.id, error)
+        return state
+
+    def carried(self, header: Header) -> Carried:
+        """
+        The rules and headers in the root of a deployment.
+
+        Raises:
+            StoreError: they have mistakes, or cannot be read.
+        """
+        return read_carried(self._deployments.entries(header), self._blobs)
 
     def generation(self) -> Generation:
         """
@@ -167,9 +208,11 @@ class Reload:
         assert generation is not None, "a reload commits a generation or raises"
         return generation
 
-    def owner(self, header: Header, generation: Generation) -> AppState:
+    def owner(self, header: Header, generation: Generation, documents: Documents) -> AppState:
         """
         The state of the app that a deployment is for, with its branch; a new app gets a folder.
+
+        What a new app's files say is added to `documents`.
 
         Raises:
             StoreError: a new branch would take another app's hostname.
@@ -181,10 +224,10 @@ class Reload:
         if owner is not None and label in owner.branches:
             return owner
         if owner is None:
-            found = configuration.read_app(folder / app, f"{settings.apps}/{app}/app.yml")
+            found = configuration.read_app(folder / app, f"{settings.apps}/{app}")
             for error in found.errors:
                 log.error("%s", error)
-            owner = self._configured(app, found.apps.get(app), None)
+            owner = self._configured(app, found, None, documents)
         new = BranchState(name=header.branch, label=label)
         owner = msgspec.structs.replace(owner, branches={**owner.branches, label: new})
         apps = self._generations.apps(generation)

@@ -84,6 +84,8 @@ class Request(msgspec.Struct):
     expects: bool
     """Whether the client waits for 100 (Continue) before its content."""
     content: Incoming | None = None
+    peer: str = ""
+    """Address of the client's end of the connection; empty on a Unix socket."""
 
 
 class Head(msgspec.Struct):

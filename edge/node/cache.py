@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from edge.node.clock import Clock
+    from edge.site.envelope import Envelope
     from edge.site.manifest import Asset
 
 JOIN_BELOW = 32 * 1024
@@ -31,7 +32,7 @@ measured), and its field lines for HTTP/2 (2.4 KiB more).
 SECOND_CHANCES = 64
 """Used responses that one addition may pass over: it must end, however many were used."""
 
-Key = tuple[bytes, bool, int]
+Key = tuple[bytes, int, "Envelope"]
 
 
 class Stored:
@@ -39,8 +40,10 @@ class Stored:
 
     __slots__ = (
         "asset",
+        "coding",
         "content",
         "cost",
+        "envelope",
         "etag",
         "head",
         "key",
@@ -60,10 +63,12 @@ class Stored:
     modified: int
     """Last-Modified in epoch seconds."""
 
-    def __init__(self, asset: Asset, key: Key, size: int, etag: bytes, lifetime: int) -> None:
+    def __init__(self, asset: Asset, key: Key, size: int, etag: bytes) -> None:
         self.asset = asset
         self.key = key
-        """(coding, noindex, status)."""
+        """Coding, status and envelope."""
+        self.coding = key[0]
+        self.envelope = key[2]
         self.size = size
         """Bytes of content, in memory or not."""
         self.cost = OVERHEAD + (2 * size if size < JOIN_BELOW else size)
@@ -72,7 +77,7 @@ class Stored:
         self.content = b""
         self.stored_at = 0
         """Epoch seconds."""
-        self.lifetime = lifetime
+        self.lifetime = self.envelope.lifetime
         """Seconds from `stored_at` for which it is fresh."""
         self.used = False
         self.second = -1

@@ -155,6 +155,7 @@ class Http1Connection(Connection):
         while event is not None:
             if type(event) is Request:
                 self._served += 1
+                event.peer = self.peer
                 response = respond(event) if event.ends else None
                 if (
                     type(response) is Response

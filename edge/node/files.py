@@ -28,8 +28,9 @@ from edge.site.pages import page_head, render
 
 if TYPE_CHECKING:
     from edge.node.clock import Clock
+    from edge.site.envelope import Envelope
     from edge.site.manifest import Asset
-    from edge.site.snapshot import Branch, Site
+    from edge.site.snapshot import Branch, Shortcut
 
 IDENTITY = b"identity"
 PREFERENCES = 1024
@@ -52,12 +53,13 @@ class Files:
         self.max_object = max_object
         self._preferences: dict[bytes, tuple[bytes, ...]] = {}
 
-    def hit(self, request: Request, site: Site, asset: Asset) -> Response | None:
+    def hit(self, request: Request, shortcut: Shortcut) -> Response | None:
         """The stored response, if it is fresh and the request sets no conditions; else None."""
+        asset = shortcut.asset
         coding = IDENTITY
         if asset.codings:
             coding = self._choose_coding(request.fields.get(b"accept-encoding"), asset)
-        stored: Stored | None = asset.stored.get((coding, site.noindex, 200))
+        stored: Stored | None = asset.stored.get((coding, 200, shortcut.envelope))
         clock = self.clock
         if (
             stored is None
@@ -69,15 +71,21 @@ class Files:
         return stored.hit(clock)
 
     def serve(
-        self, request: Request, site: Site, branch: Branch, asset: Asset, status: int = 200
+        self,
+        request: Request,
+        branch: Branch,
+        asset: Asset,
+        envelope: Envelope,
+        status: int = 200,
     ) -> Answer:
         """The response for `asset`; a coroutine when its blob has to come from the disk."""
         coding = IDENTITY
         if asset.codings:
             coding = self._choose_coding(request.fields.get(b"accept-encoding"), asset)
-        stored: Stored | None = asset.stored.get((coding, site.noindex, status))
+        stored: Stored | None = asset.stored.get((coding, status, envelope))
         if stored is None:
-            return self._fetch(request, branch, prepare(site, branch, asset, coding, status))
+            stored = prepare(branch, asset, envelope, coding, status)
+            return self._fetch(request, branch, stored)
         clock = self.clock
         if clock.epoch - stored.stored_at >= stored.lifetime:
             stored.store(clock.epoch)  # nothing else can be new, a blob never changes
@@ -105,7 +113,7 @@ class Files:
 
     def _fetch(self, request: Request, branch: Branch, stored: Stored) -> Answer:
         """Read the blob now if memory has it, else by a coroutine; large ones are streamed."""
-        sha256, coding = stored.asset.entry.sha256, stored.key[0]
+        sha256, coding = stored.asset.entry.sha256, stored.coding
         if stored.size > self.max_object:
             self.blobs.check(sha256, coding, stored.size)
             verdict = b"fwd=bypass; detail=max-object"
@@ -116,7 +124,7 @@ class Files:
         return self._store(request, branch, stored, content)
 
     async def _fetch_later(self, request: Request, branch: Branch, stored: Stored) -> Response:
-        content = await self.blobs.read_all(stored.asset.entry.sha256, stored.key[0], stored.size)
+        content = await self.blobs.read_all(stored.asset.entry.sha256, stored.coding, stored.size)
         return self._store(request, branch, stored, content)
 
     def _store(self, request: Request, branch: Branch, stored: Stored, content: bytes) -> Response:
@@ -146,12 +154,12 @@ class Files:
 
     def _select(self, request: Request, stored: Stored, block: bytes) -> Response:
         """What of the representation this request gets."""
-        if stored.key[2] == 200:
+        if stored.head.status == 200:
             verdict = evaluate(request.method, request.fields, stored.etag, stored.modified)
             if verdict is Precondition.NOT_MODIFIED:
                 return Response(stored.not_modified, block, None)
             if verdict is Precondition.FAILED:
-                return self._failed(request)
+                return self._failed(request, stored)
             if request.method == b"GET" and request.fields.get(b"range") is not None:
                 spans = select_ranges(request.fields, stored.etag, stored.modified, stored.size)
                 if spans is not None:
@@ -162,13 +170,14 @@ class Files:
 
     def _span(self, stored: Stored, start: int, stop: int) -> bytes | AsyncIterator[bytes]:
         if stored.size > self.max_object:
-            return self.blobs.stream(stored.asset.entry.sha256, stored.key[0], start, stop)
+            return self.blobs.stream(stored.asset.entry.sha256, stored.coding, start, stop)
         return stored.content if stop - start == stored.size else stored.content[start:stop]
 
-    def _failed(self, request: Request) -> Response:
+    def _failed(self, request: Request, stored: Stored) -> Response:
         content = render("Precondition failed", "The file is not the one that was asked about.")
         body = None if request.method == b"HEAD" else content
-        return Response(page_head(412, content), self.clock.date + b"\r\n", body)
+        head = page_head(412, content, envelope=stored.envelope.closed())
+        return Response(head, self.clock.date + b"\r\n", body)
 
     def _partial(self, stored: Stored, spans: list[Span], block: bytes) -> Response:
         if not spans:
@@ -208,7 +217,8 @@ class Files:
 
     def _unsatisfiable(self, stored: Stored) -> Response:
         content = render("Range not satisfiable", f"The file has {stored.size} bytes.")
-        head = page_head(416, content, (b"Content-Range", unsatisfied_range(stored.size)))
+        unsatisfied = (b"Content-Range", unsatisfied_range(stored.size))
+        head = page_head(416, content, unsatisfied, envelope=stored.envelope.closed())
         return Response(head, self.clock.date + b"\r\n", content)
 
 
@@ -240,35 +250,32 @@ def modified_at(branch: Branch, asset: Asset) -> int:
     return asset.created
 
 
-def prepare(site: Site, branch: Branch, asset: Asset, coding: bytes, status: int) -> Stored:
+def prepare(branch: Branch, asset: Asset, envelope: Envelope, coding: bytes, status: int) -> Stored:
     """A response for `asset` with finished heads, before its content is there."""
     entry = asset.entry
     size = entry.size if coding == IDENTITY else entry.codings[coding.decode()]
     suffix = b"" if coding == IDENTITY else b"-" + coding
     etag = b'"%b%b"' % (entry.sha256[:32].encode(), suffix)
-    modified = modified_at(branch, asset)
+    stored = Stored(asset, (coding, status, envelope), size, etag)
+    stored.modified = modified_at(branch, asset)
     shared = [
-        (b"Cache-Control", b"public, max-age=0, s-maxage=%d" % branch.lifetime),
+        (b"Cache-Control", envelope.cache_control),
         (b"ETag", etag),
         (b"X-Edge-Deployment", asset.deployment.encode()),
         (b"Server", b"edge"),
     ]
     if asset.codings:
         shared.append((b"Vary", b"Accept-Encoding"))
-    if site.noindex:
-        shared.append((b"X-Robots-Tag", b"noindex"))
     whole = [
         (b"Content-Type", entry.media_type.encode()),
         (b"Content-Length", b"%d" % size),
-        (b"Last-Modified", format_http_date(modified)),
+        (b"Last-Modified", format_http_date(stored.modified)),
         *shared,
     ]
     if status == 200:
         whole.append((b"Accept-Ranges", b"bytes"))
     if coding != IDENTITY:
         whole.append((b"Content-Encoding", coding))
-    stored = Stored(asset, (coding, site.noindex, status), size, etag, branch.lifetime)
-    stored.modified = modified
-    stored.head = finish_head(status, whole)
-    stored.not_modified = finish_head(304, shared)
+    stored.head = finish_head(status, envelope.dress(whole))
+    stored.not_modified = finish_head(304, envelope.dress(shared))
     return stored

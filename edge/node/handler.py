@@ -1,31 +1,43 @@
 """
-The life of a request: host → branch → file → stored response → conditional → response.
+The life of a request: host → rules → access → file → stored response → response.
 
 Laws: `respond` is a plain function and answers at once where it can; it returns a coroutine only
-when a manifest or a blob has to come from the disk. Every error becomes a response in one place.
+when a manifest or a blob has to come from the disk, or a password has to be hashed. What is
+decided is decided in `site.exchange`; every error becomes a response in one place.
 """
 
 from __future__ import annotations
 
 import logging
 import secrets
+import time
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING, cast
+from weakref import WeakKeyDictionary
 
 from edge.errors import RequestError, StoreError
-from edge.http.fields import is_field_value
-from edge.http.message import REASONS, Request, Response, finish_head
-from edge.http.target import decode_path, encode_path, split_query
+from edge.http.message import REASONS, Request, Response
+from edge.node.access import Access, Verifier
+from edge.node.clients import Clients
+from edge.node.country import Countries
+from edge.node.notices import Notices
 from edge.site import pages
-from edge.site.manifest import is_fingerprinted
-from edge.site.snapshot import (
-    MAX_LIFETIME,
-    Branch,
-    Site,
-    Snapshot,
-    find_asset,
-    find_not_found,
+from edge.site.envelope import BARE, Envelope, Sharing
+from edge.site.exchange import (
+    Content,
+    Exchange,
+    Moved,
+    Nothing,
+    Outcome,
+    enter,
+    follow,
+    may_be_stored,
+    open_exchange,
 )
+from edge.site.expressions import Budget, PatternTooSlow
+from edge.site.plan import Forward, Redirect
+from edge.site.settings import Settings
+from edge.site.snapshot import Branch, Retained, Shortcut, Site, Snapshot
 
 if TYPE_CHECKING:
     from edge.node.clock import Clock
@@ -33,8 +45,6 @@ if TYPE_CHECKING:
     from edge.node.trees import Trees
 
 log = logging.getLogger("edge.handler")
-
-ALLOW = (b"Allow", b"GET, HEAD, OPTIONS")
 
 Answer = Response | Awaitable[Response]
 
@@ -46,18 +56,27 @@ class Handler:
         self.clock = clock
         self.files = files
         self.trees = trees
+        self.notices = Notices(clock)
         self.snapshot = Snapshot(0, {}, {})
+        self.clients = Clients(Settings().clients)
+        self.countries = Countries(None)
+        self.verifier = Verifier()
+        self._gates: WeakKeyDictionary[Branch, Access] = WeakKeyDictionary()
         self.responses = [0] * 6
         """Responses by class (index 1 to 5)."""
+        self.slow = 0
+        """Requests whose patterns took too long."""
+        self._slow_told = 0
+        """Epoch seconds of the last line about one: whoever sends them must not fill the log."""
 
     def respond(self, request: Request) -> Answer:
         """The response, or a coroutine for it. Never raises."""
         site = self.snapshot.known.get(request.authority)
         if site is not None and request.method == b"GET":
             target = request.target
-            asset = site.found.get(target) or site.found.get(target.partition(b"?")[0])
-            if asset is not None:
-                hit = self.files.hit(request, site, asset)
+            shortcut = site.found.get(target) or site.found.get(target.partition(b"?")[0])
+            if shortcut is not None:
+                hit = self.files.hit(request, shortcut)
                 if hit is not None:
                     self.responses[2] += 1
                     return hit
@@ -70,26 +89,6 @@ class Handler:
             return answer
         return self._count_later(request, cast("Awaitable[Response]", answer))
 
-    def _respond(self, request: Request, site: Site | None) -> Answer:
-        site = site or self.snapshot.resolve(request.authority)
-        if site is None:
-            return self._unknown_host(request)
-        branch = site.branch
-        if branch is None:
-            return self._page(request, 503, pages.UNCONFIGURED, (b"Retry-After", b"60"))
-        if branch.guarded:  # fails closed: never without the password
-            return self._page(request, 503, pages.GUARDED)
-        if request.method not in (b"GET", b"HEAD"):
-            return self._other_method(request)
-        if branch.active is None or branch.active.manifest is None or branch.previous is not None:
-            for _ in branch.trees(self.clock.epoch):
-                return self._load_first(request, site, branch)
-        return self._look_up(request, site, branch)
-
-    async def _load_first(self, request: Request, site: Site, branch: Branch) -> Response:
-        await self.trees.load_branch(branch, self.clock.epoch)
-        return await settle(self._look_up(request, site, branch))
-
     async def _count_later(self, request: Request, answer: Awaitable[Response]) -> Response:
         try:
             response = await answer
@@ -98,101 +97,147 @@ class Handler:
         self.responses[response.head.status // 100] += 1
         return response
 
-    def _look_up(self, request: Request, site: Site, branch: Branch) -> Answer:
-        """Steps 4 to 7 of rules.md's order."""
-        raw_path, query = split_query(request.target)
-        path = decode_path(raw_path)
-        found = find_asset(branch, path, self.clock.epoch)
-        if found is None:
-            return self._missing(request, site, branch, path)
-        if isinstance(found, str):
-            return self._redirect(request, found, query)
-        if not branch.answers_before(self.clock.epoch):
-            self.snapshot.remember(site, raw_path, path, found)
-        return self.files.serve(request, site, branch, found)
+    def _respond(self, request: Request, site: Site | None) -> Answer:
+        site = site or self.snapshot.resolve(request.authority)
+        if request.target == b"*" or request.method == b"CONNECT":
+            return self.notices.other_method(request)
+        if site is None:
+            return self.notices.unknown_host(request)
+        branch = site.branch
+        if branch is None:
+            wait = (b"Retry-After", b"60")
+            return self.notices.page(request, 503, pages.UNCONFIGURED, wait)
+        country = self.country(request) if branch.plan.conditional else None
+        exchange = open_exchange(request, site, country, Budget(time.process_time))
+        gate = self._gate(branch, exchange.subject.path)
+        is_for_one = gate is not None or branch.plan.asks_country(exchange.subject)
+        exchange.seal(Sharing.ONE if is_for_one else Sharing.ALL)
+        try:
+            exchange.decide()
+            return self._admit(exchange, gate)
+        except Exception as error:  # noqa: BLE001  (with the fields that the operator set)
+            return self.error_response(error, request, exchange.envelope)
 
-    def _missing(self, request: Request, site: Site, branch: Branch, path: str) -> Answer:
-        if branch.active is None:
-            return self._page(request, 404, pages.NOT_DEPLOYED)
-        hashed = is_fingerprinted(path)
-        if hashed and branch.retained is not None:
-            return self._retained(request, site, branch, path)
-        return self._not_found(request, site, branch, path, hashed=hashed)
+    def country(self, request: Request) -> str | None:
+        """Where the client is, as a trusted proxy says or the database knows."""
+        peer, fields = request.peer, request.fields
+        stated = self.clients.stated_country(peer, fields)
+        return stated or self.countries.find(self.clients.address(peer, fields))
 
-    def _retained(self, request: Request, site: Site, branch: Branch, path: str) -> Answer:
-        """A fingerprinted name that the active deployment lost, for tabs opened before it."""
-        retained = branch.retained
-        assert retained is not None, "asked only for branches that keep some"
-        if retained.files is None:
-            return self._load_retained(request, site, branch, path)
-        asset = retained.find(path[1:], self.clock.epoch)
-        if asset is not None:
-            return self.files.serve(request, site, branch, asset)
-        return self._not_found(request, site, branch, path, hashed=True)
+    # Step 2: access
 
-    async def _load_retained(
-        self, request: Request, site: Site, branch: Branch, path: str
-    ) -> Response:
-        await self.trees.load_retained(branch)
-        await self.trees.load_branch(branch, self.clock.epoch)  # they may have gone meanwhile
-        return await settle(self._retained(request, site, branch, path))
+    def _gate(self, branch: Branch, path: str) -> Access | None:
+        """Who may see a path of a branch; None is everyone."""
+        if branch.access is None:
+            return None
+        gate = self._gates.get(branch)
+        if gate is None:
+            wanted = branch.access
+            gate = self._gates[branch] = Access(wanted.users, wanted.exempt, self.verifier)
+        return None if gate.is_exempt(path) else gate
 
-    def _not_found(
-        self, request: Request, site: Site, branch: Branch, path: str, *, hashed: bool
-    ) -> Answer:
-        """The nearest 404 page; a missing fingerprinted name must not be remembered by anyone."""
-        if hashed:
-            return self._page(request, 404, pages.NOT_FOUND)
-        asset = find_not_found(branch, path)
-        if asset is None:
-            lifetime = min(branch.lifetime, MAX_LIFETIME)
-            shared = b"public, max-age=0, s-maxage=%d" % lifetime
-            return self._page(request, 404, pages.NOT_FOUND, cache_control=shared)
-        return self.files.serve(request, site, branch, asset, status=404)
+    def _admit(self, exchange: Exchange, gate: Access | None) -> Answer:
+        """Go on, if the password is right or none is needed."""
+        if gate is None or not exchange.needs_password:
+            return self._follow(exchange)
+        verdict = gate.recall(authorization(exchange.request))
+        if verdict is None:
+            return self._later(exchange, self._verify(exchange, gate))
+        if verdict.status:
+            return self.notices.refuse(exchange, verdict)
+        return self._follow(exchange)
 
-    # Answers of the node itself
+    async def _verify(self, exchange: Exchange, gate: Access) -> Response:
+        request = exchange.request
+        client = self.clients.address(request.peer, request.fields)
+        verdict = await gate.verify(authorization(request), client)
+        if verdict.status:
+            return self.notices.refuse(exchange, verdict)
+        return await settle(self._follow(exchange))
 
-    def _redirect(self, request: Request, path: str, query: bytes | None) -> Response:
-        """301 to the canonical form of a path, query kept (rules.md step 5)."""
-        location = encode_path(path) + (b"" if query is None else b"?" + query)
-        if not is_field_value(location):
-            location = encode_path(path)
-        return self._page(
-            request,
-            301,
-            pages.render("Moved", "The page is at " + location.decode("latin-1")),
-            (b"Location", location),
-            cache_control=b"public, max-age=0, s-maxage=600",
-        )
+    async def _later(self, exchange: Exchange, answer: Awaitable[Response]) -> Response:
+        try:
+            return await answer
+        except Exception as error:  # noqa: BLE001  (with the fields that the operator set)
+            return self.error_response(error, exchange.request, exchange.envelope)
 
-    def _other_method(self, request: Request) -> Response:
-        if request.method == b"OPTIONS":
-            head = finish_head(204, (ALLOW, (b"Server", b"edge")))
-            return Response(head, self._block(), None)
-        sentence = "This address answers GET, HEAD and OPTIONS."
-        return self._page(request, 405, pages.render("Method not allowed", sentence), ALLOW)
+    # Steps 3 to 7
 
-    def _unknown_host(self, request: Request) -> Response:
-        if request.target == b"*":
-            return self._other_method(request)
-        host = request.authority.decode("utf-8", "replace")
-        return self._page(request, 404, pages.unknown_host(host))
+    def _follow(self, exchange: Exchange) -> Answer:
+        branch, epoch = exchange.branch, self.clock.epoch
+        decision = exchange.decision
+        if type(decision) is Redirect:
+            return self.notices.redirect(exchange, decision)
+        if type(decision) is Forward:
+            return self._forward(exchange, decision)
+        if branch.active is None or branch.active.manifest is None or branch.previous is not None:
+            for _ in branch.trees(epoch):
+                return self._later(exchange, self._load_first(exchange))
+        return self._send(exchange, follow(exchange, epoch))
 
-    def _page(
+    async def _load_first(self, exchange: Exchange) -> Response:
+        await self.trees.load_branch(exchange.branch, self.clock.epoch)
+        return await settle(self._send(exchange, follow(exchange, self.clock.epoch)))
+
+    async def _load_retained(self, exchange: Exchange) -> Response:
+        await self.trees.load_retained(exchange.branch)
+        return await self._load_first(exchange)  # manifests may have gone meanwhile
+
+    def _send(self, exchange: Exchange, outcome: Outcome | Retained) -> Answer:
+        """Carry out what was decided."""
+        envelope = exchange.envelope
+        if isinstance(outcome, Content | Nothing) and not may_be_stored(exchange, outcome):
+            envelope = envelope.closed()
+        match outcome:
+            case Content():
+                self._remember(exchange, outcome)
+                branch, request, status = exchange.branch, exchange.request, outcome.status
+                return self.files.serve(request, branch, outcome.asset, envelope, status)
+            case Nothing():
+                return self.notices.nothing(exchange, outcome, envelope)
+            case Moved():
+                return self.notices.moved(exchange, outcome.path)
+            case Redirect():
+                return self.notices.redirect(exchange, outcome)
+            case Forward():
+                return self._forward(exchange, outcome)
+            case Retained():
+                return self._later(exchange, self._load_retained(exchange))
+
+    def _remember(self, exchange: Exchange, content: Content) -> None:
+        """The next request of this path finds its file at once, if nothing else decides."""
+        branch, subject = exchange.branch, exchange.subject
+        if (
+            content.status == 200
+            and content.rule is None
+            and not content.retained
+            and exchange.outer is None
+            and branch.access is None
+            and not branch.answers_before(self.clock.epoch)
+            and branch.plan.is_fixed(subject)
+        ):
+            shortcut = Shortcut(content.asset, exchange.envelope)
+            self.snapshot.remember(exchange.site, subject.raw, subject.path, shortcut)
+
+    def _forward(self, exchange: Exchange, forward: Forward) -> Answer:
+        """Another host of this node is asked inside, under its access; others are not yet."""
+        inner = enter(exchange, forward, self.snapshot)
+        if inner is None:
+            envelope = exchange.envelope.closed()
+            return self.notices.page(exchange.request, 502, pages.NOT_PROXIED, envelope=envelope)
+        if exchange.outer is not None:
+            envelope = exchange.envelope.closed()
+            return self.notices.page(exchange.request, 508, pages.LOOP, envelope=envelope)
+        return self._admit(inner, self._gate(inner.branch, inner.subject.path))
+
+    # Errors
+
+    def error_response(
         self,
-        request: Request,
-        status: int,
-        content: bytes,
-        *fields: tuple[bytes, bytes],
-        cache_control: bytes = b"no-store",
+        error: BaseException,
+        request: Request | None = None,
+        envelope: Envelope = BARE,
     ) -> Response:
-        head = pages.page_head(status, content, *fields, cache_control=cache_control)
-        return Response(head, self._block(), None if request.method == b"HEAD" else content)
-
-    def _block(self) -> bytes:
-        return self.clock.date + b"\r\n"
-
-    def error_response(self, error: BaseException, request: Request | None = None) -> Response:
         """
         The response for any error; the one place that makes them.
 
@@ -201,7 +246,11 @@ class Handler:
         """
         if isinstance(error, RequestError):
             content = pages.render(REASONS[error.status].decode(), f"{error}.")
-            return self._error_page(request, error.status, content)
+            return self.notices.page(request, error.status, content, envelope=envelope.closed())
+        if isinstance(error, PatternTooSlow):
+            self._tell_slow(error, request)
+            wait = (b"Retry-After", b"60")
+            return self.notices.page(request, 503, pages.SLOW, wait, envelope=envelope.closed())
         reference = secrets.token_hex(4)
         target = request.target if request is not None else b""
         log.error("%s: %r failed", reference, target, exc_info=error)
@@ -209,13 +258,21 @@ class Handler:
             "Something broke here", f"The node's log says more under {reference}."
         )
         status = 503 if isinstance(error, StoreError) else 500
-        return self._error_page(request, status, content)
+        return self.notices.page(request, status, content, envelope=envelope.closed())
 
-    def _error_page(self, request: Request | None, status: int, content: bytes) -> Response:
-        """Without a request the connection could not be understood, and ends."""
-        body = None if request is not None and request.method == b"HEAD" else content
-        head = pages.page_head(status, content)
-        return Response(head, self._block(), body, closes=request is None)
+    def _tell_slow(self, error: PatternTooSlow, request: Request | None) -> None:
+        """Count it, and say so once a second."""
+        self.slow += 1
+        if self._slow_told != self.clock.epoch and request is not None:
+            self._slow_told = self.clock.epoch
+            host = request.authority.decode("latin-1")
+            log.error("%r %.200r: %s; answered with 503", host, request.target, error)
+
+
+def authorization(request: Request) -> bytes | None:
+    """The value of Authorization; several are as good as none (RFC 9110 §5.3: it is no list)."""
+    values = request.fields.getall(b"authorization")
+    return values[0] if len(values) == 1 else None
 
 
 async def settle(answer: Answer) -> Response:

@@ -8,6 +8,8 @@ whole; what serves keeps serving.
 from __future__ import annotations
 
 import asyncio
+import io
+from collections.abc import Iterator
 from pathlib import Path
 from time import perf_counter
 from typing import TypeVar
@@ -16,9 +18,12 @@ import msgspec
 
 from edge.errors import StoreError
 from edge.node.trees import TORN, Trees, needed_by
-from edge.site.generation import AppState, Generation
+from edge.site.generation import AppState, BranchState, Generation
+from edge.site.headers import CustomHttp
 from edge.site.places import Places
-from edge.site.snapshot import Branch, CompiledApp, Site, Snapshot, TreeSource, compile_app
+from edge.site.plan import Plan
+from edge.site.rule import decode_rules
+from edge.site.snapshot import Branch, CompiledApp, Library, Site, Snapshot, compile_app
 
 T = TypeVar("T")
 
@@ -32,7 +37,7 @@ class Loader:
     def __init__(self, places: Places, trees: Trees) -> None:
         self._places = places
         self._trees = trees
-        self._source = TreeSource()
+        self._library = Library()
 
     def current(self) -> int | None:
         """The number that `current` points to, or None before the first generation."""
@@ -58,8 +63,7 @@ class Loader:
         for name, key in generation.apps.items():
             kept = old.apps.get(name)
             if kept is None or kept.key != key:
-                state = read_document(self._places.compiled / key, AppState)
-                app = compile_app(key, state, domain, self._source, kept)
+                app = await self._compile(key, domain, kept)
                 replace(hosts, kept, app)
                 kept = app
             apps[name] = kept
@@ -69,8 +73,16 @@ class Loader:
         for name in old.apps.keys() - apps.keys():
             remove(hosts, old.apps[name])
         snapshot = Snapshot(number, apps, hosts, generation.settings, old.shortcuts)
+        snapshot.root = generation.root
         await self._warm(old, snapshot)
         return snapshot
+
+    async def _compile(self, key: str, domain: str, kept: CompiledApp | None) -> CompiledApp:
+        state = read_document(self._places.compiled / key, AppState)
+        reading = Reading(self._places, self._library)
+        for _ in reading.load(state):
+            await asyncio.sleep(0)
+        return compile_app(key, state, domain, self._library, kept)
 
     async def _warm(self, old: Snapshot, new: Snapshot) -> None:
         """Load manifests that take over from loaded ones, so that no request waits."""
@@ -100,6 +112,54 @@ class Loader:
         branch.retired = True
         for loaded in needed_by(branch):
             self._trees.drop_stored(loaded)
+
+
+class Reading:
+    """
+    The rules and headers that apps name, read into a library where it lacks them.
+
+    A library has them as long as somebody needs them, and until then this does.
+    """
+
+    def __init__(self, places: Places, library: Library) -> None:
+        self._places = places
+        self._library = library
+        self._held: list[Plan | CustomHttp] = []
+
+    def load(self, state: AppState) -> Iterator[None]:
+        """
+        Read what `state` names; the caller may pause at each step, which takes a few ms at most.
+
+        Raises:
+            StoreError: a document is missing or torn.
+        """
+        states: list[AppState | BranchState] = [state, *state.branches.values()]
+        for key in {each.headers for each in states} - {None}:
+            self._hold_headers(str(key))
+            yield
+        for key in {each.rules for each in states} - {None}:
+            yield from self._hold_rules(str(key))
+
+    def _hold_headers(self, key: str) -> None:
+        document = self._library.headers.get(key)
+        if document is None:
+            document = read_document(self._places.compiled / key, CustomHttp)
+            self._library.headers[key] = document
+        self._held.append(document)
+
+    def _hold_rules(self, key: str) -> Iterator[None]:
+        plan = self._library.plans.get(key)
+        if plan is None:
+            plan = Plan()
+            path = self._places.compiled / key
+            try:
+                for block in decode_rules(io.BytesIO(path.read_bytes())):
+                    plan.add(block)
+                    yield
+            except (OSError, *TORN) as error:
+                raise StoreError(f"{path} cannot be read: {error}") from error
+            self._library.plans[key] = plan
+        self._held.append(plan)
 
 
 def read_document(path: Path, kind: type[T]) -> T:

@@ -155,6 +155,7 @@ class Http2Connection(Http2Sender):
             self.cut.add(request.stream)
             self.wire.reset(request.stream, REFUSED_STREAM)
             return
+        request.peer = self.peer
         self._last = request.stream
         self._count_request()
         stream = Stream(self.touched)

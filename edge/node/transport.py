@@ -77,6 +77,7 @@ class Connection(asyncio.Protocol):
         "half_closed",
         "lingering",
         "paused",
+        "peer",
         "service",
         "touched",
         "transport",
@@ -95,6 +96,8 @@ class Connection(asyncio.Protocol):
         """Until when an ended connection reads on, in monotonic seconds; 0.0 before its end."""
         self.touched = service.clock.now
         """When the client last did its part, in monotonic seconds."""
+        self.peer = ""
+        """Address of the client's end; empty on a Unix socket."""
         self._backlog = 0
         self._writable: asyncio.Future[None] | None = None
         self._descriptor = -1
@@ -104,6 +107,8 @@ class Connection(asyncio.Protocol):
     def connect(self, transport: asyncio.BaseTransport) -> None:
         """Take a transport; one in clear text is written to by its descriptor."""
         self.transport = cast("asyncio.Transport", transport)
+        peer = transport.get_extra_info("peername")
+        self.peer = peer[0] if isinstance(peer, tuple) else ""
         if transport.get_extra_info("sslcontext") is None:
             connected = transport.get_extra_info("socket")
             self._descriptor = -1 if connected is None else connected.fileno()

@@ -13,6 +13,7 @@ import gc
 import logging
 import os
 import signal
+from pathlib import Path
 
 import uvloop
 
@@ -21,8 +22,10 @@ from edge.http.http1 import Limits
 from edge.node import orders
 from edge.node.blobs import Blobs
 from edge.node.cache import Cache
+from edge.node.clients import Clients
 from edge.node.clock import Clock
 from edge.node.connection import Http1Connection, Service
+from edge.node.country import Countries
 from edge.node.files import Files
 from edge.node.handler import Handler
 from edge.node.loader import Loader
@@ -38,6 +41,9 @@ log = logging.getLogger("edge.worker")
 
 YOUNG_OBJECTS = 20_000
 """Objects made since the last look of the collector (Python's own: 700)."""
+
+REFRESH_COUNTRIES = 10
+"""Seconds between looks whether the database of countries is another file."""
 
 FIRST_LOOK = 0.02
 """Seconds between looks for the first generation of a new state folder."""
@@ -59,6 +65,7 @@ class Worker:
         self._service = Service(
             self._clock, self._handler.respond, self._handler.error_response, take_over
         )
+        self._countries = Countries(None)
         self._loaded: Snapshot | None = None
         """Loaded and waiting for the order to swap."""
         self._base: Snapshot | None = None
@@ -111,6 +118,8 @@ class Worker:
                     log.exception("a connection could not be swept")
             if not self._lock.locked():
                 spawn(self._follow_current(), "follow")  # the clock does not wait for the disk
+            if self._countries.path is not None and self._clock.epoch % REFRESH_COUNTRIES == 0:
+                spawn(asyncio.to_thread(self._countries.refresh), "countries")
 
     # Generations
 
@@ -135,6 +144,14 @@ class Worker:
             if self._loaded is None or self._loaded.number != number or self._base is not serving:
                 self._loaded = await self._loader.load(number, serving)
                 self._base = serving
+                await self._open_countries(self._loaded)
+
+    async def _open_countries(self, snapshot: Snapshot) -> None:
+        """The database of countries that a snapshot's settings name, if it is another one."""
+        database = snapshot.settings.geoip.database
+        path = None if database is None else Path(snapshot.root, database)
+        if path != self._countries.path:
+            self._countries = await asyncio.to_thread(Countries, path)
 
     def _swap(self) -> None:
         """One assignment; requests under way keep the snapshot that they read."""
@@ -151,6 +168,8 @@ class Worker:
         limits, service = settings.limits, self._service
         self._cache.resize(settings.cache.memory // self._workers)
         self._files.max_object = settings.cache.max_object
+        self._handler.clients = Clients(settings.clients)
+        self._handler.countries = self._countries
         self._drain = limits.drain
         service.wire = Limits(limits.request_line, limits.fields, limits.field_count)
         service.header_timeout = limits.header_timeout
@@ -200,6 +219,7 @@ class Worker:
                 zip(("1xx", "2xx", "3xx", "4xx", "5xx"), self._handler.responses[1:], strict=True)
             ),
             "cache": {"bytes": self._cache.size, "capacity": self._cache.capacity},
+            "slow_patterns": self._handler.slow,
             "manifest_files": self._trees.entries,
             "draining": self._service.draining,
         }
@@ -223,6 +243,7 @@ class Worker:
             await asyncio.sleep(0.05)
         for connection in tuple(self._service.connections):
             connection.transport.abort()
+        self._handler.verifier.close()
         self._drained.set()
 
 

@@ -8,6 +8,8 @@ that serves; it is the only truth about which deployment is active.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import msgspec
 
 from edge.site.documents import App, Settings
@@ -34,6 +36,14 @@ class BranchState(msgspec.Struct, frozen=True, kw_only=True):
     """Deployments that were active, newest first, without the active one; for rollback."""
     retained: str | None = None
     """Compiled document of fingerprinted files that earlier deployments had."""
+    rules: str | None = None
+    """Compiled document of the rules that the active deployment carries; None: the app's hold."""
+    headers: str | None = None
+    """The same of custom headers."""
+
+    def documents(self) -> Iterator[str]:
+        """The keys of all compiled documents that it names."""
+        yield from filter(None, (self.retained, self.rules, self.headers))
 
 
 class AppState(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,6 +54,16 @@ class AppState(msgspec.Struct, frozen=True, kw_only=True):
     """None when its folder never had a valid configuration: its hosts answer 503."""
     branches: dict[str, BranchState] = {}
     """By label."""
+    rules: str | None = None
+    """Compiled document of the rules of its folder; None: it has none."""
+    headers: str | None = None
+    """The same of custom headers."""
+
+    def documents(self) -> Iterator[str]:
+        """The keys of all compiled documents that it names."""
+        yield from filter(None, (self.rules, self.headers))
+        for branch in self.branches.values():
+            yield from branch.documents()
 
 
 class Generation(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,6 +72,8 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True):
     number: int
     created: float
     settings: Settings
+    root: str = ""
+    """Folder that relative paths of the settings start from."""
     apps: dict[str, str] = {}
     """App → sha256 of its compiled `AppState`."""
 

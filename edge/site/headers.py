@@ -93,7 +93,7 @@ class Application(Document, frozen=True, kw_only=True, rename="camel"):
     custom_headers: tuple[HeaderEntry, ...]
 
 
-class CustomHttp(Document, frozen=True, kw_only=True, rename="camel"):
+class CustomHttp(Document, frozen=True, kw_only=True, rename="camel", weakref=True):
     """`customHttp.yml` in either of its forms."""
 
     custom_headers: tuple[HeaderEntry, ...] = ()
@@ -190,16 +190,25 @@ class HeaderPlan:
             yield from self.by_folder.get(path[: end + 1], ())
             end = path.find("/", end + 1)
 
+    def merge(self, numbers: Iterable[int]) -> tuple[Field, ...]:
+        """The fields of these entries; of one name the last counts."""
+        merged: dict[bytes, Field] = {}
+        for number in numbers:
+            merged.update(self.fields[number])
+        return tuple(merged.values())
+
     def fields_for(self, path: str) -> tuple[Field, ...]:
         """
-        The fields for a decoded path; of one name the last counts. Depends on the path alone.
+        The fields for a decoded path. Depends on the path alone.
 
         Cost: a few µs where entries have a folder or an extension of their own; to be remembered.
         """
-        merged: dict[bytes, Field] = {}
-        for number in self.matching(path):
-            merged.update(self.fields[number])
-        return tuple(merged.values())
+        return self.merge(self.matching(path))
+
+    def longest_lifetime(self, default: int, cap: int) -> int:
+        """The longest of the lifetimes that `edge_lifetime` has for any path."""
+        stated = (fields[b"cache-control"] for fields in self.fields if b"cache-control" in fields)
+        return max(default, *(edge_lifetime([value], default, cap) for _, value in stated), 0)
 
 
 # Meeting a response

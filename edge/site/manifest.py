@@ -85,8 +85,8 @@ class Asset:
         self.created = int(header.created)
         """Epoch seconds; the deployment's, since a file's own time says nothing about content."""
         self.codings = frozenset(name.encode() for name in entry.codings)
-        self.stored: dict[tuple[bytes, bool, int], Any] = {}
-        """Stored responses by (coding, noindex, status); owned by `node.cache`."""
+        self.stored: dict[tuple[bytes, int, Any], Any] = {}
+        """Stored responses by coding, status and envelope; owned by `node.cache`."""
 
 
 def encode_manifest(header: Header, entries: list[Entry]) -> Iterator[bytes]:

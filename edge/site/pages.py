@@ -5,6 +5,7 @@ from __future__ import annotations
 from html import escape
 
 from edge.http.message import Head, finish_head
+from edge.site.envelope import BARE, Envelope
 
 STYLE = (
     "<style>:root{color-scheme:light dark}body{font:16px/1.5 system-ui,sans-serif;"
@@ -24,19 +25,20 @@ def render(title: str, *sentences: str) -> bytes:
 
 
 def page_head(
-    status: int, content: bytes, *more: tuple[bytes, bytes], cache_control: bytes = b"no-store"
+    status: int,
+    content: bytes,
+    *more: tuple[bytes, bytes],
+    envelope: Envelope = BARE,
 ) -> Head:
     """The finished head of such a page."""
-    return finish_head(
-        status,
-        (
-            (b"Content-Type", b"text/html; charset=utf-8"),
-            (b"Content-Length", b"%d" % len(content)),
-            (b"Cache-Control", cache_control),
-            *more,
-            (b"Server", b"edge"),
-        ),
-    )
+    fields = [
+        (b"Content-Type", b"text/html; charset=utf-8"),
+        (b"Content-Length", b"%d" % len(content)),
+        (b"Cache-Control", envelope.page_cache_control),
+        *more,
+        (b"Server", b"edge"),
+    ]
+    return finish_head(status, envelope.dress(fields))
 
 
 def unknown_host(host: str) -> bytes:
@@ -58,7 +60,23 @@ UNCONFIGURED = render(
     "Its configuration has mistakes and no earlier one to fall back to.",
     "`edge check` on the node says where.",
 )
-GUARDED = render(
-    "This site asks for a password",
-    "This version of the node cannot check it yet, and serves nothing without it.",
+PASSWORD = render("A password is needed", "This site asks for a user name and a password.")
+TOO_MANY = render("Too many attempts", "Wait a moment, then try again.")
+BUSY = render("Busy", "Too many are logging in at once. Try again in a moment.")
+NOT_PROXIED = render(
+    "Another server would answer here",
+    "A rule sends this address to another server, and this version of the node cannot ask it yet.",
+)
+LOOP = render("A loop", "The rules of two hosts of this node send this address to each other.")
+REFUSED = {
+    403: render("Forbidden", "This address is not for everybody."),
+    404: NOT_FOUND,
+    410: render("Gone", "What was here is gone for good."),
+    451: render("Unavailable for legal reasons", "This address may not be shown here."),
+}
+"""What a rule's refusal says where it has no page of its own."""
+
+SLOW = render(
+    "This took too long",
+    "The patterns of this site's rules could not be matched in time.",
 )

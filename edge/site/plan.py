@@ -220,10 +220,12 @@ class Index:
 class Plan:
     """The rules of one app or deployment."""
 
-    __slots__ = ("early", "late", "rules")
+    __slots__ = ("__weakref__", "conditional", "early", "late", "rules")
 
     def __init__(self) -> None:
         self.rules: list[CompiledRule] = []
+        self.conditional = False
+        """Whether any rule asks for the country."""
         self.early = Index()
         """Rules that are tried before the look-up of files."""
         self.late = Index()
@@ -241,6 +243,7 @@ class Plan:
             if not isinstance(compiled.source.path, Inert):
                 index = self.late if rule.status in MISSING else self.early
                 index.add(compiled.source, compiled.number)
+                self.conditional |= compiled.countries is not None
             self.rules.append(compiled)
 
     def decide(self, subject: Subject) -> Decision | None:
@@ -255,6 +258,21 @@ class Plan:
         """
         candidates = self.early.candidates(subject)
         return self.first(candidates, subject) if candidates else None
+
+    def is_fixed(self, subject: Subject) -> bool:
+        """Whether the decision before files depends on nothing but host and path."""
+        early = self.early
+        rules = [self.rules[number] for number in early.candidates(subject)]
+        return subject.path not in early.queries and not any(
+            rule.countries is not None or rule.source.parameters for rule in rules
+        )
+
+    def asks_country(self, subject: Subject) -> bool:
+        """Whether the country of the client makes a difference for a request."""
+        if not self.conditional:
+            return False
+        numbers = [*self.early.candidates(subject), *self.late.candidates(subject)]
+        return any(self.rules[number].countries is not None for number in numbers)
 
     def decide_missing(self, subject: Subject, method: bytes, accept: bytes) -> Decision | None:
         """

@@ -8,7 +8,10 @@ a request makes of a rule (`plan`). A problem is told by the key that it is abou
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
+
+import msgspec
 
 from edge.site.countries import COUNTRIES
 from edge.site.expressions import is_slow
@@ -63,6 +66,24 @@ class Written(Document, frozen=True, kw_only=True):
     status: str | int | None = None
     condition: str | None = None
     tests: tuple[Example, ...] | None = None
+
+
+BLOCK: Final = 256
+"""Rules a line of the compiled document: a fraction of a millisecond each to decode and compile."""
+
+
+def encode_rules(rules: Sequence[Rule]) -> bytes:
+    """The rules as lines of JSON, a block a line, so that a worker can load 100,000 in slices."""
+    encode = msgspec.json.Encoder().encode
+    blocks = (rules[start : start + BLOCK] for start in range(0, len(rules), BLOCK))
+    return b"".join(encode(block) + b"\n" for block in blocks)
+
+
+def decode_rules(lines: Iterable[bytes]) -> Iterator[list[Rule]]:
+    """The rules of `encode_rules`, a block at a time; the caller may pause between blocks."""
+    decoder = msgspec.json.Decoder(list[Rule])
+    for line in lines:
+        yield decoder.decode(line)
 
 
 KeyPath = tuple[str | int, ...]

@@ -12,15 +12,14 @@ from weakref import WeakSet, WeakValueDictionary
 
 from edge.http.target import encode_path
 from edge.site.documents import App, branch_settings
+from edge.site.envelope import MAX_LIFETIME, Envelope, Sharing
 from edge.site.generation import AppState, BranchState, RetainedFile
+from edge.site.headers import CustomHttp, HeaderPlan
 from edge.site.hosts import HostClaim, app_hosts, parse_authority
 from edge.site.manifest import Asset, Header, Manifest
+from edge.site.plan import EMPTY, Plan
 from edge.site.settings import Settings
 
-DEFAULT_LIFETIME = 600
-"""Seconds a static response is fresh at the edge when nothing says otherwise (contract)."""
-
-MAX_LIFETIME = 600
 MAX_PERFORMANCE_LIFETIME = 86_400
 
 KNOWN = 20_000
@@ -28,6 +27,9 @@ KNOWN = 20_000
 
 REMEMBERED = 20_000
 """Paths whose asset is remembered, in all snapshots of a worker together."""
+
+ENVELOPES = 1_000
+"""Combinations of header entries remembered a site; paths choose them, so clients do."""
 
 
 class Tree:
@@ -68,16 +70,20 @@ class Branch:
     """One branch of one app, compiled."""
 
     __slots__ = (
+        "__weakref__",
+        "access",
         "active",
         "active_at",
         "app",
-        "guarded",
+        "headers",
         "label",
         "lifetime",
+        "longest",
         "max_lifetime",
         "name",
         "not_found",
         "performance",
+        "plan",
         "previous",
         "previous_at",
         "retained",
@@ -85,19 +91,25 @@ class Branch:
         "trailing_slash",
     )
 
-    def __init__(self, app: str, state: BranchState, config: App) -> None:
+    def __init__(
+        self, app: str, state: BranchState, config: App, plan: Plan, headers: HeaderPlan
+    ) -> None:
         settings = branch_settings(config, state.name)
         self.performance = settings.performance_mode
-        self.guarded = settings.access is not None and bool(settings.access.users)
-        """Whether a password is asked for. Until it can be checked, nothing is served."""
+        self.access = settings.access if settings.access and settings.access.users else None
+        """Who may see it; None is everyone."""
         self.app = app
         self.name = state.name
         self.label = state.label
+        self.plan = plan
+        self.headers = headers
         self.trailing_slash = config.trailing_slash
         self.not_found = config.not_found
         self.max_lifetime = MAX_PERFORMANCE_LIFETIME if self.performance else MAX_LIFETIME
         self.lifetime = min(int(config.cache.default_s_maxage), self.max_lifetime)
         """Freshness lifetime in seconds of a static response without Cache-Control of its own."""
+        self.longest = headers.longest_lifetime(self.lifetime, self.max_lifetime)
+        """The longest that any of its static responses has."""
         self.active: Tree | None = None
         self.previous: Tree | None = None
         """Performance mode: everything that it answered counts as stored at the activation."""
@@ -114,21 +126,31 @@ class Branch:
         return [tree for tree in (self.active, self.previous) if tree is not None]
 
     def trees(self, epoch: float) -> Iterable[Tree]:
-        """What has to be loaded before `find` can answer at `epoch`."""
+        """What has to be loaded before a path can be looked up at `epoch`."""
         if self.active is not None and self.active.manifest is None:
             yield self.active
         if self.answers_before(epoch) and self.previous.manifest is None:  # type: ignore[union-attr]
             yield self.previous  # type: ignore[misc]
 
     def answers_before(self, epoch: float) -> bool:
-        """Whether the previous deployment may still answer (performance mode)."""
-        return self.previous is not None and epoch < self.active_at + self.lifetime
+        """Whether the previous deployment may still answer any path (performance mode)."""
+        return self.previous is not None and epoch < self.active_at + self.longest
+
+
+class Shortcut:
+    """What a path leads to while nothing else than the path decides."""
+
+    __slots__ = ("asset", "envelope")
+
+    def __init__(self, asset: Asset, envelope: Envelope) -> None:
+        self.asset = asset
+        self.envelope = envelope
 
 
 class Site:
     """What a hostname leads to."""
 
-    __slots__ = ("__weakref__", "branch", "found", "host", "noindex")
+    __slots__ = ("__weakref__", "branch", "envelopes", "found", "host", "noindex")
 
     def __init__(self, host: str, branch: Branch | None, *, noindex: bool) -> None:
         self.host = host
@@ -136,8 +158,29 @@ class Site:
         """None while the app has no valid configuration: 503."""
         self.noindex = noindex
         """Whether crawlers are told to stay away: default-domain and automatic hosts."""
-        self.found: dict[bytes, Asset] = {}
-        """Assets by path as it arrives, where the look-up depends on nothing else."""
+        self.found: dict[bytes, Shortcut] = {}
+        """By path as it arrives, where the answer depends on nothing else."""
+        self.envelopes: dict[tuple[Sharing, tuple[int, ...]], Envelope] = {}
+        """By who may store it, and the entries of custom headers."""
+
+    def envelope(self, path: str, sharing: Sharing) -> Envelope:
+        """The envelope of a decoded path; equal ones are the same object."""
+        branch = self.branch
+        assert branch is not None, "a site that is not configured has nothing to send"
+        numbers = tuple(branch.headers.matching(path)) if branch.headers else ()
+        key = sharing, numbers
+        envelope = self.envelopes.get(key)
+        if envelope is None:
+            if len(self.envelopes) >= ENVELOPES:
+                self.envelopes.clear()
+            envelope = self.envelopes[key] = Envelope(
+                branch.headers.merge(numbers),
+                sharing,
+                lifetime=branch.lifetime,
+                cap=branch.max_lifetime,
+                noindex=self.noindex,
+            )
+        return envelope
 
 
 class CompiledApp:
@@ -163,12 +206,12 @@ class Shortcuts:
         """Paths remembered, those of sites that are gone by now included."""
         self._sites: WeakSet[Site] = WeakSet()
 
-    def add(self, site: Site, path: bytes, asset: Asset) -> None:
+    def add(self, site: Site, path: bytes, shortcut: Shortcut) -> None:
         """Remember one more; at the bound all are forgotten, so that the next ones have a place."""
         if self.count >= REMEMBERED:
             self.clear()
         self.count += path not in site.found
-        site.found[path] = asset
+        site.found[path] = shortcut
         self._sites.add(site)
 
     def clear(self) -> None:
@@ -182,7 +225,7 @@ class Shortcuts:
 class Snapshot:
     """One whole world."""
 
-    __slots__ = ("apps", "hosts", "known", "number", "settings", "shortcuts")
+    __slots__ = ("apps", "hosts", "known", "number", "root", "settings", "shortcuts")
 
     def __init__(
         self,
@@ -194,6 +237,8 @@ class Snapshot:
     ) -> None:
         self.number = number
         self.settings = settings or Settings()
+        self.root = ""
+        """Folder that relative paths of the settings start from."""
         self.apps = apps
         self.hosts = hosts
         """By canonical authority: one dict, whatever the number of hosts."""
@@ -215,42 +260,43 @@ class Snapshot:
             self.known[authority] = site
         return site
 
-    def remember(self, site: Site, raw: bytes, path: str, asset: Asset) -> None:
+    def remember(self, site: Site, raw: bytes, path: str, shortcut: Shortcut) -> None:
         """
-        Look `raw` up no more: its asset changes with the snapshot alone (0.2 for 1.6 µs).
+        Look `raw` up no more: its answer changes with the snapshot alone (0.2 for 1.6 µs).
 
         Only the plain spellings of `path`: a client could invent others without end.
         """
         if raw in (path.encode(), encode_path(path)):
-            self.shortcuts.add(site, raw, asset)
+            self.shortcuts.add(site, raw, shortcut)
 
 
 def compile_app(
     key: str,
     state: AppState,
     default_domain: str,
-    trees: TreeSource,
+    library: Library,
     before: CompiledApp | None = None,
 ) -> CompiledApp:
     """
     The hosts and branches of one app. Cost: a few µs a host.
 
     Branches and sites that are as they were `before` are the same objects, so that a preview's
-    deploy leaves what is stored for production alone.
+    deploy leaves what is stored for production alone. `library` has the rules and headers that
+    `state` names.
     """
     config = state.config or App()
     names = {label: branch.name for label, branch in state.branches.items()}
-    if before is not None and before.state.config != state.config:
+    if before is not None and not is_same_configuration(before.state, state):
         before = None
     branches = {
-        label: _kept_branch(before, branch) or _compile_branch(state.name, branch, config, trees)
+        label: _kept_branch(before, branch) or _compile_branch(state, branch, config, library)
         for label, branch in state.branches.items()
     }
     hosts = {}
     for claim in app_hosts(state.name, config, names, default_domain):
         branch = None
         if state.config is not None:
-            branch = branches.get(claim.label) or _empty_branch(state.name, claim, config)
+            branch = branches.get(claim.label) or _empty_branch(state, claim, config, library)
         host = claim.host.encode()
         site = before.hosts.get(host) if before is not None else None
         noindex = claim.kind != "domain"
@@ -260,6 +306,11 @@ def compile_app(
     return CompiledApp(key, state, branches, hosts)
 
 
+def is_same_configuration(one: AppState, other: AppState) -> bool:
+    """Whether what the files of two states' folders say is the same."""
+    return (one.config, one.rules, one.headers) == (other.config, other.rules, other.headers)
+
+
 def _kept_branch(before: CompiledApp | None, state: BranchState) -> Branch | None:
     """The branch as it was compiled before, if it has not changed."""
     if before is None or before.state.branches.get(state.label) != state:
@@ -267,16 +318,20 @@ def _kept_branch(before: CompiledApp | None, state: BranchState) -> Branch | Non
     return before.branches.get(state.label)
 
 
-class TreeSource:
+class Library:
     """
-    Trees and retained files by name, so that what did not change keeps its loaded manifest.
+    What branches are made of, by name, so that what did not change is not loaded again.
 
-    They live as long as a snapshot or a request has them: nobody has to say that they are gone.
+    It lives as long as a snapshot or a request has it: nobody has to say that it is gone.
     """
 
     def __init__(self) -> None:
         self.trees: WeakValueDictionary[str, Tree] = WeakValueDictionary()
         self.retained: WeakValueDictionary[str, Retained] = WeakValueDictionary()
+        self.plans: WeakValueDictionary[str, Plan] = WeakValueDictionary()
+        """By key of their document; filled by whoever compiles, before it does."""
+        self.headers: WeakValueDictionary[str, CustomHttp] = WeakValueDictionary()
+        """The same of custom headers."""
 
     def tree(self, app: str, label: str, identifier: str) -> Tree:
         """The one `Tree` of a deployment."""
@@ -292,88 +347,32 @@ class TreeSource:
             retained = self.retained[key] = Retained(key)
         return retained
 
+    def plan(self, key: str | None) -> Plan:
+        """The rules of a document that is loaded."""
+        return EMPTY if key is None else self.plans[key]
 
-def _compile_branch(app: str, state: BranchState, config: App, trees: TreeSource) -> Branch:
-    branch = Branch(app, state, config)
+    def header_plan(self, key: str | None, app_root: str | None) -> HeaderPlan:
+        """The custom headers that a document that is loaded has for an app."""
+        entries = None if key is None else self.headers[key].entries_for(app_root)
+        return HeaderPlan(entries or ())
+
+
+def _compile_branch(app: AppState, state: BranchState, config: App, library: Library) -> Branch:
+    plan = library.plan(state.rules or app.rules)
+    headers = library.header_plan(state.headers or app.headers, config.app_root)
+    branch = Branch(app.name, state, config, plan, headers)
     if state.active is not None:
-        branch.active = trees.tree(app, state.label, state.active.deployment)
+        branch.active = library.tree(app.name, state.label, state.active.deployment)
         branch.active_at = int(state.active.at)
         if branch.performance and state.previous is not None:
-            branch.previous = trees.tree(app, state.label, state.previous.deployment)
+            branch.previous = library.tree(app.name, state.label, state.previous.deployment)
             branch.previous_at = int(state.previous.at)
     if state.retained is not None:
-        branch.retained = trees.kept(state.retained)
+        branch.retained = library.kept(state.retained)
     return branch
 
 
-def _empty_branch(app: str, claim: HostClaim, config: App) -> Branch:
+def _empty_branch(app: AppState, claim: HostClaim, config: App, library: Library) -> Branch:
     """A host of the configuration whose branch nobody has deployed yet."""
-    return Branch(app, BranchState(name=claim.branch, label=claim.label), config)
-
-
-def find_asset(branch: Branch, path: str, epoch: float) -> Asset | str | None:
-    """
-    What a path leads to: an asset, a path to redirect to, or None.
-
-    In performance mode the previous deployment's answer wins until it is no longer fresh. The
-    trees that `branch.trees` names must be loaded.
-    """
-    if branch.previous is not None and branch.answers_before(epoch):
-        found = find_file(branch.previous.manifest, path, branch.trailing_slash)  # type: ignore[arg-type]
-        if isinstance(found, Asset):
-            return found
-    if branch.active is None:
-        return None
-    return find_file(branch.active.manifest, path, branch.trailing_slash)  # type: ignore[arg-type]
-
-
-def find_file(manifest: Manifest, path: str, trailing_slash: str) -> Asset | str | None:
-    """
-    Steps 4 and 5 of rules.md's order over one manifest.
-
-    `/about` is about.html, else about/index.html by a redirect to `/about/`; `add` and `strip`
-    redirect to the one form they name, `leave` never redirects.
-    """
-    files = manifest.files
-    name = path[1:]
-    if name in files:
-        return manifest.asset(name)
-    if "//" in path:
-        return None
-    if not name or name.endswith("/"):
-        return _find_directory(manifest, name, trailing_slash)
-    page, index = name + ".html", name + "/index.html"
-    has_page = "." not in name.rsplit("/", 1)[-1] and page in files
-    if not has_page and index not in files:
-        return None
-    if trailing_slash == "add" or (trailing_slash == "auto" and not has_page):
-        return path + "/"
-    return manifest.asset(page if has_page else index)
-
-
-def _find_directory(manifest: Manifest, name: str, trailing_slash: str) -> Asset | str | None:
-    """`/docs/` → docs/index.html; with `add` and `strip` also docs.html."""
-    index, page = name + "index.html", name[:-1] + ".html"
-    found = index if index in manifest.files else None
-    if found is None and name and trailing_slash in ("add", "strip") and page in manifest.files:
-        found = page
-    if found is None:
-        return None
-    if name and trailing_slash == "strip":
-        return "/" + name[:-1]
-    return manifest.asset(found)
-
-
-def find_not_found(branch: Branch, path: str) -> Asset | None:
-    """The nearest `not_found` page up the tree from `path`, or None for the built-in one."""
-    if branch.not_found is None or branch.active is None or branch.active.manifest is None:
-        return None
-    manifest = branch.active.manifest
-    directory = path[1:].rpartition("/")[0]
-    while True:
-        page = f"{directory}/{branch.not_found}" if directory else branch.not_found
-        if page in manifest.files:
-            return manifest.asset(page)
-        if not directory:
-            return None
-        directory = directory.rpartition("/")[0]
+    state = BranchState(name=claim.branch, label=claim.label)
+    return _compile_branch(app, state, config, library)

@@ -91,7 +91,7 @@ async def test_a_refusal_is_the_nodes_own_words(node, open_client):
     client = open_client(address, token_of(folder))
     write_app(folder, "bad", "nope: 1\n")
 
-    with pytest.raises(Refusal, match="1 mistakes") as refused:
+    with pytest.raises(Refusal, match="1 mistake in") as refused:
         await asyncio.to_thread(client.reload)
 
     (mistake,) = refused.value.mistakes()

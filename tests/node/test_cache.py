@@ -9,17 +9,20 @@ import pytest
 from edge.http.message import finish_head
 from edge.node.cache import JOIN_BELOW, OVERHEAD, SECOND_CHANCES, Cache, Stored
 from edge.node.clock import Clock
+from edge.site.envelope import BARE, Envelope, Sharing
 from edge.site.manifest import Asset, Entry, Header
 from tests.support_serving import set_epoch
 
 HEADER = Header(id="d", app="a", branch="b", label="b", created=0.0)
-KEY = (b"identity", False, 200)
+KEY = (b"identity", 200, Envelope((), Sharing.ALL, lifetime=600, cap=600))
 
 
-def make(size: int = 100, key: tuple[bytes, bool, int] = KEY, asset: Asset | None = None) -> Stored:
+def make(
+    size: int = 100, key: tuple[bytes, int, Envelope] = KEY, asset: Asset | None = None
+) -> Stored:
     """A stored response of `size` bytes."""
     asset = asset or Asset(Entry("a", "ab" * 32, size, "text/plain", {}), HEADER)
-    stored = Stored(asset, key, size, b'"e"', 600)
+    stored = Stored(asset, key, size, b'"e"')
     stored.content = bytes(size)
     stored.head = finish_head(200, [(b"Content-Length", b"%d" % size)])
     return stored
@@ -115,10 +118,12 @@ def test_two_that_missed_at_once_are_counted_once():
 
 
 def test_variants_are_stored_side_by_side():
-    """Coding, noindex and status tell responses of one asset apart, and a drop takes them all."""
+    """Coding, status and envelope tell responses of one asset apart, and a drop takes them all."""
     cache = Cache(10 * COST)
     first = make()
-    others = [make(key=key, asset=first.asset) for key in ((b"br", False, 200), (b"br", True, 404))]
+    others = [
+        make(key=key, asset=first.asset) for key in ((b"br", 200, KEY[2]), (b"br", 404, BARE))
+    ]
     for stored in (first, *others):
         cache.add(stored)
     assert len(cache) == 3
@@ -166,7 +171,7 @@ def test_the_accounts_stay_exact():
     source = random.Random(7)
     cache = Cache(50 * COST)
     assets = [make().asset for _ in range(30)]
-    keys = [(coding, False, 200) for coding in (b"identity", b"br", b"gzip")]
+    keys = [(coding, *KEY[1:]) for coding in (b"identity", b"br", b"gzip")]
     for _ in range(3000):
         match source.randrange(10):
             case 0:

@@ -173,22 +173,6 @@ async def test_a_branch_that_nobody_deployed_says_so(tmp_path):
     assert (await site.ask("/", host="next.example.com")).content == b"develop"
 
 
-@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
-async def test_a_branch_with_a_password_is_never_served_without_it(tmp_path, method):
-    """Until passwords can be checked the branch answers 503, other branches as always."""
-    users = "{team: $2b$12$abcdefghijklmnopqrstuuKl7c8nL1ub0WpAd3CUUjbLg4mVd3Xzy}"
-    site = Site(tmp_path, app_yml=f"branches: {{secret: {{access: {{users: {users}}}}}}}\n")
-    site.deploy({"index.html": "open"})
-    site.deploy({"index.html": "closed"}, branch="secret")
-    await site.start()
-
-    answer = await site.ask("/", host="secret.site.edge.localhost", method=method)
-
-    assert answer.status == 503
-    assert b"closed" not in answer.content
-    assert (await site.ask("/")).content == b"open"
-
-
 async def test_an_app_without_a_valid_configuration_answers_503(tmp_path):
     """An app that never had one is not ready; the others serve."""
     site = Site(tmp_path)
@@ -295,7 +279,7 @@ async def test_many_deploys_keep_no_retained_files_in_memory(tmp_path):
             {"index.html": f"{number}", f"assets/a-BxK3d9Q{number}.js": f"{number}"}
         )
         assert (await site.ask(CHUNK)).content == b"old chunk"
-    source = site.worker._loader._source
+    source = site.worker._loader._library
     assert len(source.retained) == 1
     assert len(source.trees) == 1
     assert len(site.worker._trees._loaded) == 2

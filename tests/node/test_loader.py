@@ -201,17 +201,17 @@ async def test_a_generation_that_never_served_leaves_no_trees(site):
     """What was loaded for a refused generation is gone when the next one is loaded."""
     site.upload({"index.html": "x"})
     loader = site.worker._loader
-    trees = set(loader._source.trees)
+    trees = set(loader._library.trees)
     site.deploy({"index.html": "refused"})
     refused = await loader.load(loader.current(), snapshot(site))
-    assert set(loader._source.trees) != trees
+    assert set(loader._library.trees) != trees
     del refused
-    assert set(loader._source.trees) == trees
+    assert set(loader._library.trees) == trees
 
 
 def test_trees_can_be_let_go():
     """Trees are held weakly by whoever finds them by name."""
-    source = module.TreeSource()
+    source = module.Library()
     tree = source.tree("app", "label", "id")
     assert source.tree("app", "label", "id") is tree
     assert isinstance(tree, Tree)

@@ -159,7 +159,7 @@ async def test_a_deployment_that_no_snapshot_has_is_gone(built, tmp_path):
     trees = site.worker._trees
     assert (len(trees._loaded), trees.entries) == (1, 1)
     assert len(site.worker._cache) == 1
-    assert len(site.worker._loader._source.trees) == 1
+    assert len(site.worker._loader._library.trees) == 1
 
 
 async def test_a_manifest_stays_while_a_request_needs_it(tmp_path):

@@ -6,13 +6,17 @@ import pytest
 
 from edge.site import snapshot as module
 from edge.site.documents import App, BranchSettings
+from edge.site.envelope import BARE
 from edge.site.generation import Activation, AppState, BranchState
 from edge.site.manifest import Asset, Entry, Header
-from edge.site.snapshot import Shortcuts, Site, Snapshot, TreeSource, compile_app
+from edge.site.snapshot import Library, Shortcut, Shortcuts, Site, Snapshot, compile_app
 
-ASSET = Asset(
-    Entry("a", "ab" * 32, 1, "text/plain", {}),
-    Header(id="d", app="a", branch="b", label="b", created=0.0),
+SHORTCUT = Shortcut(
+    Asset(
+        Entry("a", "ab" * 32, 1, "text/plain", {}),
+        Header(id="d", app="a", branch="b", label="b", created=0.0),
+    ),
+    BARE,
 )
 
 
@@ -49,7 +53,7 @@ def state(*labels: str, config: App | None = None, at: float = 100.9) -> AppStat
 def test_only_plain_spellings_are_remembered(raw, path, is_remembered):
     """A path has two spellings at most that take memory, whatever clients invent."""
     site = Site("a.example", None, noindex=False)
-    Snapshot(1, {}, {}).remember(site, raw, path, ASSET)
+    Snapshot(1, {}, {}).remember(site, raw, path, SHORTCUT)
     assert (raw in site.found) == is_remembered
 
 
@@ -61,25 +65,25 @@ def test_paths_are_remembered_within_a_bound_over_all_snapshots(monkeypatch):
     for number in range(100):
         snapshot = Snapshot(number, {}, {}, shortcuts=shortcuts)
         for site in sites:
-            snapshot.remember(site, b"/%d" % number, f"/{number}", ASSET)
+            snapshot.remember(site, b"/%d" % number, f"/{number}", SHORTCUT)
             assert sum(len(each.found) for each in sites) <= 10
-            assert site.found[b"/%d" % number] is ASSET
+            assert site.found[b"/%d" % number] is SHORTCUT
 
 
 def test_a_site_that_is_gone_is_not_kept():
     """What is remembered keeps no site of an old snapshot alive."""
     shortcuts = Shortcuts()
     site = Site("a.example", None, noindex=False)
-    shortcuts.add(site, b"/", ASSET)
+    shortcuts.add(site, b"/", SHORTCUT)
     del site
     assert not shortcuts._sites
 
 
 def test_the_previous_deployment_counts_in_performance_mode_alone():
     """Without it a branch has one source, and nothing answers before."""
-    plain = compile_app("k", state("main"), "x.test", TreeSource()).branches["main"]
+    plain = compile_app("k", state("main"), "x.test", Library()).branches["main"]
     config = App(branches={"main": BranchSettings(performance_mode=True)})
-    fast = compile_app("k", state("main", config=config), "x.test", TreeSource()).branches["main"]
+    fast = compile_app("k", state("main", config=config), "x.test", Library()).branches["main"]
     assert [tree.id for tree in plain.sources()] == ["main-2"]
     assert [tree.id for tree in fast.sources()] == ["main-2", "main-1"]
     assert (fast.active_at, fast.previous_at) == (100, 50)
@@ -89,7 +93,7 @@ def test_the_previous_deployment_counts_in_performance_mode_alone():
 
 def test_equal_branches_are_the_same_objects():
     """Compiled again, a branch that did not change is reused with its site, another is not."""
-    trees = TreeSource()
+    trees = Library()
     before = compile_app("k1", state("main", "dev"), "x.test", trees)
     changed = state("main", "dev")
     changed.branches["dev"] = state("dev", at=200.0).branches["dev"]
@@ -104,7 +108,7 @@ def test_equal_branches_are_the_same_objects():
 
 def test_another_configuration_reuses_no_branch():
     """Settings are compiled into every branch."""
-    trees = TreeSource()
+    trees = Library()
     before = compile_app("k1", state("main"), "x.test", trees)
     config = App(trailing_slash="add")
     after = compile_app("k2", state("main", config=config), "x.test", trees, before)
@@ -115,5 +119,5 @@ def test_another_configuration_reuses_no_branch():
 def test_an_app_that_never_had_a_configuration_has_hosts_without_branches():
     """Its default hosts are known, so that they can answer 503."""
     broken = AppState(name="app", config=None, branches=state("main").branches)
-    app = compile_app("k", broken, "x.test", TreeSource())
+    app = compile_app("k", broken, "x.test", Library())
     assert {host: site.branch for host, site in app.hosts.items()} == {b"main.app.x.test": None}

@@ -1,0 +1,89 @@
+"""
+What a branch puts on its responses besides what they are: custom fields, who may store them.
+
+Laws: made once for each set of header entries that a path can match, and shared: a stored response
+is told apart by its envelope's identity. An operator's fields are on every response; an error that
+nobody may store stays so whatever an operator's Cache-Control says (a stored 404 of a fingerprinted
+file outlives the deploy that brings it).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import Enum
+
+from edge.site.headers import Field, apply, edge_lifetime
+
+MAX_LIFETIME = 600
+"""Seconds that anything but a file in performance mode is fresh, at the edge and downstream."""
+
+
+class Sharing(Enum):
+    """Who may store a response, where no custom Cache-Control says it."""
+
+    ALL = "all"
+    """Everybody: `public`."""
+    ONE = "one"
+    """The client alone: what a password or a country decided. The edge stores it all the same."""
+    NONE = "none"
+    """Nobody."""
+
+
+class Envelope:
+    """The fields of responses to some paths of one site."""
+
+    __slots__ = ("_closed", "cache_control", "fields", "lifetime", "noindex", "page_cache_control")
+
+    def __init__(
+        self,
+        custom: tuple[Field, ...],
+        sharing: Sharing,
+        *,
+        lifetime: int,
+        cap: int,
+        noindex: bool = False,
+    ) -> None:
+        """`lifetime` is the branch's default, `cap` the most that a header may ask for."""
+        stated = [value for name, value in custom if name.lower() == b"cache-control"]
+        if sharing is Sharing.NONE:
+            custom = tuple(field for field in custom if field[0].lower() != b"cache-control")
+            stated = []
+        self.fields = custom
+        self.noindex = noindex
+        """Whether crawlers are told to stay away."""
+        self.lifetime = edge_lifetime(stated, lifetime, cap) if stated else lifetime
+        """Seconds that a file is fresh at the edge."""
+        self.cache_control = stated[0] if stated else cache_control(sharing, lifetime)
+        """What clients and caches downstream are told of a file."""
+        self.page_cache_control = (
+            stated[0] if stated else cache_control(sharing, min(lifetime, MAX_LIFETIME))
+        )
+        """The same of a redirect and of what is missing."""
+        self._closed: Envelope | None = None
+
+    def closed(self) -> Envelope:
+        """The same for an answer that nobody may store."""
+        if self._closed is None:
+            none = Sharing.NONE
+            self._closed = Envelope(self.fields, none, lifetime=0, cap=0, noindex=self.noindex)
+        return self._closed
+
+    def dress(self, fields: Iterable[Field]) -> list[Field]:
+        """The fields of a response with those that an operator set in their place."""
+        lines = list(fields)
+        if self.noindex:
+            lines.append((b"X-Robots-Tag", b"noindex"))
+        return apply(lines, self.fields) if self.fields else lines
+
+
+def cache_control(sharing: Sharing, lifetime: int) -> bytes:
+    """Browsers ask each time; shared caches may answer for as long as the edge does."""
+    if sharing is Sharing.NONE:
+        return b"no-store"
+    if sharing is Sharing.ONE:
+        return b"private, max-age=0"
+    return b"public, max-age=0, s-maxage=%d" % lifetime
+
+
+BARE = Envelope((), Sharing.NONE, lifetime=0, cap=0)
+"""For answers that belong to no branch."""

@@ -1,0 +1,248 @@
+"""
+One request as the rules see it, and what becomes of it: the order of rules.md, step by step.
+
+Laws: pure. The handler carries out what is decided here, `explain` and `replay` tell it: they are
+the same functions. A decision is made once, before access is asked about; files come after it.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+import msgspec
+
+from edge.http.message import Request
+from edge.http.target import decode_path, split_query
+from edge.site.envelope import BARE, Envelope, Sharing
+from edge.site.expressions import Budget
+from edge.site.lookup import find_asset, find_content, find_not_found
+from edge.site.manifest import Asset, is_fingerprinted
+from edge.site.plan import Decision, Forward, Redirect, Refuse, Rewrite
+from edge.site.snapshot import Branch, Retained, Site, Snapshot
+from edge.site.subject import Subject
+
+READING = (b"GET", b"HEAD")
+
+
+class Content(msgspec.Struct, frozen=True, gc=False):
+    """A file of a tree."""
+
+    asset: Asset
+    status: int
+    rule: int | None
+    """The number of the rule that chose it; None where the path itself did."""
+    retained: bool = False
+    """Whether only an earlier deployment has it (`retain.assets`)."""
+
+
+class Moved(msgspec.Struct, frozen=True, gc=False):
+    """301 to the canonical form of a path (step 5)."""
+
+    path: str
+
+
+class Nothing(msgspec.Struct, frozen=True, gc=False):
+    """A page of the node's own: 403, 404, 405, 410, 451, or 204 for OPTIONS."""
+
+    status: int
+    rule: int | None = None
+
+
+Outcome = Redirect | Forward | Content | Moved | Nothing
+
+
+class Exchange(msgspec.Struct):
+    """One request to one branch, and what is known of it so far."""
+
+    request: Request
+    site: Site
+    """What the client asked."""
+    branch: Branch
+    """Whose files answer: the site's, unless a rule leads inside to another host."""
+    subject: Subject
+    decision: Decision | None = None
+    envelope: Envelope = BARE
+    outer: str | None = None
+    """The path that the client asked for, where a rule leads inside to another host."""
+
+    def decide(self) -> None:
+        """
+        Step 1: the rules before files.
+
+        Raises:
+            PatternTooSlow, MalformedRequest: see `Plan.decide`.
+        """
+        if not self.branch.plan.is_empty:
+            self.decision = self.branch.plan.decide(self.subject)
+
+    def seal(self, sharing: Sharing) -> None:
+        """Choose the envelope of all answers from here on."""
+        self.envelope = self.site.envelope(self.subject.path, sharing)
+
+    @property
+    def needs_password(self) -> bool:
+        """Step 2: access stands before everything but a redirect by a domain rule."""
+        decision = self.decision
+        return self.branch.access is not None and not (
+            type(decision) is Redirect and decision.by_domain
+        )
+
+
+def open_exchange(request: Request, site: Site, country: str | None, budget: Budget) -> Exchange:
+    """
+    The exchange of a request to a configured site.
+
+    Raises:
+        MalformedRequest: its target is no path.
+    """
+    assert site.branch is not None, "a site that is not configured is answered before"
+    raw, query = split_query(request.target)
+    subject = Subject(decode_path(raw), raw, query, site.host, country, budget)
+    return Exchange(request, site, site.branch, subject)
+
+
+def follow(exchange: Exchange, epoch: float) -> Outcome | Retained:
+    """
+    Steps 3 to 7, from the decision to what is answered.
+
+    Its manifests must be loaded. A `Retained` says that the files of earlier deployments are asked
+    for and not loaded: load it and ask again.
+
+    Raises:
+        PatternTooSlow, MalformedRequest: see `Plan.decide`.
+    """
+    decision, subject, branch = exchange.decision, exchange.subject, exchange.branch
+    if isinstance(decision, Redirect | Forward):
+        return decision
+    if isinstance(decision, Refuse):
+        return refusal(branch, decision, epoch)
+    until = branch.active_at + exchange.envelope.lifetime
+    found: Asset | str | None
+    if decision is None:
+        found = find_asset(branch, subject.path, until, epoch)
+    else:
+        found = find_content(branch, decision.path, until, epoch)
+    if isinstance(found, str) and exchange.request.method in READING:
+        found = found if exchange.outer is None else map_back(exchange.outer, subject.path, found)
+        if found is not None:
+            return Moved(found)
+    if isinstance(found, Asset):
+        rule = None if decision is None else decision.rule
+        return content(exchange, found, 200, rule)
+    return missing(exchange, until, epoch)
+
+
+def refusal(branch: Branch, decision: Refuse, epoch: float) -> Outcome:
+    """A refusal with its page, where that exists."""
+    asset = None
+    if decision.path is not None:
+        asset = find_content(branch, decision.path, 0, epoch)
+    if asset is None:
+        return Nothing(decision.status, decision.rule)
+    return Content(asset, decision.status, decision.rule)
+
+
+def content(exchange: Exchange, asset: Asset, status: int, rule: int | None) -> Outcome:
+    """A file, for those methods that files have."""
+    if exchange.request.method in READING:
+        return Content(asset, status, rule)
+    return other_method(exchange)
+
+
+def other_method(exchange: Exchange) -> Nothing:
+    """What files answer to other methods."""
+    return Nothing(204 if exchange.request.method == b"OPTIONS" else 405)
+
+
+def missing(exchange: Exchange, until: float, epoch: float) -> Outcome | Retained:
+    """Steps 6 and 7: no file was found."""
+    path, branch = exchange.subject.path, exchange.branch
+    plan = branch.plan
+    if branch.retained is not None and is_fingerprinted(path):
+        if branch.retained.files is None:
+            return branch.retained
+        kept = branch.retained.find(path[1:], epoch)
+        if kept is not None and exchange.request.method in READING:
+            return Content(kept, 200, None, retained=True)
+    decision = None
+    if not plan.is_empty:
+        request = exchange.request
+        accept = request.fields.get(b"accept", b"")
+        decision = plan.decide_missing(exchange.subject, request.method, accept)
+    if isinstance(decision, Forward):
+        return decision
+    if exchange.request.method not in READING:
+        return other_method(exchange)
+    return not_found(branch, path, decision, until, epoch)
+
+
+def not_found(
+    branch: Branch, path: str, decision: Decision | None, until: float, epoch: float
+) -> Outcome:
+    """The page of a rule, else the nearest 404 page, else the built-in one."""
+    if isinstance(decision, Rewrite):
+        asset = find_content(branch, decision.path, until, epoch)
+        if asset is not None:
+            return Content(asset, decision.status, decision.rule)
+    asset = None if is_fingerprinted(path) else find_not_found(branch, path)
+    if asset is None:
+        return Nothing(404)
+    return Content(asset, 404, None)
+
+
+# Inside to another host
+
+
+def enter(exchange: Exchange, forward: Forward, snapshot: Snapshot) -> Exchange | None:
+    """
+    The exchange with the host of this node that a rule leads to; None for anybody else's.
+
+    Rules before files are not run again, so that no two hosts send a request round in circles.
+
+    Raises:
+        MalformedRequest: what was captured makes no path there.
+    """
+    if len(forward.urls) > 1:
+        return None
+    url = urlsplit(forward.urls[0])
+    site = snapshot.hosts.get((url.hostname or "").encode())
+    if site is None or site.branch is None or not is_own_port(url.port, snapshot):
+        return None
+    raw = url.path.encode()
+    query = url.query.encode() if "?" in forward.urls[0] else None
+    before = exchange.subject
+    subject = Subject(decode_path(raw), raw, query, site.host, before.country, before.budget)
+    inner = Exchange(exchange.request, exchange.site, site.branch, subject, outer=before.path)
+    inner.envelope = exchange.envelope
+    if site.branch.access is not None:
+        inner.envelope = exchange.site.envelope(before.path, Sharing.ONE)
+    return inner
+
+
+def is_own_port(port: int | None, snapshot: Snapshot) -> bool:
+    """Whether a URL's port is this node's: another one is another server's of the same name."""
+    listen = snapshot.settings.listen
+    own = {address.rpartition(":")[2] for address in (*listen.http, *listen.https)}
+    return port in (None, 80, 443) or str(port) in own
+
+
+def map_back(outer: str, inner: str, found: str) -> str | None:
+    """
+    The canonical form of the path that was asked for, when inside `inner` is to be `found`.
+
+    None where the two paths do not end alike: then there is no form that leads to `found`.
+    """
+    if outer.rsplit("/", 1)[-1] != inner.rsplit("/", 1)[-1]:
+        return None
+    return outer + "/" if found == inner + "/" else outer[:-1]
+
+
+def may_be_stored(exchange: Exchange, outcome: Content | Nothing) -> bool:
+    """
+    Whether anybody may remember an answer.
+
+    A fingerprinted name that nobody has must be forgotten: its file may come with the next deploy.
+    """
+    if isinstance(outcome, Nothing) and outcome.status != 404:
+        return False
+    return outcome.status != 404 or not is_fingerprinted(exchange.subject.path)
