@@ -63,20 +63,25 @@ def find_file(manifest: Manifest, path: str, trailing_slash: str) -> Asset | str
     if not name or name.endswith("/"):
         return _find_directory(manifest, name, trailing_slash)
     page, index = name + ".html", name + "/index.html"
-    has_page = "." not in name.rsplit("/", 1)[-1] and page in files
-    if not has_page and index not in files:
+    is_page = has_page(manifest, name)
+    if not is_page and index not in files:
         return None
-    if trailing_slash == "add" or (trailing_slash == "auto" and not has_page):
+    if trailing_slash == "add" or (trailing_slash == "auto" and not is_page):
         return path + "/"
-    return manifest.asset(page if has_page else index)
+    return manifest.asset(page if is_page else index)
+
+
+def has_page(manifest: Manifest, name: str) -> bool:
+    """Whether NAME.html may be called by its name alone: one without a dot in its last segment."""
+    return name + ".html" in manifest.files and "." not in name.rsplit("/", 1)[-1]
 
 
 def _find_directory(manifest: Manifest, name: str, trailing_slash: str) -> Asset | str | None:
     """`/docs/` → docs/index.html; with `add` and `strip` also docs.html."""
     index, page = name + "index.html", name[:-1] + ".html"
     found = index if index in manifest.files else None
-    if found is None and name and trailing_slash in ("add", "strip") and page in manifest.files:
-        found = page
+    if found is None and name and trailing_slash in ("add", "strip"):
+        found = page if has_page(manifest, name[:-1]) else None
     if found is None:
         return None
     if name and trailing_slash == "strip":
