@@ -25,7 +25,7 @@ from edge.control.configuration import as_json
 from edge.control.deployments import Missing
 from edge.control.operations import refused_document
 from edge.control.reload import Refused
-from edge.errors import ConfigError, StoreError
+from edge.errors import ConfigError, Mistaken, StoreError
 from edge.site.generation import Generation
 from edge.site.settings import Settings
 
@@ -53,7 +53,7 @@ def refusal(refused: StoreError, as_document: bool) -> int:
     if as_document:
         print(json.dumps(document), file=sys.stderr)
         return 1
-    mistakes = refused.errors if isinstance(refused, Refused) else ()
+    mistakes = refused.errors if isinstance(refused, Mistaken) else []
     mistakes = refused.mistakes() if isinstance(refused, Refusal) else mistakes
     if not mistakes:
         return failure(str(refused), as_document)
@@ -70,6 +70,8 @@ def refusal_document(refused: StoreError) -> Document:
     match refused:
         case Refused():
             document |= refused_document(refused)
+        case Mistaken():
+            document |= {"errors": [as_json(error) for error in refused.errors]}
         case Missing():
             document |= {"missing": refused.hashes}
         case Refusal():
@@ -292,16 +294,14 @@ def status(document: Document, as_document: bool) -> int:
     return 0
 
 
-def checked(errors: list[ConfigError], apps: int, as_document: bool) -> int:
-    """The result of a check of so many apps."""
-    if as_document:
-        print(json.dumps({"errors": [as_json(error) for error in errors], "apps": apps}))
-        return 1 if errors else 0
-    for error in errors:
-        print(shown(str(error)), file=sys.stderr)
-    if not errors:
-        print(f"{apps} app{'' if apps == 1 else 's'}, no mistakes")
-    return 1 if errors else 0
+def reloaded(document: Document, as_document: bool) -> int:
+    """A generation that serves, and what was probably not meant."""
+    for warning in () if as_document else document.get("warnings", ()):
+        mistake = ConfigError(**warning)
+        print(shown(str(mistake)).replace(": ", ": warning: ", 1), file=sys.stderr)
+    changed = ", ".join(document["changed"]) or "nothing"
+    text = f"generation {document['generation']} serves; changed: {changed}"
+    return line(text, document, as_document)
 
 
 def in_bytes(size: float) -> str:

@@ -98,7 +98,9 @@ class Node:
                 found.append(pid)
         return sorted(found)
 
-    def edge(self, *arguments: str | Path, ok: bool = True) -> subprocess.CompletedProcess[str]:
+    def edge(
+        self, *arguments: str | Path, ok: bool = True, stdin: str | None = None
+    ) -> subprocess.CompletedProcess[str]:
         """Run a command of the command line in the node's folder."""
         done = subprocess.run(
             [EDGE, *map(str, arguments)],
@@ -107,6 +109,7 @@ class Node:
             text=True,
             timeout=120,
             check=False,
+            input=stdin,
         )
         assert not ok or done.returncode == 0, done.stderr
         return done

@@ -13,7 +13,9 @@ MODULES = sorted(EDGE.rglob("*.py"))
 ORDER = ["errors", "http", "site", "node", "control", "cli"]
 """Rooms, lowest first: a module imports from its own room and those before it."""
 
-ROOM_OF = {"report": "cli", "__main__": "cli", "__init__": "errors"}
+ROOM_OF = dict.fromkeys(
+    ("commands", "nodes", "report", "report_rules", "rule_commands", "__main__"), "cli"
+) | {"__init__": "errors"}
 IMPURE = {"asyncio", "logging", "os", "random", "secrets", "socket", "subprocess", "time"}
 IMPURE_CALLS = {"open", "print", "input"}
 

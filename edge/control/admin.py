@@ -24,10 +24,11 @@ from edge.control import configuration
 from edge.control.admission import BLOBS, Admission, Problem, open_token, problem
 from edge.control.announcements import SHA256, Malformed
 from edge.control.changes import Changes
+from edge.control.configuration import as_json
 from edge.control.deployments import Missing, NoSuch
 from edge.control.operations import Document, Operations, refused_document
 from edge.control.reload import Refused
-from edge.errors import StoreError
+from edge.errors import Mistaken, StoreError
 from edge.node import orders
 from edge.node.orders import Listeners, Reply
 from edge.node.tasks import spawn
@@ -111,7 +112,8 @@ class Admin:
 
     async def _reload_and_log(self) -> None:
         try:
-            await self._change(self._changes.reload)
+            for warning in (await self._change(self._changes.reload)).warnings:
+                log.warning("%s", warning)
         except Refused as refused:
             for error in refused.errors:
                 log.error("%s", error)
@@ -152,6 +154,7 @@ class Admin:
                 web.post(f"{branch}/rollback", self._call(self._rollback)),
                 web.delete(branch, self._call(self._delete_branch)),
                 web.post("/v1/deployments/{id}/activate", self._activate),
+                web.post("/v1/explain", self._explain),
                 web.post("/v1/purge", self._call(lambda _: operations.purge())),
             ]
         )
@@ -222,6 +225,10 @@ class Admin:
         begun = await self._change(lambda: self._operations.announce(app, branch, body))
         return web.json_response(begun, status=201)
 
+    async def _explain(self, request: web.Request) -> web.Response:
+        body = await request.read()
+        return web.json_response(await asyncio.to_thread(self._operations.ask, body))
+
     async def _put_blob(self, request: web.Request) -> web.Response:
         """Take a blob; sent again it is taken again, which is no harm."""
         sha256 = request.match_info["sha256"]
@@ -264,6 +271,8 @@ def refusal(error: Exception) -> web.Response | None:
             return problem(404, str(error))
         case Refused():
             return problem(422, str(error), **refused_document(error))
+        case Mistaken():
+            return problem(422, str(error), errors=[as_json(each) for each in error.errors])
         case StoreError():
             return problem(422, str(error))
         case web.RequestPayloadError() | ConnectionError():

@@ -14,9 +14,9 @@ from typing import NamedTuple
 import msgspec
 
 from edge.control.blobs import BlobStore
-from edge.control.configuration import HEADERS_FILE, Rules, decode_text
+from edge.control.configuration import HEADERS_FILE, Rules, decode_text, place
 from edge.control.generations import key_of
-from edge.errors import ConfigError, Mistaken
+from edge.errors import ConfigError, Mistaken, StoreError
 from edge.site.headers import CustomHttp, decode_headers
 from edge.site.manifest import Entry
 from edge.site.redirects import MAX_BYTES, decode_redirects
@@ -62,6 +62,7 @@ def read_carried(entries: Iterable[Entry], blobs: BlobStore) -> Carried:
 
     Raises:
         Mistaken: there are mistakes; each has its place.
+        StoreError: a file's blob cannot be read.
     """
     files = {
         entry.path: entry.sha256
@@ -70,26 +71,30 @@ def read_carried(entries: Iterable[Entry], blobs: BlobStore) -> Carried:
     }
     errors: list[ConfigError] = []
     warnings: list[ConfigError] = []
+    texts: dict[str, str] = {}
+    for path, sha256 in files.items():
+        try:
+            texts[path] = _text(blobs, sha256, path)
+        except ConfigError as error:
+            errors.append(error)
     rules = headers = None
-    if RULES_FILE in files:
-        text = _text(blobs, files[RULES_FILE], RULES_FILE)
-        decoded, found, warnings = decode_redirects(text, RULES_FILE)
+    if RULES_FILE in texts:
+        decoded, found, warnings = decode_redirects(texts[RULES_FILE], RULES_FILE)
         errors += found
         rules = None if decoded is None else Rules(decoded, RULES_FILE)
-    if HEADERS_FILE in files:
-        text = _text(blobs, files[HEADERS_FILE], HEADERS_FILE)
-        headers, found = decode_headers(text, HEADERS_FILE)
+    if HEADERS_FILE in texts:
+        headers, found = decode_headers(texts[HEADERS_FILE], HEADERS_FILE)
         errors += found
     if errors:
-        raise Mistaken(errors)
+        raise Mistaken(sorted(errors, key=place))
     return Carried(rules, headers, tuple(warnings))
 
 
 def _text(blobs: BlobStore, sha256: str, file: str) -> str:
-    """One document's text."""
-    with blobs.read(sha256) as blob:
-        data = blob.read(MAX_BYTES + 1)
+    """One document's text; a ConfigError says what is wrong with it."""
     try:
-        return decode_text(data, file)
-    except ConfigError as error:
-        raise Mistaken([error]) from error
+        with blobs.read(sha256) as blob:
+            data = blob.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise StoreError(f"{file} cannot be read: {error.strerror}; deploy it again") from error
+    return decode_text(data, file)

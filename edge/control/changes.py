@@ -19,13 +19,15 @@ import msgspec
 
 from edge.control import activation, durable
 from edge.control.announcements import FileDigest
+from edge.control.appraisal import Appraisal
 from edge.control.blobs import BlobStore
 from edge.control.carried import Documents
-from edge.control.claims import claims_of
+from edge.control.claims import hosts_of
 from edge.control.configuration import Configuration, config_root
 from edge.control.deployments import LEASE, Deployments, Marked, NoSuch
 from edge.control.fleet import Fleet
 from edge.control.generations import Generations
+from edge.control.rehearsals import Proposal, Rehearsals
 from edge.control.reload import Reload, Reloaded
 from edge.errors import StoreError
 from edge.site.documents import App
@@ -46,7 +48,11 @@ class Changes:
         self.deployments = Deployments(places, self.blobs)
         self.fleet = Fleet(places.run)
         self.generations = Generations(places, self.fleet, config_root(config))
-        self._reload = Reload(config, self.blobs, self.deployments, self.generations)
+        self.rehearsals = Rehearsals(places, self.deployments, self.generations)
+        self._appraisal = Appraisal(self.deployments, self.generations, self.rehearsals)
+        self._reload = Reload(
+            config, self.blobs, self.deployments, self.generations, self._appraisal
+        )
         self._mutex = threading.RLock()
         self._depth = 0
 
@@ -73,8 +79,12 @@ class Changes:
                     self._depth -= 1
 
     def check(self) -> Configuration:
-        """Read everything and find every mistake; nothing changes."""
-        return self._reload.check()
+        """Read everything, find every mistake and what was probably not meant; nothing changes."""
+        return self._reload.check(lint=True)
+
+    def proposal(self) -> Proposal:
+        """What a reload would make of every app. See `Reload.proposal`."""
+        return self._reload.proposal()
 
     def reload(self) -> Reloaded:
         """Serve the operator's files as they are now. See `Reload.run`."""
@@ -97,6 +107,7 @@ class Changes:
 
         Raises:
             Missing: blobs are not here yet.
+            Mistaken: rules or headers that it carries have mistakes, or tests that fail with it.
             StoreError: there is no such deployment, or a worker refused the change.
         """
         self.deployments.prepare(identifier)
@@ -111,6 +122,7 @@ class Changes:
                 retained = self._retained(state, header, owner, documents)
                 state = activation.activated(state, identifier, time.time(), retained)
                 state = activation.carrying(state, carried, documents)
+                self._appraisal.try_out(owner, state, carried, documents)
                 self._commit_branch(generation, owner, state, documents)
             return header
 
@@ -275,16 +287,8 @@ class Changes:
         """The URLs that a branch answers at, the operator's own domains first."""
         settings = self._reload.generation().settings
         scheme, port = origin_of(settings)
-        order = {"domain": 0, "auto": 1, "default": 2}
-        mine = sorted(
-            (
-                claim
-                for claim in claims_of(self.app(app), settings.default_domain)
-                if claim.label == label
-            ),
-            key=lambda claim: (order[claim.kind], claim.host),
-        )
-        return [f"{scheme}://{claim.host}{port}" for claim in mine]
+        hosts = hosts_of(self.app(app), label, settings.default_domain)
+        return [f"{scheme}://{host}{port}" for host in hosts]
 
 
 def origin_of(settings: Settings) -> tuple[str, str]:

@@ -22,6 +22,17 @@ def claims_of(state: AppState, default_domain: str) -> list[HostClaim]:
     return app_hosts(state.name, state.config or App(), names, default_domain)
 
 
+ORDER = {"domain": 0, "auto": 1, "default": 2}
+"""Kinds of hosts, those that people know best first."""
+
+
+def hosts_of(state: AppState, label: str, default_domain: str) -> list[str]:
+    """Every hostname of one branch, the operator's own domains first."""
+    mine = [claim for claim in claims_of(state, default_domain) if claim.label == label]
+    mine.sort(key=lambda claim: (ORDER[claim.kind], claim.host))
+    return [claim.host for claim in mine]
+
+
 class Claims:
     """The hostnames that serve now, remembered by compiled document: 10,000 take 50 ms anew."""
 

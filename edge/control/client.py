@@ -143,6 +143,10 @@ class Client:
         """What the node is doing."""
         return self._call("GET", "/v1/status")
 
+    def explain(self, question: Document) -> Document:
+        """Why a request is answered as it is."""
+        return self._call("POST", "/v1/explain", question)
+
     def _call(self, method: str, path: str, document: Document | None = None) -> Document:
         body = None if document is None else json.dumps(document).encode()
         headers = {} if body is None else {"Content-Type": "application/json"}

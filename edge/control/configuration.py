@@ -179,27 +179,43 @@ def _add_config(folder: Path, shown: str, found: Configuration) -> list[ConfigEr
 
 def _add_rules(folder: Path, shown: str, found: Configuration) -> list[ConfigError]:
     """`redirects.json` or `redirects.yml`."""
-    there = [name for name in (*RULES_FILES, *MISSPELLED) if (folder / name).exists()]
-    for name in there:
-        file = f"{shown}/{name}"
-        if name in MISSPELLED:
-            return [
-                ConfigError(file, 1, 1, "nobody reads this file", f"call it {MISSPELLED[name]}")
-            ]
-        if name != there[0]:
-            problem = f"there are two files of rules, this and {there[0]}"
-            return [ConfigError(file, 1, 1, problem, "put the rules into one of them")]
-    if not there:
-        return []
-    file = f"{shown}/{there[0]}"
-    try:
-        rules, errors, warnings = decode_redirects(_read(folder / there[0], file) or "", file)
-    except ConfigError as error:
-        return [error]
-    found.warned.setdefault(folder.name, []).extend(warnings)
-    if rules is not None:
-        found.rules[folder.name] = Rules(rules, file)
+    errors = [
+        ConfigError(f"{shown}/{name}", 1, 1, "nobody reads this file", f"call it {right}")
+        for name, right in MISSPELLED.items()
+        if (folder / name).exists()
+    ]
+    there = [name for name in RULES_FILES if (folder / name).exists()]
+    for name in there[1:]:
+        problem = f"there are two files of rules, this and {there[0]}"
+        hint = "put the rules into one of them"
+        errors.append(ConfigError(f"{shown}/{name}", 1, 1, problem, hint))
+    if there:
+        rules, mistakes, warnings = decode_file(folder / there[0], f"{shown}/{there[0]}")
+        errors += mistakes
+        found.warned.setdefault(folder.name, []).extend(warnings)
+        if rules is not None:
+            found.rules[folder.name] = rules
     return errors
+
+
+def read_rules(path: Path) -> tuple[Rules | None, list[ConfigError]]:
+    """A file of rules anywhere, and its mistakes; no rules exactly when there are some."""
+    if not path.exists():
+        hint = "give the path of a redirects.json or redirects.yml"
+        return None, [ConfigError(str(path), 1, 1, "there is no such file", hint)]
+    rules, errors, _ = decode_file(path, str(path))
+    return rules, errors
+
+
+def decode_file(
+    path: Path, shown: str
+) -> tuple[Rules | None, list[ConfigError], list[ConfigError]]:
+    """The rules of a file, its mistakes and its warnings."""
+    try:
+        rules, errors, warnings = decode_redirects(_read(path, shown) or "", shown)
+    except ConfigError as error:
+        return None, [error], []
+    return (None if rules is None else Rules(rules, shown)), errors, warnings
 
 
 def _add_headers(folder: Path, shown: str, found: Configuration) -> list[ConfigError]:

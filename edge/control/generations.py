@@ -58,6 +58,19 @@ class Generations:
             state = self._apps[key] = read_document(self._places.compiled / key, AppState)
         return state
 
+    def document(self, key: str) -> bytes:
+        """
+        A compiled document as it is stored.
+
+        Raises:
+            StoreError: it cannot be read.
+        """
+        path = self._places.compiled / key
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            raise StoreError(f"{path} cannot be read: {error.strerror}") from error
+
     def apps(self, generation: Generation | None) -> dict[str, AppState]:
         """All apps of a generation."""
         keys = generation.apps if generation is not None else {}

@@ -11,6 +11,7 @@ from typing import Any, BinaryIO, Protocol
 
 import msgspec
 
+from edge.control import questions
 from edge.control.announcements import Announcement, FileDigest, decode_announcement
 from edge.control.blobs import BlobWriter
 from edge.control.changes import Changes
@@ -64,6 +65,10 @@ class Node(Protocol):
 
     def status(self) -> Document:
         """What the node is doing."""
+        ...
+
+    def explain(self, question: Document) -> Document:
+        """Why a request is answered as it is."""
         ...
 
 
@@ -187,10 +192,19 @@ class Operations:
             "workers": self.changes.fleet.status(),
         }
 
+    def explain(self, question: Document) -> Document:
+        """Why a request is answered as it is."""
+        return self.ask(msgspec.json.encode(question))
+
+    def ask(self, body: bytes) -> Document:
+        """As `explain`, with the question as JSON."""
+        return questions.ask(body, self.changes.rehearsals)
+
 
 def reloaded(result: Reloaded) -> Document:
     """A reload's result."""
-    return {"generation": result.generation, "changed": result.changed}
+    warnings = [as_json(warning) for warning in result.warnings]
+    return {"generation": result.generation, "changed": result.changed, "warnings": warnings}
 
 
 def refused_document(refused: Refused) -> Document:

@@ -10,17 +10,19 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import msgspec
 
 from edge.control import activation, claims, configuration
+from edge.control.appraisal import Appraisal, has_tests
 from edge.control.blobs import BlobStore
 from edge.control.carried import Carried, Documents, read_carried
 from edge.control.configuration import Configuration
 from edge.control.deployments import Deployments
 from edge.control.generations import Generations
+from edge.control.rehearsals import Proposal
 from edge.errors import ConfigError, Mistaken, StoreError
 from edge.site.generation import AppState, BranchState, Generation
 from edge.site.manifest import Header
@@ -59,16 +61,18 @@ class Reload:
         blobs: BlobStore,
         deployments: Deployments,
         generations: Generations,
+        appraisal: Appraisal,
     ) -> None:
         self._config = config
         self._root = configuration.config_root(config)
         self._blobs = blobs
         self._deployments = deployments
         self._generations = generations
+        self._appraisal = appraisal
         self._claims = claims.Claims()
 
-    def check(self) -> Configuration:
-        """Read everything and find every mistake; nothing changes."""
+    def check(self, *, lint: bool = False) -> Configuration:
+        """Read everything and find every mistake; nothing changes. Lints take a while."""
         settings, mistakes = configuration.read_settings(self._config)
         shown = settings.apps if settings is not None else Settings().apps
         old = self._generations.apps(self._generations.current())
@@ -80,7 +84,49 @@ class Reload:
                 found.settings = None
                 found.mistakes.append(self._apps_gone(shown, len(old)))
             self._find_conflicts(found, settings.default_domain, old)
+            self._appraise(found, settings, old, lint=lint)
         return found
+
+    def _appraise(
+        self, found: Configuration, settings: Settings, old: Mapping[str, AppState], *, lint: bool
+    ) -> None:
+        """What the rules of each app do to the files that serve."""
+        names = [name for name, rules in found.rules.items() if lint or has_tests(rules.rules)]
+        proposal = self._propose(found, settings, old, names)
+        if lint:
+            self._appraisal.lint(found, proposal)
+        self._appraisal.test(found, proposal)
+
+    def _propose(
+        self,
+        found: Configuration,
+        settings: Settings,
+        old: Mapping[str, AppState],
+        names: Iterable[str],
+    ) -> Proposal:
+        """Apps without a mistake as their files are now."""
+        proposal = Proposal(settings)
+        documents = Documents()
+        for name in names:
+            if name in found.apps:
+                state = self._configured(name, found, old.get(name), documents)
+                proposal.add(state)
+                proposal.add_rules(state.rules, found.rules.get(name))
+                proposal.add_headers(state.headers, found.headers.get(name))
+        return proposal
+
+    def proposal(self) -> Proposal:
+        """
+        What a reload would make of every app.
+
+        Raises:
+            Mistaken: there are mistakes.
+        """
+        found = self.check()
+        if found.settings is None or found.errors:
+            raise Mistaken(found.errors)
+        old = self._generations.apps(self._generations.current())
+        return self._propose(found, found.settings, old, found.apps)
 
     def _apps_gone(self, shown: str, count: int) -> ConfigError:
         """A typo or a disk that is not mounted must not take every site down."""

@@ -19,7 +19,7 @@ import re
 import secrets
 import time
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv6Address, IPv6Network, ip_address
 from typing import Final
@@ -30,7 +30,6 @@ import msgspec
 from cachetools import TTLCache
 
 from edge.node.tasks import spawn
-from edge.site.globs import Glob, compile_glob
 
 log = logging.getLogger("edge.access")
 
@@ -147,19 +146,14 @@ BUSY: Final = Verdict(503, retry_after=2)
 class Access:
     """Who may see one branch. Without users it must not be asked: everyone may."""
 
-    __slots__ = ("decoys", "exempt", "users", "verifier")
+    __slots__ = ("decoys", "users", "verifier")
 
-    def __init__(self, users: Mapping[str, str], exempt: Iterable[str], verifier: Verifier) -> None:
+    def __init__(self, users: Mapping[str, str], verifier: Verifier) -> None:
         assert users, "a branch without users has no access to check"
         self.users = {unicodedata.normalize("NFC", name): phc for name, phc in users.items()}
         self.decoys = tuple(map(decoy_of, self.users.values()))
         """Hashes that nothing matches, of the same kinds and costs."""
-        self.exempt = tuple(glob for pattern in exempt for glob in compile_exempt(pattern))
         self.verifier = verifier
-
-    def is_exempt(self, path: str) -> bool:
-        """Whether a decoded path needs no password."""
-        return any(glob.matches(path) for glob in self.exempt)
 
     def recall(self, authorization: bytes | None) -> Verdict | None:
         """
@@ -199,15 +193,6 @@ def decoy_of(phc: str) -> str:
         return phc[:29] + "." * 31
     beginning, _, outcome = phc.rpartition("$")
     return f"{beginning}${'A' * len(outcome)}"
-
-
-def compile_exempt(pattern: str) -> tuple[Glob, ...]:
-    """The globs of a pattern; a bad one, which the documents refuse, opens nothing."""
-    try:
-        return compile_glob(pattern)
-    except ValueError as error:
-        log.error("access.exempt: %r opens nothing: %s", pattern, error.args[0])
-        return ()
 
 
 # Slow hashes

@@ -22,7 +22,7 @@ from edge.node.clients import Clients
 from edge.node.country import Countries
 from edge.node.notices import Notices
 from edge.site import pages
-from edge.site.envelope import BARE, Envelope, Sharing
+from edge.site.envelope import BARE, Envelope
 from edge.site.exchange import (
     Content,
     Exchange,
@@ -108,13 +108,10 @@ class Handler:
             wait = (b"Retry-After", b"60")
             return self.notices.page(request, 503, pages.UNCONFIGURED, wait)
         country = self.country(request) if branch.plan.conditional else None
-        exchange = open_exchange(request, site, country, Budget(time.process_time))
-        gate = self._gate(branch, exchange.subject.path)
-        is_for_one = gate is not None or branch.plan.asks_country(exchange.subject)
-        exchange.seal(Sharing.ONE if is_for_one else Sharing.ALL)
+        exchange = open_exchange(request, site, country, Budget(time.thread_time))
         try:
             exchange.decide()
-            return self._admit(exchange, gate)
+            return self._admit(exchange)
         except Exception as error:  # noqa: BLE001  (with the fields that the operator set)
             return self.error_response(error, request, exchange.envelope)
 
@@ -126,26 +123,25 @@ class Handler:
 
     # Step 2: access
 
-    def _gate(self, branch: Branch, path: str) -> Access | None:
-        """Who may see a path of a branch; None is everyone."""
-        if branch.access is None:
-            return None
-        gate = self._gates.get(branch)
-        if gate is None:
-            wanted = branch.access
-            gate = self._gates[branch] = Access(wanted.users, wanted.exempt, self.verifier)
-        return None if gate.is_exempt(path) else gate
-
-    def _admit(self, exchange: Exchange, gate: Access | None) -> Answer:
+    def _admit(self, exchange: Exchange) -> Answer:
         """Go on, if the password is right or none is needed."""
-        if gate is None or not exchange.needs_password:
+        if not exchange.needs_password:
             return self._follow(exchange)
+        gate = self._gate(exchange.branch)
         verdict = gate.recall(authorization(exchange.request))
         if verdict is None:
             return self._later(exchange, self._verify(exchange, gate))
         if verdict.status:
             return self.notices.refuse(exchange, verdict)
         return self._follow(exchange)
+
+    def _gate(self, branch: Branch) -> Access:
+        """Who may see a branch, made at the first request."""
+        gate = self._gates.get(branch)
+        if gate is None:
+            assert branch.access is not None, "asked of guarded branches alone"
+            gate = self._gates[branch] = Access(branch.access.users, self.verifier)
+        return gate
 
     async def _verify(self, exchange: Exchange, gate: Access) -> Response:
         request = exchange.request
@@ -167,7 +163,7 @@ class Handler:
         branch, epoch = exchange.branch, self.clock.epoch
         decision = exchange.decision
         if type(decision) is Redirect:
-            return self.notices.redirect(exchange, decision)
+            return self.notices.redirect(exchange, decision.status, decision.location)
         if type(decision) is Forward:
             return self._forward(exchange, decision)
         if branch.active is None or branch.active.manifest is None or branch.previous is not None:
@@ -196,9 +192,9 @@ class Handler:
             case Nothing():
                 return self.notices.nothing(exchange, outcome, envelope)
             case Moved():
-                return self.notices.moved(exchange, outcome.path)
+                return self.notices.redirect(exchange, 301, outcome.location)
             case Redirect():
-                return self.notices.redirect(exchange, outcome)
+                return self.notices.redirect(exchange, outcome.status, outcome.location)
             case Forward():
                 return self._forward(exchange, outcome)
             case Retained():
@@ -228,7 +224,7 @@ class Handler:
         if exchange.outer is not None:
             envelope = exchange.envelope.closed()
             return self.notices.page(exchange.request, 508, pages.LOOP, envelope=envelope)
-        return self._admit(inner, self._gate(inner.branch, inner.subject.path))
+        return self._admit(inner)
 
     # Errors
 

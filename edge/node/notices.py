@@ -9,14 +9,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edge.http.fields import is_field_value
 from edge.http.message import Request, Response, finish_head
-from edge.http.target import encode_path
 from edge.node.access import Verdict, challenge
 from edge.site import pages
 from edge.site.envelope import BARE, Envelope
 from edge.site.exchange import Exchange, Nothing
-from edge.site.plan import Redirect
 
 if TYPE_CHECKING:
     from edge.node.clock import Clock
@@ -47,19 +44,8 @@ class Notices:
     def _block(self) -> bytes:
         return self._clock.date + b"\r\n"
 
-    def redirect(self, exchange: Exchange, redirect: Redirect) -> Response:
-        """30x by a rule."""
-        return self._redirect(exchange, redirect.status, redirect.location)
-
-    def moved(self, exchange: Exchange, path: str) -> Response:
-        """301 to the canonical form of a path, query kept (rules.md step 5)."""
-        query = exchange.subject.query
-        location = encode_path(path) + (b"" if query is None else b"?" + query)
-        if not is_field_value(location):
-            location = encode_path(path)
-        return self._redirect(exchange, 301, location)
-
-    def _redirect(self, exchange: Exchange, status: int, location: bytes) -> Response:
+    def redirect(self, exchange: Exchange, status: int, location: bytes) -> Response:
+        """30x by a rule, or to the canonical form of a path."""
         content = pages.render("Moved", "The page is at " + location.decode("latin-1"))
         field = (b"Location", location)
         return self.page(exchange.request, status, content, field, envelope=exchange.envelope)

@@ -32,7 +32,15 @@ class Sharing(Enum):
 class Envelope:
     """The fields of responses to some paths of one site."""
 
-    __slots__ = ("_closed", "cache_control", "fields", "lifetime", "noindex", "page_cache_control")
+    __slots__ = (
+        "_closed",
+        "cache_control",
+        "fields",
+        "lifetime",
+        "noindex",
+        "page_cache_control",
+        "stated",
+    )
 
     def __init__(
         self,
@@ -51,13 +59,14 @@ class Envelope:
         self.fields = custom
         self.noindex = noindex
         """Whether crawlers are told to stay away."""
+        self.stated = stated[0] if stated else None
+        """The operator's own Cache-Control."""
         self.lifetime = edge_lifetime(stated, lifetime, cap) if stated else lifetime
         """Seconds that a file is fresh at the edge."""
-        self.cache_control = stated[0] if stated else cache_control(sharing, lifetime)
+        self.cache_control = self.stated or cache_control(sharing, lifetime)
         """What clients and caches downstream are told of a file."""
-        self.page_cache_control = (
-            stated[0] if stated else cache_control(sharing, min(lifetime, MAX_LIFETIME))
-        )
+        shorter = min(lifetime, MAX_LIFETIME)
+        self.page_cache_control = self.stated or cache_control(sharing, shorter)
         """The same of a redirect and of what is missing."""
         self._closed: Envelope | None = None
 

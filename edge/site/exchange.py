@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from edge.http.message import Request
-from edge.http.target import decode_path, split_query
+from edge.http.target import decode_path, encode_path, split_query
 from edge.site.envelope import BARE, Envelope, Sharing
 from edge.site.expressions import Budget
 from edge.site.lookup import find_asset, find_content, find_not_found
@@ -20,6 +20,7 @@ from edge.site.manifest import Asset, is_fingerprinted
 from edge.site.plan import Decision, Forward, Redirect, Refuse, Rewrite
 from edge.site.snapshot import Branch, Retained, Site, Snapshot
 from edge.site.subject import Subject
+from edge.site.template import sendable
 
 READING = (b"GET", b"HEAD")
 
@@ -38,7 +39,8 @@ class Content(msgspec.Struct, frozen=True, gc=False):
 class Moved(msgspec.Struct, frozen=True, gc=False):
     """301 to the canonical form of a path (step 5)."""
 
-    path: str
+    location: bytes
+    """With the query of the request."""
 
 
 class Nothing(msgspec.Struct, frozen=True, gc=False):
@@ -62,6 +64,7 @@ class Exchange(msgspec.Struct):
     subject: Subject
     decision: Decision | None = None
     envelope: Envelope = BARE
+    """Of all its answers."""
     outer: str | None = None
     """The path that the client asked for, where a rule leads inside to another host."""
 
@@ -75,17 +78,12 @@ class Exchange(msgspec.Struct):
         if not self.branch.plan.is_empty:
             self.decision = self.branch.plan.decide(self.subject)
 
-    def seal(self, sharing: Sharing) -> None:
-        """Choose the envelope of all answers from here on."""
-        self.envelope = self.site.envelope(self.subject.path, sharing)
-
     @property
     def needs_password(self) -> bool:
         """Step 2: access stands before everything but a redirect by a domain rule."""
         decision = self.decision
-        return self.branch.access is not None and not (
-            type(decision) is Redirect and decision.by_domain
-        )
+        is_open = type(decision) is Redirect and decision.by_domain
+        return not is_open and self.branch.asks_password(self.subject.path)
 
 
 def open_exchange(request: Request, site: Site, country: str | None, budget: Budget) -> Exchange:
@@ -96,9 +94,12 @@ def open_exchange(request: Request, site: Site, country: str | None, budget: Bud
         MalformedRequest: its target is no path.
     """
     assert site.branch is not None, "a site that is not configured is answered before"
+    branch = site.branch
     raw, query = split_query(request.target)
     subject = Subject(decode_path(raw), raw, query, site.host, country, budget)
-    return Exchange(request, site, site.branch, subject)
+    is_for_one = branch.asks_password(subject.path) or branch.plan.asks_country(subject)
+    envelope = site.envelope(subject.path, Sharing.ONE if is_for_one else Sharing.ALL)
+    return Exchange(request, site, branch, subject, envelope=envelope)
 
 
 def follow(exchange: Exchange, epoch: float) -> Outcome | Retained:
@@ -116,20 +117,27 @@ def follow(exchange: Exchange, epoch: float) -> Outcome | Retained:
         return decision
     if isinstance(decision, Refuse):
         return refusal(branch, decision, epoch)
-    until = branch.active_at + exchange.envelope.lifetime
+    until = branch.active_at + min(exchange.envelope.lifetime, branch.longest)
     found: Asset | str | None
     if decision is None:
         found = find_asset(branch, subject.path, until, epoch)
     else:
         found = find_content(branch, decision.path, until, epoch)
     if isinstance(found, str) and exchange.request.method in READING:
-        found = found if exchange.outer is None else map_back(exchange.outer, subject.path, found)
-        if found is not None:
-            return Moved(found)
+        form = found if exchange.outer is None else map_back(exchange.outer, subject.path, found)
+        if form is not None:
+            return moved(form, split_query(exchange.request.target)[1])
+        found = find_content(branch, subject.path, until, epoch)
     if isinstance(found, Asset):
         rule = None if decision is None else decision.rule
         return content(exchange, found, 200, rule)
     return missing(exchange, until, epoch)
+
+
+def moved(path: str, query: bytes | None) -> Moved:
+    """The redirect to a decoded path, query kept."""
+    location = encode_path(path)
+    return Moved(location if query is None else location + b"?" + sendable(query))
 
 
 def refusal(branch: Branch, decision: Refuse, epoch: float) -> Outcome:
@@ -181,7 +189,7 @@ def not_found(
 ) -> Outcome:
     """The page of a rule, else the nearest 404 page, else the built-in one."""
     if isinstance(decision, Rewrite):
-        asset = find_content(branch, decision.path, until, epoch)
+        asset = find_content(branch, decision.path, until if decision.status == 200 else 0, epoch)
         if asset is not None:
             return Content(asset, decision.status, decision.rule)
     asset = None if is_fingerprinted(path) else find_not_found(branch, path)
@@ -214,7 +222,7 @@ def enter(exchange: Exchange, forward: Forward, snapshot: Snapshot) -> Exchange 
     subject = Subject(decode_path(raw), raw, query, site.host, before.country, before.budget)
     inner = Exchange(exchange.request, exchange.site, site.branch, subject, outer=before.path)
     inner.envelope = exchange.envelope
-    if site.branch.access is not None:
+    if inner.needs_password:
         inner.envelope = exchange.site.envelope(before.path, Sharing.ONE)
     return inner
 
@@ -230,11 +238,17 @@ def map_back(outer: str, inner: str, found: str) -> str | None:
     """
     The canonical form of the path that was asked for, when inside `inner` is to be `found`.
 
-    None where the two paths do not end alike: then there is no form that leads to `found`.
+    None where the two paths do not end alike: then there is no form that leads to `found`, and the
+    rule's target is content. Nor is there one where it would be read as another host's address.
     """
-    if outer.rsplit("/", 1)[-1] != inner.rsplit("/", 1)[-1]:
+    if last_segment(outer) != last_segment(inner) or outer.startswith("//"):
         return None
     return outer + "/" if found == inner + "/" else outer[:-1]
+
+
+def last_segment(path: str) -> str:
+    """The end of a path from its last slash on; one at the very end is part of it."""
+    return path[path.rfind("/", 0, -1) + 1 :]
 
 
 def may_be_stored(exchange: Exchange, outcome: Content | Nothing) -> bool:

@@ -145,14 +145,17 @@ class HeaderPlan:
     """
 
     def __init__(self, entries: Iterable[HeaderEntry]) -> None:
+        self.patterns: list[str] = []
+        """Of each entry, in the order of the file."""
         self.fields: list[dict[bytes, Field]] = []
-        """Of each entry by lower-case name, in the order of the file."""
+        """Of each entry by lower-case name."""
         self.exact: dict[str, list[int]] = {}
         self.by_folder: dict[str, list[tuple[int, Glob]]] = {}
         self.by_extension: dict[str, list[tuple[int, Glob]]] = {}
         self.anywhere: list[tuple[int, Glob]] = []
         for number, entry in enumerate(entries):
             lines = [(each.key.encode(), each.value.encode()) for each in entry.headers]
+            self.patterns.append(entry.pattern)
             self.fields.append({name.lower(): (name, value) for name, value in lines})
             for glob in compile_glob(entry.pattern):
                 self._add(number, glob)

@@ -156,9 +156,11 @@ class Folder:
 class Index:
     """The rules of one phase, by what a request must have to match them."""
 
-    __slots__ = ("depth", "exact", "folders", "hosts", "queries")
+    __slots__ = ("depth", "exact", "folders", "hosts", "numbers", "queries")
 
     def __init__(self) -> None:
+        self.numbers: list[int] = []
+        """Of all its rules, those that never match included."""
         self.exact: dict[str, list[int]] = {}
         self.queries: dict[str, dict[tuple[str, str | None], list[int]]] = {}
         """By path, then by one parameter that the query must have."""
@@ -240,8 +242,9 @@ class Plan:
         """Takes more rules, behind those it has; a caller may pause between blocks."""
         for rule in rules:
             compiled = compile_rule(rule, len(self.rules))
+            index = self.late if rule.status in MISSING else self.early
+            index.numbers.append(compiled.number)
             if not isinstance(compiled.source.path, Inert):
-                index = self.late if rule.status in MISSING else self.early
                 index.add(compiled.source, compiled.number)
                 self.conditional |= compiled.countries is not None
             self.rules.append(compiled)

@@ -35,7 +35,7 @@ CONDITION: Final = re.compile(r"<[A-Za-z]{2}>(?:\s*,\s*<[A-Za-z]{2}>)*")
 EXPECTATION: Final = re.compile(r"[1-5][0-9]{2}(?: \S+)?")
 
 
-class Example(Document, frozen=True, kw_only=True):
+class Example(Document, frozen=True, kw_only=True, gc=False):
     """What a rule carries to be tested by."""
 
     request: str
@@ -44,7 +44,7 @@ class Example(Document, frozen=True, kw_only=True):
     """`301 /new`, or a status alone."""
 
 
-class Rule(Document, frozen=True, kw_only=True, omit_defaults=True):
+class Rule(Document, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One rule, in its canonical spelling. Stored as JSON."""
 
     source: str

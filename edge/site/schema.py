@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from edge.errors import MalformedRequest
+from edge.site.globs import compile_glob
 from edge.site.hosts import canonical_host, parse_authority
 from edge.site.reading import Parsed
 from edge.site.units import parse_duration, parse_size
@@ -225,6 +226,7 @@ def parse_path_glob(text: str) -> str:
     """A glob over request paths, from the root on."""
     if not parse_text(text).startswith("/"):
         raise ValueError(f"{text[:80]!r} is not a path glob", f"write /{text[:80]}")
+    compile_glob(text)
     return text
 
 

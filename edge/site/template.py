@@ -111,8 +111,13 @@ class Target(msgspec.Struct, frozen=True, gc=False):
         if self.query is not None:
             return b"?" + fill(self.query, IN_QUERY, subject, captures)
         if self.keeps_query and subject.query is not None:
-            return b"?" + UNSENDABLE.sub(escape, subject.query)
+            return b"?" + sendable(subject.query)
         return b""
+
+
+def sendable(query: bytes) -> bytes:
+    """A request's query as it may stand in a Location: byte for byte, but for what is no URL."""
+    return UNSENDABLE.sub(escape, query)
 
 
 def fill(pieces: Pieces, unsafe: re.Pattern[bytes], subject: Subject, captures: Captures) -> bytes:
@@ -203,6 +208,8 @@ def compile_origin(scheme: str, authority: str, source: Source, place: re.Patter
     What is captured never ends the host: `.evil.com` behind `https://example.com` would be another.
     """
     port = PORT.search(authority)
+    if port and int(port[0][1:]) > 65_535:
+        raise ValueError(f"there is no port {port[0][1:]}", "ports are 1 to 65535")
     host = authority[: port.start()] if port else authority
     pieces = split(host, source.names, place)
     try:

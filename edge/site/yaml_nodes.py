@@ -51,7 +51,7 @@ class BoundedLoader(yaml.SafeLoader):
             return ScalarNode(ALIAS, event.anchor, event.start_mark, event.end_mark)
         if self.depth == MAX_DEPTH:
             problem = f"nested deeper than {MAX_DEPTH} levels"
-            raise yaml.MarkedYAMLError(None, None, problem, event.start_mark)
+            raise yaml.MarkedYAMLError(None, None, problem, event.start_mark, "write it flatter")
         self.depth += 1
         node: Node | None = super().compose_node(parent, index)
         self.depth -= 1
@@ -75,7 +75,8 @@ def compose(text: str, file: str) -> Node | None:
     except yaml.reader.ReaderError as error:
         line, column = position_at(text, error.position)
         character = f"U+{ord(text[error.position]):04X}"
-        raise ConfigError(file, line, column, f"YAML: {character} is not allowed here") from error
+        problem = f"YAML: {character} is not allowed here"
+        raise ConfigError(file, line, column, problem, "remove it") from error
     return None if node is None or node.tag == NULL else node
 
 
@@ -84,7 +85,10 @@ def located(error: yaml.MarkedYAMLError, file: str) -> ConfigError:
     mark = error.problem_mark or error.context_mark
     line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
     words = [word for word in (error.context, error.problem) if word]
-    return ConfigError(file, line, column, "YAML: " + ", ".join(words), error.note or "")
+    hint = (
+        "write blanks for tabs" if "'\\t'" in words[-1] else "correct the YAML here, or just before"
+    )
+    return ConfigError(file, line, column, "YAML: " + ", ".join(words), error.note or hint)
 
 
 def position_at(text: str, index: int) -> tuple[int, int]:

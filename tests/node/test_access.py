@@ -93,7 +93,7 @@ def verifier(timer, gate):
 @pytest.fixture
 def access(verifier):
     """A branch with two users, one of each kind."""
-    return Access(USERS, ["/.well-known/*", "/public/**"], verifier)
+    return Access(USERS, verifier)
 
 
 def basic(user, password):
@@ -200,39 +200,15 @@ async def test_the_right_password_of_the_right_user_passes(access, authorization
 
 async def test_a_user_may_be_written_in_another_normal_form(verifier):
     """The name in the file and the name from the browser meet in NFC."""
-    access = Access({unicodedata.normalize("NFD", "zo\u00e9"): ARGON2ID}, (), verifier)
+    access = Access({unicodedata.normalize("NFD", "zo\u00e9"): ARGON2ID}, verifier)
 
     assert await access.verify(basic("zo\u00e9", "correct horse"), CLIENT) == Verdict(0, "zo\u00e9")
-
-
-@pytest.mark.parametrize(
-    ("path", "expected"),
-    [
-        ("/.well-known/acme", True),
-        ("/.well-known/a/b", False),
-        ("/public/a/b", True),
-        ("/publicity", False),
-        ("/", False),
-    ],
-)
-def test_exempt_paths_need_no_password(access, path, expected):
-    """By the globs of the headers."""
-    assert access.is_exempt(path) is expected
-
-
-def test_a_bad_exempt_glob_opens_nothing(verifier, caplog):
-    """The documents refuse it; should one arrive all the same, its paths stay closed."""
-    access = Access(USERS, ["/{a", "/b"], verifier)
-
-    assert not access.is_exempt("/{a")
-    assert access.is_exempt("/b")
-    assert "'/{a' opens nothing" in caplog.text
 
 
 def test_access_without_users_is_nothing_to_ask(verifier):
     """It would let nobody in, where the configuration means everybody."""
     with pytest.raises(AssertionError, match="without users"):
-        Access({}, (), verifier)
+        Access({}, verifier)
 
 
 # Memory
@@ -275,14 +251,14 @@ async def test_memory_ends_with_the_hash(access, verifier, users):
     """A reload that changes or removes a user's hash leaves nothing that lets the old one in."""
     await access.verify(ANN, CLIENT)
 
-    assert Access(users, (), verifier).recall(ANN) is None
+    assert Access(users, verifier).recall(ANN) is None
 
 
 async def test_memory_serves_every_branch_with_the_same_hash(access, verifier):
     """A reload that keeps the hash keeps the login."""
     await access.verify(ANN, CLIENT)
 
-    assert Access(USERS, (), verifier).recall(ANN) == Verdict(0, "ann")
+    assert Access(USERS, verifier).recall(ANN) == Verdict(0, "ann")
 
 
 async def test_memory_holds_no_credentials(access, verifier):
@@ -473,7 +449,7 @@ def test_a_decoy_costs_the_same_and_matches_nothing(phc):
 
 def test_an_unknown_name_always_has_the_same_decoy(access, verifier):
     """On every worker and after a reload; each real kind is somebody's."""
-    again = Access(USERS, (), verifier)
+    again = Access(USERS, verifier)
     names = [f"user{number}" for number in range(50)]
 
     assert [access.hash_for(name) for name in names] == [again.hash_for(name) for name in names]
@@ -516,7 +492,7 @@ def test_hashes_of_other_makers_are_verified(phc, password, expected):
 async def test_nothing_logs_a_password(verifier, caplog):
     """Not even where a hash is unusable."""
     caplog.set_level(logging.DEBUG)
-    access = Access({"ann": "$2b$04$" + "z" * 53}, (), verifier)
+    access = Access({"ann": "$2b$04$" + "z" * 53}, verifier)
 
     assert await access.verify(basic("ann", "tell nobody"), CLIENT) == Verdict(401)
     assert "the hash of 'ann' cannot be used" in caplog.text

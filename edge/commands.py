@@ -1,0 +1,153 @@
+"""
+Commands that run a node and change what it serves: serve, deploy, activate, and the lists.
+
+Laws: each takes the options that `cli` parsed and returns an exit code; what is printed is made in
+`report`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from edge import report
+from edge.control.operations import Node
+from edge.control.parent import Parent
+from edge.control.sources import StagedFile, stage
+from edge.errors import EdgeError, StoreError
+from edge.node.loader import read_document
+from edge.nodes import find_limits, find_settings, open_node
+from edge.site.generation import Generation
+from edge.site.settings import Settings
+
+UPLOADS = 4
+"""Blobs sent at a time."""
+
+
+def serve(options: argparse.Namespace) -> int:
+    """Run the node until it is told to stop."""
+    settings, config, places = find_settings(options)
+    refuse_what_needs_tls(settings)
+    places.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def announce() -> None:
+        generation = read_document(places.current, Generation)
+        report.serving(settings, generation)
+
+    return Parent(places, settings, config).run(announce)
+
+
+def refuse_what_needs_tls(settings: Settings) -> None:
+    """
+    Refuse addresses that must not be listened on without TLS, which is not there yet.
+
+    Raises:
+        EdgeError: https is asked for, or the admin API would be reachable from elsewhere.
+    """
+    if settings.listen.https:
+        raise EdgeError("listen.https: this version has no TLS; take the addresses out of edge.yml")
+    admin = settings.listen.admin
+    if not admin.startswith(("127.0.0.1:", "[::1]:", "localhost:", "unix:")):
+        raise EdgeError(
+            "listen.admin: off loopback the admin API requires TLS, which this version does not "
+            "have; listen on 127.0.0.1 or unix: and tunnel to it (ssh -L)"
+        )
+
+
+def deploy(options: argparse.Namespace) -> int:
+    """Stage the source, send what the node lacks, activate."""
+    with (
+        open_node(options) as node,
+        tempfile.TemporaryDirectory(prefix="edge-") as workspace,
+        report.progress(options.json) as show,
+    ):
+        show.phase("reading")
+        tree = stage(
+            options.source,
+            Path(workspace),
+            limits=find_limits(options),
+            follow_links=options.follow_links,
+            on_progress=show.count,
+        )
+        files = {path: {"sha256": each.sha256, "size": each.size} for path, each in tree.items()}
+        begun = node.begin(options.app, options.branch, files, options.message)
+        upload(node, tree, begun["missing"], show)
+        if options.no_activate:
+            return report.uploaded(begun, len(begun["missing"]), options.json)
+        show.phase("activating")
+        served = node.activate(begun["id"])
+    return report.deployed(served, len(files), len(begun["missing"]), options.json)
+
+
+def upload(
+    node: Node, tree: dict[str, StagedFile], missing: list[str], show: report.Progress
+) -> None:
+    """Send the blobs that the node lacks, a few at a time."""
+    paths = {file.sha256: path for path, file in tree.items()}
+    show.phase("sending", sum(tree[paths[sha256]].size for sha256 in missing))
+
+    def send(sha256: str) -> None:
+        path = paths[sha256]
+        try:
+            with tree[path].file.open("rb") as file:
+                node.put_blob(sha256, file)
+        except StoreError as error:
+            raise StoreError(f"{path}: {error}") from error
+        show.advance(tree[path].size)
+
+    with ThreadPoolExecutor(UPLOADS) as pool:
+        for _ in pool.map(send, missing):
+            pass
+
+
+def deployments(options: argparse.Namespace) -> int:
+    """List a branch's deployments."""
+    with open_node(options) as node:
+        return report.deployments(node.deployments(options.app, options.branch), options.json)
+
+
+def activate(options: argparse.Namespace) -> int:
+    """Serve a deployment."""
+    with open_node(options) as node:
+        return report.activated(node.activate(options.id), options.json)
+
+
+def rollback(options: argparse.Namespace) -> int:
+    """Serve what a branch served before."""
+    with open_node(options) as node:
+        return report.activated(node.rollback(options.app, options.branch), options.json)
+
+
+def branches(options: argparse.Namespace) -> int:
+    """List an app's branches."""
+    with open_node(options) as node:
+        return report.branches(node.branches(options.app), options.json)
+
+
+def delete_branch(options: argparse.Namespace) -> int:
+    """Forget a branch."""
+    with open_node(options) as node:
+        document = node.delete_branch(options.app, options.branch)
+    return report.line(f"deleted branch {options.branch} of {options.app}", document, options.json)
+
+
+def reload(options: argparse.Namespace) -> int:
+    """Have the node serve the files as they are now."""
+    with open_node(options) as node:
+        document = node.reload()
+    return report.reloaded(document, options.json)
+
+
+def purge(options: argparse.Namespace) -> int:
+    """Forget stored responses."""
+    with open_node(options) as node:
+        document = node.purge()
+    return report.line(f"{document['purged']} stored responses went", document, options.json)
+
+
+def status(options: argparse.Namespace) -> int:
+    """What the node is doing."""
+    with open_node(options) as node:
+        return report.status(node.status(), options.json)

@@ -1,0 +1,128 @@
+"""
+Which node a command talks to, and with which settings.
+
+Laws: `--node` first, then the node that runs on this config, then its state folder itself. A config
+with mistakes leaves the settings of the last good generation.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from edge.control import configuration
+from edge.control.archives import ArchiveLimits
+from edge.control.changes import Changes
+from edge.control.client import Client
+from edge.control.operations import Node, Operations
+from edge.control.reload import Refused, Reloaded
+from edge.errors import EdgeError
+from edge.node import orders
+from edge.node.loader import read_document
+from edge.site.generation import Generation
+from edge.site.places import Places
+from edge.site.settings import Settings
+
+log = logging.getLogger("edge")
+
+
+def find_config(options: argparse.Namespace) -> Path | None:
+    """The config file: the one named, else ./edge.yml if there is one, else the defaults."""
+    if options.config is not None:
+        return Path(options.config)
+    default = Path("edge.yml")
+    return default if default.exists() else None
+
+
+def find_settings(options: argparse.Namespace) -> tuple[Settings, Path | None, Places]:
+    """
+    Settings, config file and state folder.
+
+    With mistakes in `edge.yml` the settings of the last good generation are used, if there is
+    one: a node that is restarted at night serves what it served.
+
+    Raises:
+        Refused: there are mistakes and nothing to fall back to.
+    """
+    config = find_config(options)
+    settings, errors = configuration.read_settings(config)
+    root = configuration.config_root(config)
+    if settings is not None:
+        return settings, config, Places(root / settings.state)
+    places = Places(root / configuration.find_state(config))
+    if not places.current.exists():
+        raise Refused(errors, [], Reloaded(0, []))
+    for error in errors:
+        log.error("%s", error)
+    log.error("the settings of the last good generation are used")
+    return read_document(places.current, Generation).settings, config, places
+
+
+@contextmanager
+def open_node(options: argparse.Namespace) -> Iterator[Node]:
+    """The node of `find_node`, for as long as a command takes."""
+    node = find_node(options)
+    try:
+        yield node
+    finally:
+        if isinstance(node, Client):
+            node.close()
+
+
+def find_node(options: argparse.Namespace) -> Node:
+    """
+    The node to talk to: `--node`, the running one of this config, or its state folder.
+
+    Raises:
+        EdgeError: a node runs but does not answer, or its token cannot be read.
+    """
+    if options.node:
+        if options.token_file is None:
+            raise EdgeError("--node takes --token-file: the file with the node's token")
+        return Client(options.node, read_token(options.token_file))
+    settings, config, places = find_settings(options)
+    token = options.token_file or configuration.config_root(config) / settings.admin.token_file
+    if token.exists():
+        client = Client(settings.listen.admin, read_token(token))
+        if client.is_reachable():
+            return client
+    if orders.peers(places.run, "control"):
+        raise EdgeError(
+            f"a node runs on {places.state}, and its admin API does not answer at "
+            f"{settings.listen.admin}; was `listen` changed since it started?"
+        )
+    changes = Changes(places, config)
+    changes.open()
+    return Operations(places, changes)
+
+
+def open_changes(options: argparse.Namespace) -> Changes:
+    """The state folder of this config, to read: nothing is made, and no node is asked."""
+    config = find_config(options)
+    settings, _ = configuration.read_settings(config)
+    state = settings.state if settings is not None else configuration.find_state(config)
+    return Changes(Places(configuration.config_root(config) / state), config)
+
+
+def read_token(file: Path) -> str:
+    """
+    The token in a file.
+
+    Raises:
+        EdgeError: there is none in it.
+    """
+    token = file.read_bytes().strip()
+    if not token or not token.isascii() or any(byte <= 32 for byte in token):
+        raise EdgeError(f"{file} holds no token: one line of letters, digits and signs")
+    return token.decode()
+
+
+def find_limits(options: argparse.Namespace) -> ArchiveLimits:
+    """What a source may hold: as the node's own settings say where they are here."""
+    limits = Settings().limits if options.node else find_settings(options)[0].limits
+    return ArchiveLimits(
+        files=limits.archive_files, bytes=limits.archive_bytes, ratio=limits.archive_ratio
+    )

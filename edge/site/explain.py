@@ -1,0 +1,262 @@
+"""
+Why a request is answered as it is: the trail of the very steps that serve.
+
+Laws: pure. What decides is `exchange`, called as the handler calls it; here it is told. Nothing
+that is secret is told: of access only whether it asks.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from edge.errors import RequestError
+from edge.http.message import Request
+from edge.site.envelope import Envelope
+from edge.site.exchange import (
+    Content,
+    Exchange,
+    Moved,
+    Nothing,
+    Outcome,
+    enter,
+    may_be_stored,
+)
+from edge.site.expressions import PatternTooSlow
+from edge.site.plan import Forward, Index, Plan, Redirect
+from edge.site.rehearsal import World, summary
+from edge.site.snapshot import Branch
+from edge.site.subject import Subject
+
+ALL_TOLD = 100
+"""Rules up to which each one is told; of more, only those that could match."""
+
+UNSERVED = {
+    404: "no app of this node claims this hostname",
+    503: "the app never had a valid configuration; `edge check` says where the mistake is",
+}
+
+
+class Tried(msgspec.Struct, frozen=True, kw_only=True):
+    """One rule, and what it made of the request."""
+
+    rule: int
+    """Its number in the file, from 0, as in what `check` says."""
+    line: int
+    source: str
+    status: str
+    matched: bool
+    why: str
+
+
+class Trail(msgspec.Struct, kw_only=True):
+    """What becomes of a request, and why."""
+
+    url: str
+    method: str
+    country: str | None = None
+    app: str | None = None
+    branch: str | None = None
+    deployment: str | None = None
+    """The active one; where another answers, a step says so."""
+    tried: list[Tried] = []
+    passed_over: int = 0
+    """Rules that could not match: another path, folder or host."""
+    password: bool = False
+    """Whether a password is asked for before the answer."""
+    steps: list[str] = []
+    """All of it in order, for people."""
+    status: int = 0
+    location: str | None = None
+    file: str | None = None
+    origins: list[str] = []
+    headers: list[str] = []
+    """Patterns of custom headers that apply, in order."""
+    fields: list[tuple[str, str]] = []
+    """Custom fields, and Cache-Control."""
+    lifetime: int | None = None
+    """Seconds that a file is stored at the edge; None where nothing is."""
+    verdict: str = ""
+    """What caches do with it, and why."""
+
+
+def explain(request: Request, world: World, country: str | None) -> Trail:
+    """The trail of a request. Raises nothing that a client can cause."""
+    url = f"{request.authority.decode('latin-1')}{request.target.decode('latin-1')}"
+    trail = Trail(url=url, method=request.method.decode("latin-1"), country=country)
+    try:
+        exchange = world.open(request, country)
+        if exchange is None:
+            trail.status = 404 if world.snapshot.resolve(request.authority) is None else 503
+            trail.steps.append(UNSERVED[trail.status])
+        else:
+            Teller(trail, world).tell(exchange)
+    except RequestError as error:
+        trail.status = error.status
+        trail.steps.append(f"the request is refused: {error}")
+    except PatternTooSlow as error:
+        trail.status = 503
+        trail.steps.append(f"answered with 503, never with «no match»: {error}")
+    return trail
+
+
+class Teller:
+    """One trail while it is told."""
+
+    def __init__(self, trail: Trail, world: World) -> None:
+        self.trail = trail
+        self.world = world
+
+    def tell(self, exchange: Exchange) -> None:
+        """Steps 1 to 7."""
+        self.name(exchange)
+        trail = self.trail
+        deployment = trail.deployment or "nothing deployed"
+        self.say(f"{exchange.site.host}: app {trail.app}, branch {trail.branch}, {deployment}")
+        self.headers(exchange)
+        plan = exchange.branch.plan
+        self.rules(plan, plan.early, exchange.subject)
+        exchange.decide()
+        self.access(exchange)
+        self.follow(exchange)
+
+    def name(self, exchange: Exchange) -> None:
+        """Whose files answer."""
+        branch, trail = exchange.branch, self.trail
+        trail.app, trail.branch = branch.app, branch.name
+        trail.deployment = branch.active.id if branch.active is not None else None
+
+    def headers(self, exchange: Exchange) -> None:
+        """Patterns that apply to the path."""
+        plan = exchange.branch.headers
+        numbers = plan.matching(exchange.subject.path) if plan else ()
+        self.trail.headers = [plan.patterns[number] for number in numbers]
+
+    def rules(self, plan: Plan, index: Index, subject: Subject) -> None:
+        """Each rule of one phase, up to the one that matches."""
+        candidates = index.candidates(subject)
+        asked = candidates if len(plan.rules) > ALL_TOLD else index.numbers
+        others = len(index.numbers) - len(asked)
+        if others:
+            self.trail.passed_over += others
+            self.say(f"{others} rules are about other paths, folders or hosts")
+        for number in asked:
+            rule = plan.rules[number]
+            why = rule.explain(subject)
+            tried = Tried(
+                rule=number,
+                line=rule.written.line,
+                source=rule.written.source,
+                status=rule.written.status,
+                matched=why is None,
+                why=why or "it matches",
+            )
+            self.trail.tried.append(tried)
+            self.say(f"{'→' if tried.matched else ' '} {told(tried)}")
+            if tried.matched:
+                return
+
+    def access(self, exchange: Exchange) -> None:
+        """Step 2."""
+        if exchange.needs_password:
+            self.trail.password = True
+            self.say(f"a password is asked for, realm {exchange.site.host}")
+        elif exchange.branch.access is not None:
+            reason = "the path is exempt"
+            if exchange.branch.asks_password(exchange.subject.path):
+                reason = "a redirect by a domain rule needs none"
+            self.say(f"no password is asked for: {reason}")
+
+    def follow(self, exchange: Exchange) -> None:
+        """Steps 3 to 7."""
+        outcome = self.world.follow(exchange)
+        self.missing_rules(exchange, outcome)
+        if isinstance(outcome, Forward):
+            self.forward(exchange, outcome)
+        else:
+            self.answer(exchange, outcome)
+
+    def missing_rules(self, exchange: Exchange, outcome: Outcome) -> None:
+        """The rules of step 6, where they were asked."""
+        plan, rule = exchange.branch.plan, getattr(outcome, "rule", None)
+        is_early = exchange.decision is not None and rule == exchange.decision.rule
+        found = isinstance(outcome, Content) and outcome.status == 200 and rule is None
+        if plan.late.numbers and not (is_early or found or isinstance(outcome, Moved)):
+            self.say("no file is there: the rules of what is missing are asked")
+            self.rules(plan, plan.late, exchange.subject)
+
+    def forward(self, exchange: Exchange, forward: Forward) -> None:
+        """Step 3, to another host."""
+        inner = enter(exchange, forward, self.world.snapshot)
+        self.trail.origins = list(forward.urls)
+        if inner is None:
+            self.trail.status = 502
+            self.say("another server answers, which this version cannot ask yet")
+        elif exchange.outer is not None:
+            self.trail.status = 508
+            self.say("two hosts of this node send the address to each other")
+        else:
+            self.name(inner)
+            where = f"app {inner.branch.app}, branch {inner.branch.name}"
+            self.say(f"{forward.urls[0]} is looked up inside this node: {where}")
+            self.access(inner)
+            self.follow(inner)
+
+    def answer(self, exchange: Exchange, outcome: Content | Nothing | Moved | Redirect) -> None:
+        """What is sent."""
+        trail = self.trail
+        envelope = exchange.envelope
+        if isinstance(outcome, Content | Nothing) and not may_be_stored(exchange, outcome):
+            envelope = envelope.closed()
+        trail.status, place = summary(outcome)
+        if isinstance(outcome, Content):
+            trail.file = place
+            self.say(why_this_file(exchange, outcome, self.world.epoch))
+            control = envelope.cache_control
+            trail.lifetime = envelope.lifetime
+        else:
+            trail.location = place or None
+            control = envelope.page_cache_control
+            if isinstance(outcome, Moved):
+                self.say("the file has another address: a slash more or less")
+        fields = [("Cache-Control", control.decode("latin-1"))]
+        custom = [f for f in envelope.fields if f[0].lower() != b"cache-control"]
+        trail.fields = fields + [(n.decode(), v.decode("latin-1")) for n, v in custom]
+        trail.verdict = verdict(exchange.branch, envelope, trail.lifetime)
+
+    def say(self, sentence: str) -> None:
+        """One more step."""
+        self.trail.steps.append(sentence)
+
+
+def told(tried: Tried) -> str:
+    """A rule in a line."""
+    place = f"rule [{tried.rule}] on line {tried.line}"
+    return f"{place}, {tried.status} {tried.source}: {tried.why}"
+
+
+def why_this_file(exchange: Exchange, outcome: Content, epoch: float) -> str:
+    """How a path led to its file."""
+    branch, deployment = exchange.branch, outcome.asset.deployment
+    path = outcome.asset.entry.path
+    if outcome.retained:
+        return f"asset retention: only deployment {deployment} has {path}"
+    if branch.previous is not None and deployment == branch.previous.id:
+        left = branch.active_at + exchange.envelope.lifetime - epoch
+        return f"performance mode: deployment {deployment} answers for {left:.0f} s more"
+    if outcome.rule is not None:
+        return f"the rule's target is {path}"
+    if outcome.status == 404:
+        return f"nothing is there; {path} is the nearest page that says so"
+    if "/" + path == exchange.subject.path:
+        return f"{path} is the file of this path"
+    return f"{path} is the page of this path (clean URL)"
+
+
+def verdict(branch: Branch, envelope: Envelope, lifetime: int | None) -> str:
+    """Whether the edge stores the answer, how long, and who says so."""
+    if lifetime is None:
+        return "made anew each time; caches downstream go by Cache-Control"
+    stated = envelope.stated
+    reason = "by default" if stated is None else f"by «{stated.decode('latin-1')}»"
+    cap = branch.max_lifetime
+    return f"stored at the edge for {lifetime} s {reason} (at most {cap} s); a deploy ends it"
