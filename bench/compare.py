@@ -323,7 +323,7 @@ def parse_arguments() -> argparse.Namespace:
     add(
         "--peers",
         type=listed(servers.PEERS),
-        default=list(servers.PEERS),
+        default=list(servers.USUAL),
         help=",".join(servers.PEERS),
     )
     add("--rounds", type=int, default=5, help="measured rounds (5; fewer say little)")

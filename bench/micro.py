@@ -17,11 +17,14 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
+import time
 import timeit
 from dataclasses import dataclass
 from functools import partial
 from statistics import median
 from typing import TYPE_CHECKING, Any
+
+from rulesets import mixed_rules
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -94,14 +97,52 @@ def manifest_of(files: int) -> Any:
     return manifest
 
 
-def clean_url(snapshot: Any) -> Callable[[], object]:
+def decision(path: bytes, query: bytes | None = None, rules: int = 5_000) -> Any:
+    """What is timed: one decision of a plan of mixed rules, the request's own part included."""
+
+    def prepare(plan: Any) -> Callable[[], object]:
+        documents = importlib.import_module("edge.site.rule")
+        subject = importlib.import_module("edge.site.subject").Subject
+        budget = importlib.import_module("edge.site.expressions").Budget
+        compiled = plan.compile_plan(documents.Rule(**each) for each in mixed_rules(rules))
+
+        def decide() -> object:
+            limited = budget(time.thread_time)
+            return compiled.decide(subject(path.decode(), path, query, "h", None, limited))
+
+        return decide
+
+    return prepare
+
+
+def exchange_of(headers: int) -> Any:
+    """What is timed: opening an exchange on a site with that many entries of custom headers."""
+
+    def prepare(exchange: Any) -> Callable[[], object]:
+        headers_of = importlib.import_module("edge.site.headers")
+        worlds = importlib.import_module("edge.control.rehearsals")
+        rehearsal = importlib.import_module("edge.site.rehearsal")
+        budget = importlib.import_module("edge.site.expressions").Budget
+        world = worlds.inline((), ["docs/a.html"], "h.example")
+        site = world.snapshot.hosts[b"h.example"]
+        field = headers_of.Header(key="x-a", value="1")
+        patterns = ["**", *(f"/folder-{n}/*" for n in range(headers - 1))][:headers]
+        entries = [headers_of.HeaderEntry(pattern=p, headers=(field,)) for p in patterns]
+        site.branch.headers = headers_of.HeaderPlan(entries)
+        request = rehearsal.make_request(b"h.example", b"/docs/a")
+        return lambda: exchange.open_exchange(request, site, None, budget(time.thread_time))
+
+    return prepare
+
+
+def clean_url(lookup: Any) -> Callable[[], object]:
     """`/section-7/page-7` → its file, among 10,000."""
-    return partial(snapshot.find_file, manifest_of(10_000), "/section-7/page-7", "auto")
+    return partial(lookup.find_file, manifest_of(10_000), "/section-7/page-7", "auto")
 
 
-def miss(snapshot: Any) -> Callable[[], object]:
+def miss(lookup: Any) -> Callable[[], object]:
     """A path that no file answers, among 10,000."""
-    return partial(snapshot.find_file, manifest_of(10_000), "/wp-login.php", "auto")
+    return partial(lookup.find_file, manifest_of(10_000), "/wp-login.php", "auto")
 
 
 PRICES = (
@@ -136,8 +177,22 @@ PRICES = (
         "edge.site.hosts",
         lambda m: partial(m.parse_authority, b"Main.Demo.Edge.Localhost:8080"),
     ),
-    Price("snapshot: clean URL", "edge.site.snapshot", clean_url),
-    Price("snapshot: miss", "edge.site.snapshot", miss),
+    Price("lookup: clean URL", "edge.site.lookup", clean_url),
+    Price("lookup: miss", "edge.site.lookup", miss),
+    Price("plan: 5,000 rules, none", "edge.site.plan", decision(b"/docs/a")),
+    Price("plan: 5,000 rules, exact", "edge.site.plan", decision(b"/old/section-50/page-2050")),
+    Price("plan: 5,000 rules, <*>", "edge.site.plan", decision(b"/blog-2056/a/b")),
+    Price("plan: 5,000 rules, <name>", "edge.site.plan", decision(b"/shop-2058/hats/7")),
+    Price("plan: 5,000 rules, ?query", "edge.site.plan", decision(b"/q-2059", b"id=7")),
+    Price("plan: 5,000 rules, regex", "edge.site.plan", decision(b"/legacy-2099/7.aspx")),
+    Price(
+        "plan: 100,000 rules, exact",
+        "edge.site.plan",
+        decision(b"/old/section-50/page-2050", rules=100_000),
+    ),
+    Price("plan: 100,000 rules, <*>", "edge.site.plan", decision(b"/blog-2056/a/b", rules=100_000)),
+    Price("exchange: open", "edge.site.exchange", exchange_of(0)),
+    Price("exchange: 50 header entries", "edge.site.exchange", exchange_of(50)),
     Price(
         "manifest: fingerprint?",
         "edge.site.manifest",

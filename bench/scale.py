@@ -4,6 +4,7 @@ What a large node costs: memory, start, deployments, idle connections.
     python bench/scale.py fleet              1,000 apps × 10 branches of 20 files: start and memory
     python bench/scale.py deploy             10,000 files of 10 KB: first, unchanged, activation
     python bench/scale.py idle               10,000 idle connections: memory of each
+    python bench/scale.py rules              100,000 rules: how long they load, and their memory
     python bench/scale.py fleet --apps 10 --branches 2      the same, small: does it work at all?
 
 Everything lives in a temporary folder and goes with it. Memory is PSS (each shared page divided
@@ -13,6 +14,7 @@ among its users) and RSS, from /proc/PID/smaps_rollup.
 from __future__ import annotations
 
 import argparse
+import asyncio
 import contextlib
 import http.client
 import os
@@ -30,7 +32,14 @@ from typing import TYPE_CHECKING, Any
 
 import servers
 from node import Admin, memory_of, workers_of
+from rulesets import write_rules
 from servers import HOST, NotStarted, Server
+
+from edge.node.cache import Cache
+from edge.node.loader import Loader
+from edge.node.trees import Trees
+from edge.site.places import Places
+from edge.site.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -273,6 +282,63 @@ def idle(chosen: argparse.Namespace, work: Path) -> None:
     print_table(f"{chosen.connections:,} idle HTTP/1.1 connections, one worker", figures)
 
 
+# 100,000 rules
+
+
+def rules(chosen: argparse.Namespace, work: Path) -> None:
+    """How long rules take to be checked and to serve on every worker, and what they weigh."""
+    site = work / "site"
+    site.mkdir()
+    (site / "index.html").write_text("<!doctype html><title>rules</title>\n")
+    server = serve(work, chosen.workers)
+    try:
+        timed_deploy(site, work)
+        before = [memory_of(pid)[1] for pid in workers_of(server)]
+        write_rules(work / "rules", "bench", chosen.rules)
+        reloaded = timed_reload(server)
+        after = [memory_of(pid)[1] for pid in workers_of(server)]
+        unchanged = timed_reload(server)
+        redeployed = timed_deploy(site, work)
+        load = timed_load(work)
+    finally:
+        server.stop()
+    grown = max(late - early for early, late in zip(before, after, strict=True)) / MIB
+    figures = [
+        at_most("loading them in a worker", load, 2, "s"),
+        at_most("RSS of a worker, grown by", grown, 150, "MiB"),
+        Figure("reload: read, check, compile, serve", f"{reloaded:,.2f} s"),
+        Figure("reload with nothing changed", f"{unchanged:,.2f} s"),
+        Figure("a deploy beside them", f"{redeployed:,.2f} s"),
+    ]
+    print_table(f"{chosen.rules:,} rules, {chosen.workers} workers", figures)
+
+
+def timed_reload(server: Server) -> float:
+    """Seconds of a reload until every worker serves it."""
+    began = time.monotonic()
+    Admin(server).post("/v1/reload")
+    return time.monotonic() - began
+
+
+def timed_load(work: Path) -> float:
+    """Seconds that the loader of a worker takes for what serves, in a process of its own."""
+    command = [sys.executable, __file__, "load", str(work / "var")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return float(done.stdout)
+
+
+def load(state: str) -> None:
+    """The other process of `rules`: one load, as a worker makes it."""
+    places = Places(Path(state))
+    loader = Loader(places, Trees(places, Cache(capacity=0)))
+    number = loader.current()
+    assert number is not None
+    began = time.monotonic()
+    snapshot = asyncio.run(loader.load(number, Snapshot(0, {}, {})))
+    print(time.monotonic() - began)
+    assert snapshot.number == number
+
+
 def raise_file_limit(wanted: int) -> None:
     """Room for that many descriptors, here and in every process started from here."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -361,6 +427,9 @@ def parse_arguments() -> argparse.Namespace:
     command("fleet", fleet, apps=1_000, branches=10, files=20, workers=2)
     command("deploy", deploy, files=10_000, size=10_240, workers=2)
     command("idle", idle, connections=10_000)
+    command("rules", rules, rules=100_000, workers=2)
+    loader = commands.add_parser("load", help="(the other process of `rules`)")
+    loader.add_argument("state")
     holder = commands.add_parser("hold", help="(the other process of `idle`)")
     holder.add_argument("port", type=int)
     holder.add_argument("count", type=int)
@@ -372,6 +441,9 @@ def main() -> int:
     chosen = parse_arguments()
     if chosen.command == "hold":
         hold(chosen.port, chosen.count)
+        return 0
+    if chosen.command == "load":
+        load(chosen.state)
         return 0
     print(f"load average before: {os.getloadavg()[0]:.2f} (other work on the machine blurs this)")
     with tempfile.TemporaryDirectory(prefix="edge-scale-") as folder:

@@ -22,6 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rulesets import write_rules
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -221,6 +223,17 @@ def start_edge(site: Path, work: Path) -> Server:
     return server
 
 
+RULES = 5_000
+
+
+def start_edge_with_rules(site: Path, work: Path) -> Server:
+    """The same with `RULES` rules of every kind, none of them about the files."""
+    write_rules(work / "rules", "bench", RULES)
+    server = start_edge(site, work)
+    server.name = "edge-rules"
+    return server
+
+
 # The peers
 
 NGINX = """\
@@ -315,11 +328,15 @@ def start_varnish(site: Path, work: Path) -> Server:
 
 PEERS: dict[str, tuple[str, Callable[[Path, Path], Server]]] = {
     "edge": (str(EDGE), start_edge),
+    "edge-rules": (str(EDGE), start_edge_with_rules),
     "nginx": ("nginx", start_nginx),
     "caddy": ("caddy", start_caddy),
     "varnish": ("varnishd", start_varnish),
 }
 """name → (the program to look for, how to start it)."""
+
+USUAL = ("edge", "nginx", "caddy", "varnish")
+"""What is compared unless something else is asked for."""
 
 
 def is_installed(name: str) -> bool:

@@ -43,6 +43,9 @@ MAX_JSON = 64 * 1024 * 1024
 IN_PLACE = 256 * 1024
 """Bytes of a blob up to which it is written on the loop: handing it to a thread costs more."""
 
+COUNT_EVERY = 60.0
+"""Seconds between two questions which rules were hit; a worker that dies loses as much."""
+
 COLLECT_EVERY = 3600.0
 """Seconds between two collections of what nothing names."""
 
@@ -83,9 +86,13 @@ class Admin:
         for _, listener in self._listeners.entries:
             await web.SockSite(runner, listener.dup()).start()
         await self._reload_and_log()
-        collecting = spawn(self._collect_forever(), "collect")
+        running = [
+            spawn(self._collect_forever(), "collect"),
+            spawn(self._count_forever(), "count"),
+        ]
         await self._done.wait()
-        collecting.cancel()
+        for task in running:
+            task.cancel()
         server.close()
         self._listeners.close()
         await runner.cleanup()
@@ -131,6 +138,11 @@ class Admin:
                 log.info("collected %s blobs, %s bytes", blobs, size)
             except (StoreError, OSError) as error:
                 log.warning("nothing was collected: %s", error)
+
+    async def _count_forever(self) -> None:
+        while True:
+            await asyncio.sleep(COUNT_EVERY)
+            await asyncio.to_thread(self._changes.count_hits)
 
     # The API
 

@@ -8,7 +8,8 @@ deployment carries, and every app's rules before an activation, meet the files o
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+import time
+from collections.abc import Container, Sequence
 from itertools import chain
 
 import msgspec
@@ -18,6 +19,7 @@ from edge.control.claims import claims_of, hosts_of
 from edge.control.configuration import Configuration, Rules
 from edge.control.deployments import Deployments
 from edge.control.generations import Generations
+from edge.control.hits import Hits
 from edge.control.rehearsals import Proposal, Rehearsals
 from edge.errors import Mistaken
 from edge.site.documents import App
@@ -33,11 +35,16 @@ class Appraisal:
     """Rules and files of one state folder."""
 
     def __init__(
-        self, deployments: Deployments, generations: Generations, rehearsals: Rehearsals
+        self,
+        deployments: Deployments,
+        generations: Generations,
+        rehearsals: Rehearsals,
+        hits: Hits,
     ) -> None:
         self._deployments = deployments
         self._generations = generations
         self._rehearsals = rehearsals
+        self._hits = hits
 
     def test(self, found: Configuration, proposal: Proposal) -> None:
         """Leave out of `found` the apps whose rules fail their own tests."""
@@ -56,6 +63,12 @@ class Appraisal:
             if failed := run_tests(rules, file, world, host):
                 found.refuse(name, failed)
 
+    def note(self, found: Configuration, changed: Container[str]) -> None:
+        """Know which rules there are from today on, where they changed."""
+        for name, rules in found.rules.items():
+            if name in found.apps and (name in changed or not self._hits.knows(name)):
+                self._hits.note(name, rules.rules, time.time())
+
     def lint(self, found: Configuration, proposal: Proposal) -> None:
         """Add warnings about the rules of every app."""
         for name, state in proposal.states.items():
@@ -64,6 +77,7 @@ class Appraisal:
             hosts = [claim.host for claim in claims]
             slash = (state.config or App()).trailing_slash
             warnings = lint_rules(rules, file, self._files(state), hosts, slash)
+            warnings += self._hits.unused(name, rules, file, time.time())
             found.warned.setdefault(name, []).extend(warnings)
 
     def _files(self, state: AppState) -> set[str] | None:

@@ -27,6 +27,7 @@ from edge.control.configuration import Configuration, config_root
 from edge.control.deployments import LEASE, Deployments, Marked, NoSuch
 from edge.control.fleet import Fleet
 from edge.control.generations import Generations
+from edge.control.hits import Hits
 from edge.control.rehearsals import Proposal, Rehearsals
 from edge.control.reload import Reload, Reloaded
 from edge.errors import StoreError
@@ -49,7 +50,8 @@ class Changes:
         self.fleet = Fleet(places.run)
         self.generations = Generations(places, self.fleet, config_root(config))
         self.rehearsals = Rehearsals(places, self.deployments, self.generations)
-        self._appraisal = Appraisal(self.deployments, self.generations, self.rehearsals)
+        self._hits = Hits(places)
+        self._appraisal = Appraisal(self.deployments, self.generations, self.rehearsals, self._hits)
         self._reload = Reload(
             config, self.blobs, self.deployments, self.generations, self._appraisal
         )
@@ -236,6 +238,10 @@ class Changes:
             for app, record in self.deployments.stale(limits)
             if (app, record.name) not in explicit
         ]
+
+    def count_hits(self) -> None:
+        """Remember which rules requests hit; beside a change, for it writes files of its own."""
+        self._hits.add(self.fleet.hits(), time.time())
 
     def purge(self) -> int:
         """Forget stored responses everywhere, performance mode's previous answers included."""

@@ -51,6 +51,16 @@ class Fleet:
         """What each worker is doing."""
         return [reply for reply in self._order({"do": "status"}) if "error" not in reply]
 
+    def hits(self) -> dict[str, dict[str, int]]:
+        """Requests by app and rule, on all workers since the last time."""
+        total: dict[str, dict[str, int]] = {}
+        for reply in self._order({"do": "hits"}):
+            for app, counts in reply.get("hits", {}).items():
+                known = total.setdefault(app, {})
+                for key, count in counts.items():
+                    known[key] = known.get(key, 0) + count
+        return total
+
     def purge(self) -> int:
         """Have every worker forget its stored responses; how many they were."""
         return sum(reply.get("purged", 0) for reply in self._order({"do": "purge"}))

@@ -177,6 +177,7 @@ class Reload:
             state = self._configured(name, found, old.get(name), documents)
             if state != old.get(name):
                 changed[name] = state
+        self._appraisal.note(found, changed)
         if not changed and before is not None and before.settings == settings:
             return Reloaded(before.number, [], found.warnings)
         generation = self._generations.commit(settings, changed, documents.all)
@@ -218,13 +219,21 @@ class Reload:
     def _with_carried(
         self, state: BranchState, headers: list[Header], documents: Documents
     ) -> BranchState:
-        """The branch with what its active deployment carries; mistakes in that are told."""
+        """
+        The branch with what its active deployment carries.
+
+        One with mistakes in that, which are told, does not serve: a refusal among its rules would
+        be open.
+        """
         for header in headers:
             if state.active is not None and header.id == state.active.deployment:
                 try:
                     return activation.carrying(state, self.carried(header), documents)
                 except StoreError as error:
-                    log.error("%s: rules and headers of %s: %s", header.app, header.id, error)
+                    told = error.errors if isinstance(error, Mistaken) else [error]
+                    for each in told:
+                        log.error("%s: %s does not serve: %s", header.app, header.id, each)
+                    return msgspec.structs.replace(state, active=None)
         return state
 
     def carried(self, header: Header) -> Carried:

@@ -111,6 +111,8 @@ class Handler:
         exchange = open_exchange(request, site, country, Budget(time.thread_time))
         try:
             exchange.decide()
+            if exchange.decision is not None:
+                count_hit(branch, exchange.decision.rule)
             return self._admit(exchange)
         except Exception as error:  # noqa: BLE001  (with the fields that the operator set)
             return self.error_response(error, request, exchange.envelope)
@@ -181,7 +183,9 @@ class Handler:
 
     def _send(self, exchange: Exchange, outcome: Outcome | Retained) -> Answer:
         """Carry out what was decided."""
-        envelope = exchange.envelope
+        envelope, rule = exchange.envelope, getattr(outcome, "rule", None)
+        if rule is not None and exchange.decision is None:
+            count_hit(exchange.branch, rule)
         if isinstance(outcome, Content | Nothing) and not may_be_stored(exchange, outcome):
             envelope = envelope.closed()
         match outcome:
@@ -263,6 +267,12 @@ class Handler:
             self._slow_told = self.clock.epoch
             host = request.authority.decode("latin-1")
             log.error("%r %.200r: %s; answered with 503", host, request.target, error)
+
+
+def count_hit(branch: Branch, rule: int) -> None:
+    """One more request that a rule decided."""
+    hits = branch.plan.hits
+    hits[rule] = hits.get(rule, 0) + 1
 
 
 def authorization(request: Request) -> bytes | None:

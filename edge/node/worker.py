@@ -34,6 +34,7 @@ from edge.node.streams import take_over
 from edge.node.tasks import spawn
 from edge.node.trees import Trees
 from edge.site.places import Places
+from edge.site.rule import rule_key
 from edge.site.settings import Settings
 from edge.site.snapshot import Snapshot
 
@@ -190,6 +191,8 @@ class Worker:
                 await self._load_and_swap(order["generation"])
             case "purge":
                 return {"purged": self._purge()}
+            case "hits":
+                return {"hits": self._take_hits()}
             case "drain":
                 self.drain()
             case "status":
@@ -202,6 +205,19 @@ class Worker:
         if self._handler.snapshot.number != number:
             await self._load(number)
             self._swap()
+
+    def _take_hits(self) -> dict[str, dict[str, int]]:
+        """Requests by app and key of the rule that decided them, since the last time."""
+        taken: dict[str, dict[str, int]] = {}
+        for name, app in self._handler.snapshot.apps.items():
+            for branch in app.branches.values():
+                plan = branch.plan
+                for number, count in plan.hits.items():
+                    hit = taken.setdefault(name, {})
+                    key = rule_key(plan.rules[number].written)
+                    hit[key] = hit.get(key, 0) + count
+                plan.hits.clear()
+        return taken
 
     def _purge(self) -> int:
         """Forget every stored response; how many that was."""

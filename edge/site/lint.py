@@ -20,7 +20,7 @@ from edge.site.expressions import LONG, PatternTooSlow, is_slow
 from edge.site.lookup import find_page
 from edge.site.loops import CUT, WORK, Scene, Trial, Url, find_loops
 from edge.site.manifest import Asset, Entry, Header, Manifest
-from edge.site.pattern import Expression
+from edge.site.pattern import Domain, Expression
 from edge.site.plan import CompiledRule, Forward, Rewrite, compile_plan
 from edge.site.reading import MAX_MISTAKES
 from edge.site.rule import REDIRECTS, Rule
@@ -57,8 +57,8 @@ def lint_rules(
     manifest = None if files is None else manifest_of(files)
     lint = Lint(Scene(compile_plan(rules), manifest, frozenset(hosts), trailing_slash))
     findings: list[Finding] = []
-    for each in (lint.covered, lint.loops, lint.hiding, lint.dangling, lint.slow):
-        findings += islice(each(), MAX_MISTAKES)
+    for each in LINTS:
+        findings += islice(each(lint), MAX_MISTAKES)
     findings.sort(key=lambda finding: finding[0])
     return [note(rules, file, each) for each in findings[:MAX_MISTAKES]]
 
@@ -92,6 +92,14 @@ class Lint:
             is_same = (one.source, one.condition) == (before.source, before.condition)
             remedy = "remove one of the two" if is_same else "move it above that rule, or remove it"
             yield number, "source", problem, remedy
+
+    def strangers(self) -> Iterator[Finding]:
+        """Rules of a domain that does not lead to this app."""
+        for rule in self.scene.rules if self.scene.hosts else ():
+            domain = rule.source.path
+            if isinstance(domain, Domain) and domain.host not in self.scene.hosts:
+                problem = f"the rule never matches: {domain.host} does not lead to this app"
+                yield rule.number, "source", problem, "add it to domains in app.yml"
 
     # Redirects that lead back
 
@@ -200,6 +208,11 @@ class Lint:
                     problem,
                     "such requests get 503: anchor it with ^, or split it",
                 )
+
+
+LINTS: Final = (
+    Lint.covered, Lint.strangers, Lint.loops, Lint.hiding, Lint.dangling, Lint.slow,
+)  # fmt: skip
 
 
 def manifest_of(files: Collection[str]) -> Manifest:

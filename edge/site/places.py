@@ -26,6 +26,8 @@ class Places:
         self.pending = state / "pending"
         self.staged = state / "pending" / "blobs"
         """Blobs of pending deployments, not yet known to be on the disk for good."""
+        self.hits = state / "hits"
+        """On which day requests hit which rule, a file an app."""
         self.run = state / "run"
 
     def blob(self, sha256: str, coding: str = "identity") -> Path:

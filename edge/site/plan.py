@@ -222,7 +222,7 @@ class Index:
 class Plan:
     """The rules of one app or deployment."""
 
-    __slots__ = ("__weakref__", "conditional", "early", "late", "rules")
+    __slots__ = ("__weakref__", "conditional", "early", "hits", "late", "rules")
 
     def __init__(self) -> None:
         self.rules: list[CompiledRule] = []
@@ -232,6 +232,8 @@ class Plan:
         """Rules that are tried before the look-up of files."""
         self.late = Index()
         """Rules of what is missing."""
+        self.hits: dict[int, int] = {}
+        """Requests by the number of the rule that decided them, counted by whoever serves."""
 
     @property
     def is_empty(self) -> bool:

@@ -7,6 +7,7 @@ a request makes of a rule (`plan`). A problem is told by the key that it is abou
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
@@ -84,6 +85,12 @@ def decode_rules(lines: Iterable[bytes]) -> Iterator[list[Rule]]:
     decoder = msgspec.json.Decoder(list[Rule])
     for line in lines:
         yield decoder.decode(line)
+
+
+def rule_key(rule: Rule) -> str:
+    """What a rule is known by, wherever it stands in whatever file."""
+    said = msgspec.json.encode((rule.source, rule.target, rule.status, rule.condition))
+    return hashlib.sha256(said).hexdigest()[:16]
 
 
 KeyPath = tuple[str | int, ...]

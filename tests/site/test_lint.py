@@ -305,3 +305,18 @@ def test_so_many_patterns_are_probed(monkeypatch):
     monkeypatch.setattr(module, "PROBED", 1)
 
     assert lint(("</^/a/>", "/b"), ("</[a-z]+[0-9]$/>", "/b")) == []
+
+
+# Domains of other apps
+
+
+def test_a_domain_rule_for_a_host_of_nobody_is_told():
+    """Its requests never come here; without hosts nothing is known, and nothing said."""
+    rules = [("https://example.com", "https://www.example.com"), ("https://other.example", "/x")]
+    mine = ["example.com", "www.example.com"]
+
+    assert lint(*rules, hosts=mine) == [
+        "[1].source: the rule never matches: other.example does not lead to this app"
+    ]
+    assert hints(*rules, hosts=mine) == ["add it to domains in app.yml"]
+    assert lint(*rules) == []
