@@ -312,7 +312,10 @@ def test_so_many_patterns_are_probed(monkeypatch):
 
 def test_a_domain_rule_for_a_host_of_nobody_is_told():
     """Its requests never come here; without hosts nothing is known, and nothing said."""
-    rules = [("https://example.com", "https://www.example.com"), ("https://other.example", "/x")]
+    rules = [
+        ("https://example.com", "https://www.example.com"),
+        ("https://other.example", None, "410"),
+    ]
     mine = ["example.com", "www.example.com"]
 
     assert lint(*rules, hosts=mine) == [
