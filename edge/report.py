@@ -215,6 +215,7 @@ def activated(served: Document, as_document: bool) -> int:
 def _print_urls(served: Document) -> int:
     for url in served["urls"]:
         print(f"  {url}")
+    print_warnings(served.get("warnings", ()))
     if not served["configured"]:
         print(
             f"edge: these answer 503: app {served['app']} never had a valid configuration; "
@@ -284,21 +285,29 @@ def status(document: Document, as_document: bool) -> int:
             str(each["connections"]),
             str(sum(each["responses"].values())),
             str(each["responses"]["5xx"]),
+            str(each["slow_patterns"]),
             in_bytes(each["cache"]["bytes"]),
         )
         for each in document["workers"]
     ]
     if rows:
-        return table(("worker", "generation", "connections", "responses", "errors", "cache"), rows)
+        return table(
+            ("worker", "generation", "connections", "responses", "errors", "slow", "cache"), rows
+        )
     print("no worker is running")
     return 0
 
 
-def reloaded(document: Document, as_document: bool) -> int:
-    """A generation that serves, and what was probably not meant."""
-    for warning in () if as_document else document.get("warnings", ()):
+def print_warnings(warnings: Iterable[Document]) -> None:
+    """What is right and probably not what was meant."""
+    for warning in warnings:
         mistake = ConfigError(**warning)
         print(shown(str(mistake)).replace(": ", ": warning: ", 1), file=sys.stderr)
+
+
+def reloaded(document: Document, as_document: bool) -> int:
+    """A generation that serves, and what was probably not meant."""
+    print_warnings(() if as_document else document.get("warnings", ()))
     changed = ", ".join(document["changed"]) or "nothing"
     text = f"generation {document['generation']} serves; changed: {changed}"
     return line(text, document, as_document)

@@ -23,6 +23,11 @@ LISTED = 50
 """Changes of a replay that a person gets to see; `--json` has more."""
 
 
+def counted(number: int, noun: str) -> str:
+    """`1 app`, `2 apps`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def checked(found: Configuration, apps: int, *, strict: bool, as_document: bool) -> int:
     """The result of a check of so many apps."""
     errors, warnings = found.errors, found.warnings
@@ -38,10 +43,10 @@ def checked(found: Configuration, apps: int, *, strict: bool, as_document: bool)
     for error in errors:
         print(shown(str(error)), file=sys.stderr)
     for warning in warnings:
-        print(shown(f"{warning}").replace(": ", ": warning: ", 1), file=sys.stderr)
+        print(shown(str(warning)).replace(": ", ": warning: ", 1), file=sys.stderr)
     if not errors:
-        mistakes = f"{len(warnings)} warnings" if warnings else "no mistakes"
-        print(f"{apps} app{'' if apps == 1 else 's'}, {mistakes}")
+        mistakes = counted(len(warnings), "warning") if warnings else "no mistakes"
+        print(f"{counted(apps, 'app')}, {mistakes}")
     return code
 
 
@@ -72,7 +77,8 @@ def replayed(found: Replayed, skipped: int, examples: Sequence[str], as_document
     if as_document:
         document = msgspec.to_builtins(found) | {"skipped": skipped, "examples": list(examples)}
         return line("", document, as_document)
-    print(f"{found.requests} requests, {found.changed} would be answered differently")
+    requests = counted(found.requests, "request")
+    print(f"{requests}, {found.changed} would be answered differently")
     rows = [(str(each.count), each.request, each.now, each.then) for each in found.changes[:LISTED]]
     if rows:
         table(("requests", "request", "now", "then"), rows)
@@ -81,7 +87,10 @@ def replayed(found: Replayed, skipped: int, examples: Sequence[str], as_document
     for example in examples:
         print(shown(f"edge: {example}"), file=sys.stderr)
     if skipped:
-        print(f"edge: {skipped} lines could not be read", file=sys.stderr)
+        print(f"edge: {counted(skipped, 'line')} could not be read", file=sys.stderr)
+    if found.unclaimed:
+        requests, hosts = counted(found.unclaimed, "request"), ", ".join(found.hosts)
+        print(f"edge: {requests} named hosts that no app has, such as {hosts}", file=sys.stderr)
     return 0
 
 
@@ -96,6 +105,7 @@ def imported(app: str, written: Sequence[Path], notes: Sequence[Note], as_docume
     for note in notes:
         print(shown(str(note)), file=sys.stderr)
     if notes:
-        print(f"edge: {len(notes)} things are not carried over as they were", file=sys.stderr)
+        things = counted(len(notes), "note")
+        print(f"edge: {things} on what is not carried over as it was", file=sys.stderr)
     print(f"next: edge check {app}")
     return 0

@@ -13,6 +13,7 @@ import sys
 from edge import report, report_rules
 from edge.control import configuration
 from edge.control.amplify import read_amplify
+from edge.control.announcements import APP_NAME
 from edge.control.imported import write_folder
 from edge.control.netlify import read_netlify
 from edge.control.operations import Document
@@ -41,8 +42,18 @@ def explain(options: argparse.Namespace) -> int:
     if options.country is not None:
         asked["country"] = options.country
     asked["headers"] = dict(map(parse_header, options.header))
+    for text in (options.url, options.method, options.country or "", *options.header):
+        check_text(text)
     with open_node(options) as node:
         return report_rules.explained(node.explain({"request": asked}), options.json)
+
+
+def check_text(text: str) -> None:
+    """Refuse bytes of a command line that are no text."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise EdgeError(f"{text!r} is not UTF-8: percent-encode it") from None
 
 
 def parse_header(text: str) -> tuple[str, str]:
@@ -57,6 +68,8 @@ def replay_log(options: argparse.Namespace) -> int:
     """Decide the requests of a log again, by other rules."""
     if options.node:
         raise EdgeError("replay reads the state folder: run it on the node's machine")
+    if options.app is not None and options.rules is None:
+        raise EdgeError("--app goes with --rules: it says whose rules these are")
     changes = open_changes(options)
     proposal = propose(changes, options.rules, options.app)
     now, then = changes.rehearsals.serving(), changes.rehearsals.serving(proposal)
@@ -70,7 +83,9 @@ def import_app(options: argparse.Namespace) -> int:
     read = {"amplify": read_amplify, "netlify": read_netlify}[options.kind]
     imported = read(options.path)
     settings, config, _ = find_settings(options)
-    name = options.app or imported.app
+    name = imported.app if options.app is None else options.app
+    if not APP_NAME.fullmatch(name):
+        raise EdgeError(f"{name!r} is no app name: use a-z, 0-9 and -, 63 characters at most")
     folder = configuration.config_root(config) / settings.apps / name
     written = write_folder(folder, imported)
     return report_rules.imported(name, written, imported.notes, options.json)
@@ -78,12 +93,28 @@ def import_app(options: argparse.Namespace) -> int:
 
 def hash_a_password(options: argparse.Namespace) -> int:
     """Read a password, twice on a terminal, and print its hash."""
-    if sys.stdin.isatty():
-        password = getpass.getpass("Password: ")
-        check_password(password)
-        if getpass.getpass("Again: ") != password:
-            raise EdgeError("the two passwords differ; nothing was hashed")
-    else:
-        password = sys.stdin.readline().rstrip("\r\n")
+    try:
+        password = read_password()
+    except EOFError:
+        raise EdgeError("no password was entered; nothing was hashed") from None
+    except UnicodeDecodeError:
+        raise EdgeError("the password is not valid UTF-8; check the terminal's encoding") from None
     found = hash_password(password, "bcrypt" if options.bcrypt else "argon2id")
     return report.line(found, {"hash": found}, options.json)
+
+
+def read_password() -> str:
+    """
+    One line of standard input; of a terminal two that are equal, and nothing is shown.
+
+    Raises:
+        EdgeError: they differ, or no password may be like that.
+        EOFError, UnicodeDecodeError: there is no text to read.
+    """
+    if not sys.stdin.isatty():
+        return sys.stdin.readline().rstrip("\r\n")
+    password = getpass.getpass("Password: ")
+    check_password(password)
+    if getpass.getpass("Again: ") != password:
+        raise EdgeError("the two passwords differ; nothing was hashed")
+    return password

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import http.server
 import importlib.util
+import json
 import os
 import socket
 import sys
@@ -16,6 +17,8 @@ from types import ModuleType
 import pytest
 
 from edge.site.documents import decode_settings
+from edge.site.plan import compile_plan
+from edge.site.redirects import decode_redirects
 
 BENCH = Path(__file__).parents[1] / "bench"
 
@@ -31,11 +34,25 @@ def load(name: str) -> ModuleType:
 
 
 figures = load("figures")
+rulesets = load("rulesets")
 servers = load("servers")
 compare = load("compare")
 node = load("node")
 scale = load("scale")
 micro = load("micro")
+
+
+def test_the_mixed_rules_are_rules_of_every_kind():
+    """They decode without a mistake, and none is about the files that are measured."""
+    decoded, errors, warnings = decode_redirects(
+        json.dumps(rulesets.mixed_rules(200)), "redirects.json"
+    )
+    plan = compile_plan(decoded)
+    kinds = {type(rule.source.path).__name__ for rule in plan.rules}
+    assert (errors, warnings) == ([], [])
+    assert kinds == {"Exact", "Places", "Expression"}
+    assert any(rule.source.parameters for rule in plan.rules)
+
 
 WRK = """\
 Running 1s test @ http://127.0.0.1:8871/1kb.bin

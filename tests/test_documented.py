@@ -16,7 +16,7 @@ from edge.site.settings import Limits, Settings
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-WITHOUT_EFFECT = {"clients", "geoip", "tls", "access_log", "proxy", "alarms", "smtp"}
+WITHOUT_EFFECT = {"tls", "access_log", "proxy", "alarms", "smtp"}
 """Sections that are read and checked and have no effect yet; the README names them as such."""
 
 
@@ -61,6 +61,25 @@ def test_every_option_has_a_help_text(name):
 def test_every_key_of_edge_yml_is_in_the_readme(key):
     """In the settings table, or among those without effect."""
     assert f"`{key}`" in README
+
+
+def test_the_readme_names_what_has_no_effect_yet():
+    """These sections, and one key."""
+    sentence = re.search(
+        r"^(`.*`) are read and checked, and have no effect yet", README, re.MULTILINE
+    )
+
+    assert sentence is not None
+    assert set(re.findall(r"`([\w.]+)`", sentence[1])) == {"cache.heuristic"} | WITHOUT_EFFECT
+
+
+def test_every_path_of_the_admin_api_is_in_the_readme():
+    """As far as the paths are fixed."""
+    source = (ROOT / "edge" / "control" / "admin.py").read_text()
+    paths = set(re.findall(r'"(/(?:v1/)?[a-z]+)[/"]', source))
+
+    assert "/v1/explain" in paths
+    assert [path for path in paths if path not in README] == []
 
 
 @pytest.mark.parametrize("field", msgspec.structs.fields(Limits), ids=lambda f: f.name)

@@ -60,7 +60,7 @@ def test_a_failure_goes_to_stderr(capsys):
         Refused([MISTAKE], ["a"], Reloaded(3, [])),
         Refusal(
             {
-                "detail": "1 mistakes in the configuration",
+                "detail": "1 mistake in the configuration",
                 "kept": ["a"],
                 "errors": [
                     {
@@ -86,7 +86,7 @@ def test_located_mistakes_are_listed(capsys, refused):
     assert text == (
         "rules/a/app.yml:2:1: unknown key 'x' (remove it)\nedge: kept as they were: a\n"
     )
-    assert (document["error"], document["kept"]) == ("1 mistakes in the configuration", ["a"])
+    assert (document["error"], document["kept"]) == ("1 mistake in the configuration", ["a"])
     assert document["errors"][0]["line"] == 2
 
 
@@ -281,6 +281,7 @@ def test_status(capsys):
         "generation": 3,
         "connections": 2,
         "responses": {"2xx": 5, "5xx": 1},
+        "slow_patterns": 4,
         "cache": {"bytes": 1 << 20},
     }
     report.status({"generation": 3, "apps": 2, "workers": [worker]}, as_document=False)
@@ -289,25 +290,29 @@ def test_status(capsys):
 
     assert capsys.readouterr().out.splitlines() == [
         "generation 3, 2 apps",
-        "worker  generation  connections  responses  errors  cache",
-        "7       3           2            6          1       1.0 MiB",
+        "worker  generation  connections  responses  errors  slow  cache",
+        "7       3           2            6          1       4     1.0 MiB",
         "generation 3, 2 apps",
         "no worker is running",
         '{"generation": 3, "apps": 2, "workers": []}',
     ]
 
 
-def test_checked(capsys):
-    """Mistakes on stderr and exit code 1; for machines everything on stdout."""
-    assert report.checked([], 1, as_document=False) == 0
-    assert report.checked([MISTAKE], 1, as_document=False) == 1
-    assert report.checked([MISTAKE], 1, as_document=True) == 1
+def test_reloaded(capsys):
+    """What changed, and on stderr what was probably not meant; for machines all of it on stdout."""
+    warning = {"file": "f.json", "line": 2, "column": 1, "message": "[0]: x", "hint": "do y"}
+    full = {"generation": 3, "changed": ["a", "b"], "warnings": [warning]}
+    quiet = {"generation": 3, "changed": []}
+
+    for document, as_document in ((full, False), (full, True), (quiet, False)):
+        assert report.reloaded(document, as_document=as_document) == 0
 
     captured = capsys.readouterr()
-    text, document = captured.out.splitlines()
-    assert text == "1 app, no mistakes"
-    assert captured.err == "rules/a/app.yml:2:1: unknown key 'x' (remove it)\n"
-    assert json.loads(document)["errors"][0]["message"] == "unknown key 'x'"
+    text, machines, nothing = captured.out.splitlines()
+    assert text == "generation 3 serves; changed: a, b"
+    assert json.loads(machines) == full
+    assert nothing == "generation 3 serves; changed: nothing"
+    assert captured.err == "f.json:2:1: warning: [0]: x (do y)\n"
 
 
 @pytest.mark.parametrize(

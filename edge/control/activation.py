@@ -51,17 +51,19 @@ def rolled_back(state: BranchState, now: float, retained: str | None) -> BranchS
 
 def recalled(before: BranchState, headers: list[Header], now: float) -> BranchState:
     """
-    A branch whose app was gone and is back: what it served then serves, else its newest deployment.
+    A branch whose app was gone and is back: what it served then serves.
 
-    `headers` are the deployments that there are, newest first. Nothing is answered from the past.
+    Where that is gone, its newest deployment does; one that never served anything serves nothing,
+    for its deployments may have been refused. `headers` are the deployments that there are, newest
+    first. Nothing is answered from the past.
     """
     here = [header.id for header in headers]
     state = msgspec.structs.replace(before, active=None, previous=None, history=(), retained=None)
     state = msgspec.structs.replace(state, rules=None, headers=None)
-    if not here:
+    if not here or before.active is None:
         return state
-    known = before.active is not None and before.active.deployment in here
-    active = before.active.deployment if known and before.active is not None else here[0]
+    known = before.active.deployment in here
+    active = before.active.deployment if known else here[0]
     history = [each for each in (before.history if known else here) if each in here]
     return msgspec.structs.replace(
         state,

@@ -11,23 +11,26 @@ import io
 import time
 from collections.abc import Container, Sequence
 from itertools import chain
+from pathlib import Path
 
 import msgspec
 
 from edge.control.carried import Carried, Documents
 from edge.control.claims import claims_of, hosts_of
-from edge.control.configuration import Configuration, Rules
+from edge.control.configuration import RULES_FILES, Configuration, Rules, find_rules
 from edge.control.deployments import Deployments
 from edge.control.generations import Generations
 from edge.control.hits import Hits
 from edge.control.rehearsals import Proposal, Rehearsals
-from edge.errors import Mistaken
+from edge.errors import ConfigError, Mistaken
 from edge.site.documents import App
-from edge.site.generation import AppState, BranchState
+from edge.site.generation import AppState, BranchState, Generation
+from edge.site.headers import CustomHttp
 from edge.site.hosts import assign_label
 from edge.site.lint import lint_rules
 from edge.site.manifest import RESERVED
 from edge.site.rule import Rule, decode_rules
+from edge.site.settings import Settings
 from edge.site.trial import run_tests
 
 
@@ -78,6 +81,8 @@ class Appraisal:
             slash = (state.config or App()).trailing_slash
             warnings = lint_rules(rules, file, self._files(state), hosts, slash)
             warnings += self._hits.unused(name, rules, file, time.time())
+            warnings += overruled(state, file)
+            warnings += unknown_countries(rules, file, proposal.settings)
             found.warned.setdefault(name, []).extend(warnings)
 
     def _files(self, state: AppState) -> set[str] | None:
@@ -99,7 +104,7 @@ class Appraisal:
         """
         generation = self._generations.current()
         assert generation is not None, "who activates has one"
-        rules = carried.rules or self._rules_of(owner, documents, generation.settings.apps)
+        rules = carried.rules or self._rules_of(owner, documents, generation)
         if rules is None or not has_tests(rules.rules):
             return
         branches = {**owner.branches, state.label: state}
@@ -107,13 +112,18 @@ class Appraisal:
         proposal.add(msgspec.structs.replace(owner, branches=branches))
         proposal.add_rules(state.rules or owner.rules, rules)
         proposal.add_headers(state.headers, carried.headers)
+        new = documents.all.get(owner.headers or "")
+        if new is not None:  # of an app's first deploy: no reload has stored them yet
+            proposal.add_headers(owner.headers, msgspec.json.decode(new, type=CustomHttp))
         world = self._rehearsals.serving(proposal)
         domain = generation.settings.default_domain
         host = hosts_of(proposal.states[owner.name], state.label, domain)[0]
         if failed := run_tests(rules.rules, rules.file, world, host):
             raise Mistaken(failed)
 
-    def _rules_of(self, owner: AppState, documents: Documents, folder: str) -> Rules | None:
+    def _rules_of(
+        self, owner: AppState, documents: Documents, generation: Generation
+    ) -> Rules | None:
         """The rules of an app's folder, where they may carry tests."""
         if owner.rules is None or owner.config is None:
             return None
@@ -123,7 +133,33 @@ class Appraisal:
         if b'"tests":[' not in data:  # 100,000 rules need not be read to learn that
             return None
         blocks = decode_rules(io.BytesIO(data))
-        return Rules(tuple(chain.from_iterable(blocks)), f"{folder}/{owner.name}/redirects")
+        apps = generation.settings.apps
+        there = find_rules(Path(generation.root, apps, owner.name))
+        return Rules(
+            tuple(chain.from_iterable(blocks)), f"{apps}/{owner.name}/{(there or RULES_FILES)[0]}"
+        )
+
+
+def overruled(state: AppState, file: str) -> list[ConfigError]:
+    """A warning where the production branch's deployment has rules of its own."""
+    branch = production_of(state)
+    if branch is None or branch.rules is None:
+        return []
+    problem = f"these rules are not in effect on branch {branch.name}: its deployment carries some"
+    hint = "deploy it without a redirects.json in its root, or remove this file"
+    return [ConfigError(file, 1, 1, problem, hint)]
+
+
+def unknown_countries(rules: Sequence[Rule], file: str, settings: Settings) -> list[ConfigError]:
+    """A warning where a rule asks for a country, and nobody knows any."""
+    if settings.geoip.database is not None or settings.clients.country_header is not None:
+        return []
+    for number, rule in enumerate(rules):
+        if rule.condition is not None:
+            problem = f"[{number}].condition: no client's country is known, so it is never met"
+            hint = "set geoip.database, or clients.country_header, in edge.yml"
+            return [ConfigError(file, rule.line, rule.column, problem, hint)]
+    return []
 
 
 def has_tests(rules: Sequence[Rule]) -> bool:

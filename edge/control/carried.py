@@ -14,7 +14,7 @@ from typing import NamedTuple
 import msgspec
 
 from edge.control.blobs import BlobStore
-from edge.control.configuration import HEADERS_FILE, Rules, decode_text, place
+from edge.control.configuration import HEADERS_FILE, MISSPELLED, Rules, decode_text, place
 from edge.control.generations import key_of
 from edge.errors import ConfigError, Mistaken, StoreError
 from edge.site.headers import CustomHttp, decode_headers
@@ -23,7 +23,8 @@ from edge.site.redirects import MAX_BYTES, decode_redirects
 from edge.site.rule import encode_rules
 
 RULES_FILE = "redirects.json"
-LAST = max(RULES_FILE, HEADERS_FILE)
+NOT_READ = {"redirects.yml": RULES_FILE, **MISSPELLED, "redirects.yaml": RULES_FILE}
+LAST = max(RULES_FILE, HEADERS_FILE, *NOT_READ)
 """Entries are sorted by path: behind this one there is nothing to look for."""
 
 
@@ -67,7 +68,7 @@ def read_carried(entries: Iterable[Entry], blobs: BlobStore) -> Carried:
     files = {
         entry.path: entry.sha256
         for entry in takewhile(lambda entry: entry.path <= LAST, entries)
-        if entry.path in (RULES_FILE, HEADERS_FILE)
+        if entry.path in (RULES_FILE, HEADERS_FILE, *NOT_READ)
     }
     errors: list[ConfigError] = []
     warnings: list[ConfigError] = []
@@ -87,7 +88,14 @@ def read_carried(entries: Iterable[Entry], blobs: BlobStore) -> Carried:
         errors += found
     if errors:
         raise Mistaken(sorted(errors, key=place))
+    warnings += [not_read(path) for path in files if path in NOT_READ]
     return Carried(rules, headers, tuple(warnings))
+
+
+def not_read(path: str) -> ConfigError:
+    """A warning for a file that looks as if it counted."""
+    problem = "a deployment's root is not searched for this name: it is served like any file"
+    return ConfigError(path, 1, 1, problem, f"call it {NOT_READ[path]}")
 
 
 def _text(blobs: BlobStore, sha256: str, file: str) -> str:

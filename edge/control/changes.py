@@ -30,7 +30,7 @@ from edge.control.generations import Generations
 from edge.control.hits import Hits
 from edge.control.rehearsals import Proposal, Rehearsals
 from edge.control.reload import Reload, Reloaded
-from edge.errors import StoreError
+from edge.errors import ConfigError, StoreError
 from edge.site.documents import App
 from edge.site.generation import AppState, BranchState, Generation
 from edge.site.manifest import Header
@@ -127,6 +127,10 @@ class Changes:
                 self._appraisal.try_out(owner, state, carried, documents)
                 self._commit_branch(generation, owner, state, documents)
             return header
+
+    def warnings(self, header: Header) -> list[ConfigError]:
+        """What is probably not meant of what a deployment carries."""
+        return list(self._reload.carried(header).warnings)
 
     def rollback(self, app: str, branch: str) -> Header:
         """

@@ -198,6 +198,11 @@ def _add_rules(folder: Path, shown: str, found: Configuration) -> list[ConfigErr
     return errors
 
 
+def find_rules(folder: Path) -> list[str]:
+    """The files of rules in a folder, misspelled ones too."""
+    return [name for name in (*RULES_FILES, *MISSPELLED) if (folder / name).exists()]
+
+
 def read_rules(path: Path) -> tuple[Rules | None, list[ConfigError]]:
     """A file of rules anywhere, and its mistakes; no rules exactly when there are some."""
     if not path.exists():
@@ -230,8 +235,8 @@ def _add_headers(folder: Path, shown: str, found: Configuration) -> list[ConfigE
     headers, errors = decode_headers(text, file)
     if headers is not None:
         found.headers[folder.name] = headers
-        config = found.apps.get(folder.name, App())
-        found.warned.setdefault(folder.name, []).extend(check_root(headers, config, file))
+        if config := found.apps.get(folder.name):
+            found.warned.setdefault(folder.name, []).extend(check_root(headers, config, file))
     return errors
 
 
@@ -239,7 +244,9 @@ def check_root(headers: CustomHttp, config: App, file: str) -> list[ConfigError]
     """A warning where a monorepo's file has nothing for this app."""
     if headers.entries_for(config.app_root) is not None:
         return []
-    problem = f"no application here has the appRoot of this app, {config.app_root!r}"
+    problem = f"no application here has the appRoot {config.app_root!r}"
+    if config.app_root is None:
+        problem = "this is a monorepo's file, and app.yml does not say which application is meant"
     hint = "set app_root in app.yml to one of the appRoots"
     return [ConfigError(file, 1, 1, problem, hint)]
 

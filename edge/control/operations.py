@@ -119,6 +119,7 @@ class Operations:
             "branch": header.branch,
             "urls": self.changes.urls(header.app, header.label),
             "configured": self.changes.app(header.app).config is not None,
+            "warnings": [as_json(warning) for warning in self.changes.warnings(header)],
         }
 
     def deployments(self, app: str, branch: str) -> Document:

@@ -7,7 +7,8 @@ files that are names.
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from typing import Any, Final
 
 import msgspec
 
@@ -29,6 +30,12 @@ HOST = "www.example.com"
 
 MAX_FILES = 100_000
 
+URL: Final = re.compile(
+    r"(?:https?://|(?![a-z][a-z0-9+.-]*:/))([^/?#]+)([^?#]*)(\?[^#]*)?(?:#.*)?",
+    re.IGNORECASE | re.DOTALL,
+)
+"""Authority, path, query: the scheme may be left out, any other one is refused."""
+
 FORM = 'send {"request": "https://host/path"}, or {"request": {"url": …, "method": …}}'
 
 
@@ -46,8 +53,15 @@ class Question(msgspec.Struct, forbid_unknown_fields=True):
     """A request, and the rules and files to ask instead of those that serve."""
 
     request: str | Asked
-    rules: msgspec.Raw | None = None
+    rules: msgspec.Raw = msgspec.Raw()
+    """As in `redirects.json`. Not `Raw | None`: that decodes nothing but null."""
     files: list[str] = []
+    """The paths of what these rules decide over."""
+
+    @property
+    def is_inline(self) -> bool:
+        """Whether it brings rules."""
+        return bytes(self.rules) not in (b"", b"null")
 
 
 def ask(body: bytes, rehearsals: Rehearsals) -> dict[str, Any]:
@@ -60,34 +74,41 @@ def ask(body: bytes, rehearsals: Rehearsals) -> dict[str, Any]:
     """
     try:
         question = msgspec.json.decode(body, type=Question)
-    except (msgspec.MsgspecError, UnicodeError) as error:
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         raise Malformed(f"{error}; {FORM}") from error
     asked = question.request
     if isinstance(asked, str):
         asked = Asked(asked)
     country = check_country(asked.country)
-    request = request_of(asked, is_inline=question.rules is not None)
-    if question.rules is None:
-        trail = explain(request, rehearsals.serving(), country)
-    else:
-        trail = explain(request, world_of(question, request), country)
+    if question.files and not question.is_inline:
+        raise Malformed("files go with rules: send both, or neither to ask what serves")
+    request = request_of(asked, is_inline=question.is_inline)
+    world = world_of(question, request) if question.is_inline else rehearsals.serving()
+    trail = explain(request, world, country)
     document: dict[str, Any] = msgspec.to_builtins(trail)
     return document
 
 
 def world_of(question: Question, request: Request) -> World:
     """A world of the rules and files of a question."""
-    text = bytes(question.rules or b"").decode()
-    rules, errors, _ = decode_redirects(text, "rules.json")
+    rules, errors, _ = decode_redirects(bytes(question.rules).decode(), "rules.json")
     if rules is None:
         raise Mistaken(errors)
     if len(question.files) > MAX_FILES:
         raise Malformed(f"there are more than {MAX_FILES} files")
+    files = [check_file(path) for path in question.files]
     try:
-        files = [check_artifact_path(path.removeprefix("/")) for path in question.files]
         return inline(rules, files, parse_authority(request.authority))
-    except (ValueError, MalformedRequest) as error:
+    except MalformedRequest as error:
         raise Malformed(str(error)) from error
+
+
+def check_file(path: str) -> str:
+    """The path of a file, with a slash in front or not."""
+    try:
+        return check_artifact_path(path.removeprefix("/"))
+    except ValueError as error:
+        raise Malformed(f"{path[:200]!r}: {error}") from error
 
 
 def check_country(country: str | None) -> str | None:
@@ -99,22 +120,24 @@ def check_country(country: str | None) -> str | None:
 
 
 def request_of(asked: Asked, *, is_inline: bool) -> Request:
-    """The request as a connection would make it; characters that URLs lack are escaped."""
+    """
+    The request as a connection would make it; characters that URLs lack are escaped.
+
+    A header Host takes the place of the URL's, as with curl.
+    """
     url = asked.url.strip()
     if url.startswith("/") and is_inline:
         url = HOST + url
-    if "://" not in url:
-        url = "http://" + url
-    scheme, _, rest = url.partition("://")
-    authority, slash, target = rest.partition("/")
-    if "?" in authority:
-        authority, _, query = authority.partition("?")
-        slash, target = "/?", query
-    if scheme not in ("http", "https") or not authority:
+    found = URL.fullmatch(url)
+    if found is None:
         raise Malformed(f"{asked.url[:200]!r} is no URL: write https://host/path")
-    path = (slash + target.partition("#")[0]) or "/"
+    authority, path, query = found.groups("")
+    fields = fields_of(asked.headers)
     return make_request(
-        authority.encode(), escaped(path), check_method(asked.method), fields_of(asked.headers)
+        fields.get(b"host", authority.encode()),
+        escaped((path or "/") + query),
+        check_method(asked.method),
+        fields,
     )
 
 

@@ -20,13 +20,14 @@ from edge.site.documents import App
 from edge.site.generation import AppState, BranchState
 from edge.site.headers import CustomHttp, HeaderPlan
 from edge.site.hosts import HostClaim
+from edge.site.library import Library, compile_app
 from edge.site.manifest import Entry, Header, Manifest
 from edge.site.places import Places
 from edge.site.plan import Plan, compile_plan
 from edge.site.rehearsal import World
 from edge.site.rule import Rule
 from edge.site.settings import Settings
-from edge.site.snapshot import Branch, Library, Site, Snapshot, Tree, compile_app
+from edge.site.snapshot import Branch, Site, Snapshot, Tree
 
 
 class Rehearsals:

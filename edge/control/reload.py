@@ -201,11 +201,7 @@ class Reload:
         )
 
     def _recalled(self, app: str, documents: Documents) -> dict[str, BranchState]:
-        """
-        The branches of an app whose folder was gone and is back, at what they served.
-
-        Where that is not known (a first deploy died half way), at their newest deployments.
-        """
+        """The branches of an app whose folder was gone and is back, at what they served."""
         aside = self._generations.recall(app)
         branches = {}
         for record in self._deployments.branches(app):

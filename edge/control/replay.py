@@ -17,9 +17,13 @@ from edge.control.changes import Changes
 from edge.control.configuration import Rules, read_rules
 from edge.control.records import Record
 from edge.control.rehearsals import Proposal
-from edge.errors import EdgeError, Mistaken
+from edge.errors import EdgeError, MalformedRequest, Mistaken
 from edge.site.generation import AppState
+from edge.site.hosts import parse_authority
 from edge.site.rehearsal import World, make_request
+
+HOSTS = 5
+"""Hosts without an app that are named."""
 
 DECIDED = 200_000
 """Requests whose answers are remembered; a log repeats itself."""
@@ -47,6 +51,10 @@ class Replayed(msgspec.Struct, kw_only=True):
     """Of these, those beyond the list's bound."""
     changes: list[Change] = []
     """Most frequent first."""
+    unclaimed: int = 0
+    """Requests to hosts that no app has: their answers cannot change."""
+    hosts: list[str] = []
+    """Some of these hosts."""
 
 
 def replay(records: Iterable[Record], now: World, then: World, host: str | None) -> Replayed:
@@ -54,9 +62,10 @@ def replay(records: Iterable[Record], now: World, then: World, host: str | None)
     Decide records in two worlds; those that name no host are asked of `host`.
 
     Raises:
-        EdgeError: a record names no host, and there is none to ask.
+        EdgeError: a record names no host, and there is none to ask, or `host` is none.
     """
-    result = Replayed(changes=[])
+    host = None if host is None else canonical(host)
+    result = Replayed(changes=[], hosts=[])
     known: dict[tuple[bytes, str, bytes, str | None], Change | None] = {}
     for record in records:
         asked = record.host or host
@@ -64,12 +73,29 @@ def replay(records: Iterable[Record], now: World, then: World, host: str | None)
             raise EdgeError(f"line {record.line} names no host; say which with --host")
         key = record.method, asked, record.target, record.country
         if key not in known:
-            if len(known) >= DECIDED:
-                known.clear()
+            if len(known) >= DECIDED:  # but one that is told is one row
+                known = {each: change for each, change in known.items() if change and change.count}
             known[key] = decide(record, asked, now, then)
         count(result, known[key])
+        if not any(world.snapshot.hosts.get(asked.encode()) for world in (now, then)):
+            result.unclaimed += 1
+            if asked not in result.hosts and len(result.hosts) < HOSTS:
+                result.hosts.append(asked)
     result.changes.sort(key=lambda change: -change.count)
     return result
+
+
+def canonical(host: str) -> str:
+    """
+    A host as logs have it.
+
+    Raises:
+        EdgeError: it is none.
+    """
+    try:
+        return parse_authority(host.encode())
+    except (MalformedRequest, UnicodeError) as error:
+        raise EdgeError(f"{host!r} is no host: write www.example.com") from error
 
 
 def count(result: Replayed, change: Change | None) -> None:
@@ -135,8 +161,10 @@ def instead(proposal: Proposal, state: AppState, rules: Rules) -> Proposal:
 
 def pick(states: dict[str, AppState], app: str | None) -> AppState:
     """The app that is named, or the only one there is."""
-    names = [app] if app is not None else list(states)
-    if len(names) != 1 or names[0] not in states:
-        known = ", ".join(states) or "none"
+    known = ", ".join(states) or "none yet"
+    if app is None and len(states) != 1:
         raise EdgeError(f"say whose rules these are with --app (there are: {known})")
-    return states[names[0]]
+    name = next(iter(states)) if app is None else app
+    if name not in states:
+        raise EdgeError(f"there is no app {name} (there are: {known})")
+    return states[name]

@@ -29,6 +29,12 @@ Bytes that a stored response costs besides its content: the asset, two heads, th
 measured), and its field lines for HTTP/2 (2.4 KiB more).
 """
 
+HEADS = 4
+"""
+Times that an operator's fields are in memory for each response: in its two heads, in the finished
+message, in the field lines for HTTP/2. They may be a megabyte.
+"""
+
 SECOND_CHANCES = 64
 """Used responses that one addition may pass over: it must end, however many were used."""
 
@@ -71,7 +77,8 @@ class Stored:
         self.envelope = key[2]
         self.size = size
         """Bytes of content, in memory or not."""
-        self.cost = OVERHEAD + (2 * size if size < JOIN_BELOW else size)
+        fields = HEADS * self.envelope.size
+        self.cost = OVERHEAD + fields + (2 * size if size < JOIN_BELOW else size)
         """Bytes of memory: what is joined to its head is held twice."""
         self.etag = etag
         self.content = b""

@@ -141,7 +141,8 @@ class Files:
         What a previous deployment answers counts as stored at the activation, so that its age is
         the same on every worker, also before each of them has read it.
         """
-        if branch.previous is None or stored.asset.deployment != branch.previous.id:
+        is_kept = branch.previous is not None and stored.asset.deployment == branch.previous.id
+        if not is_kept or self.clock.epoch - branch.active_at >= stored.lifetime:
             stored.store(self.clock.epoch)
             return self._block(verdict)
         stored.store(branch.active_at)

@@ -17,6 +17,7 @@ from weakref import WeakKeyDictionary
 
 from edge.errors import RequestError, StoreError
 from edge.http.message import REASONS, Request, Response
+from edge.http.target import split_query
 from edge.node.access import Access, Verifier
 from edge.node.clients import Clients
 from edge.node.country import Countries
@@ -30,8 +31,8 @@ from edge.site.exchange import (
     Nothing,
     Outcome,
     enter,
+    envelope_of,
     follow,
-    may_be_stored,
     open_exchange,
 )
 from edge.site.expressions import Budget, PatternTooSlow
@@ -141,8 +142,9 @@ class Handler:
         """Who may see a branch, made at the first request."""
         gate = self._gates.get(branch)
         if gate is None:
-            assert branch.access is not None, "asked of guarded branches alone"
-            gate = self._gates[branch] = Access(branch.access.users, self.verifier)
+            users = branch.access.users if branch.access is not None else None
+            assert users, "asked of guarded branches alone"
+            gate = self._gates[branch] = Access(users, self.verifier)
         return gate
 
     async def _verify(self, exchange: Exchange, gate: Access) -> Response:
@@ -186,8 +188,8 @@ class Handler:
         envelope, rule = exchange.envelope, getattr(outcome, "rule", None)
         if rule is not None and exchange.decision is None:
             count_hit(exchange.branch, rule)
-        if isinstance(outcome, Content | Nothing) and not may_be_stored(exchange, outcome):
-            envelope = envelope.closed()
+        if isinstance(outcome, Content | Nothing):
+            envelope = envelope_of(exchange, outcome)
         match outcome:
             case Content():
                 self._remember(exchange, outcome)
@@ -228,6 +230,8 @@ class Handler:
         if exchange.outer is not None:
             envelope = exchange.envelope.closed()
             return self.notices.page(exchange.request, 508, pages.LOOP, envelope=envelope)
+        if inner.branch.plan.conditional:
+            inner.subject.country = self.country(exchange.request)
         return self._admit(inner)
 
     # Errors
@@ -261,12 +265,12 @@ class Handler:
         return self.notices.page(request, status, content, envelope=envelope.closed())
 
     def _tell_slow(self, error: PatternTooSlow, request: Request | None) -> None:
-        """Count it, and say so once a second."""
+        """Count it, and say so once a second; without the query, which no pattern sees."""
         self.slow += 1
         if self._slow_told != self.clock.epoch and request is not None:
             self._slow_told = self.clock.epoch
-            host = request.authority.decode("latin-1")
-            log.error("%r %.200r: %s; answered with 503", host, request.target, error)
+            host, path = request.authority.decode("latin-1"), split_query(request.target)[0]
+            log.error("%r %.200r: %s; answered with 503", host, path, error)
 
 
 def count_hit(branch: Branch, rule: int) -> None:

@@ -23,10 +23,11 @@ from edge.errors import StoreError
 from edge.node.trees import TORN, Trees, needed_by
 from edge.site.generation import AppState, BranchState, Generation
 from edge.site.headers import CustomHttp
+from edge.site.library import Library, compile_app
 from edge.site.places import Places
 from edge.site.plan import Plan
 from edge.site.rule import Rule, decode_rules
-from edge.site.snapshot import Branch, CompiledApp, Library, Site, Snapshot, compile_app
+from edge.site.snapshot import Branch, CompiledApp, Site, Snapshot
 
 T = TypeVar("T")
 

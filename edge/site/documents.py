@@ -70,8 +70,8 @@ class Domain(Document, frozen=True, kw_only=True):
 class Access(Document, frozen=True, kw_only=True):
     """Who may see a branch; without users, everyone."""
 
-    users: dict[User, PasswordHash] = msgspec.field(default_factory=dict)
-    """User → hash by `edge hash-password`."""
+    users: dict[User, PasswordHash] | None = None
+    """User → hash by `edge hash-password`. For a branch, None is the app's; {} opens it."""
     exempt: tuple[PathGlob, ...] = ()
     """Paths that need no password."""
 
@@ -116,7 +116,7 @@ class App(Document, frozen=True, kw_only=True):
     domains: dict[Host, Domain] = msgspec.field(default_factory=dict)
     branches: dict[Pattern, BranchSettings] = msgspec.field(default_factory=dict)
     """Branch name or pattern → what differs there."""
-    access: Access = Access()
+    access: Access = Access(users={})
     """For every branch without its own."""
     cache: CacheKey = CacheKey()
     trailing_slash: Literal["auto", "add", "strip", "leave"] = "auto"
@@ -172,9 +172,7 @@ def position_of(text: str, key_path: Sequence[str | int]) -> tuple[int, int]:
 
 
 def is_same_key(written: str, wanted: str) -> bool:
-    """Whether a key of the file is the wanted one, at least as a host name."""
-    if written == wanted:
-        return True
+    """Whether a key of the file, which is not spelled so, is the wanted one as a host name."""
     try:
         return canonical_host(written) == wanted
     except ValueError:
@@ -192,4 +190,6 @@ def branch_settings(app: App, branch: str) -> BranchSettings:
         patterns = [each for each in app.branches if branch_matches(each, branch)]
         entry = app.branches[max(patterns, key=len)] if patterns else BranchSettings()
     access = app.access if entry.access is None else entry.access
+    if access.users is None:
+        access = msgspec.structs.replace(access, users=app.access.users or {})
     return BranchSettings(performance_mode=entry.performance_mode, access=access)

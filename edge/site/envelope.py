@@ -4,7 +4,7 @@ What a branch puts on its responses besides what they are: custom fields, who ma
 Laws: made once for each set of header entries that a path can match, and shared: a stored response
 is told apart by its envelope's identity. An operator's fields are on every response; an error that
 nobody may store stays so whatever an operator's Cache-Control says (a stored 404 of a fingerprinted
-file outlives the deploy that brings it).
+file outlives the deploy that brings it), and no 404 is for browsers to keep.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import Enum
 
+from edge.http.fields import delta_seconds, parse_cache_control
 from edge.site.headers import Field, apply, edge_lifetime
 
 MAX_LIFETIME = 600
@@ -34,11 +35,15 @@ class Envelope:
 
     __slots__ = (
         "_closed",
+        "_default",
+        "_of_missing",
+        "_sharing",
         "cache_control",
         "fields",
         "lifetime",
         "noindex",
         "page_cache_control",
+        "size",
         "stated",
     )
 
@@ -57,6 +62,8 @@ class Envelope:
             custom = tuple(field for field in custom if field[0].lower() != b"cache-control")
             stated = []
         self.fields = custom
+        self.size = sum(len(name) + len(value) + 4 for name, value in custom)
+        """Bytes of the custom field lines."""
         self.noindex = noindex
         """Whether crawlers are told to stay away."""
         self.stated = stated[0] if stated else None
@@ -68,14 +75,37 @@ class Envelope:
         shorter = min(lifetime, MAX_LIFETIME)
         self.page_cache_control = self.stated or cache_control(sharing, shorter)
         """The same of a redirect and of what is missing."""
+        self._sharing = sharing
+        self._default = lifetime
         self._closed: Envelope | None = None
+        self._of_missing: Envelope | None = None
 
     def closed(self) -> Envelope:
         """The same for an answer that nobody may store."""
+        if self._sharing is Sharing.NONE:
+            return self
         if self._closed is None:
             none = Sharing.NONE
             self._closed = Envelope(self.fields, none, lifetime=0, cap=0, noindex=self.noindex)
         return self._closed
+
+    def of_missing(self) -> Envelope:
+        """
+        The same for a 404: a Cache-Control that lets browsers keep what is there is not for it.
+
+        Its file may come with the next deploy, and nobody can take back "a year, immutable".
+        """
+        directives = parse_cache_control([self.stated or b""])
+        is_lasting = b"immutable" in directives or delta_seconds(directives.get(b"max-age"))
+        if not is_lasting:
+            return self
+        if self._of_missing is None:
+            custom = tuple(each for each in self.fields if each[0].lower() != b"cache-control")
+            shorter = min(self._default, MAX_LIFETIME)
+            self._of_missing = Envelope(
+                custom, self._sharing, lifetime=shorter, cap=shorter, noindex=self.noindex
+            )
+        return self._of_missing
 
     def dress(self, fields: Iterable[Field]) -> list[Field]:
         """The fields of a response with those that an operator set in their place."""

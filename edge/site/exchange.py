@@ -77,13 +77,27 @@ class Exchange(msgspec.Struct):
         """
         if not self.branch.plan.is_empty:
             self.decision = self.branch.plan.decide(self.subject)
+        if type(self.decision) is Rewrite and self.needs_password:
+            self.envelope = self.site.envelope(self.subject.path, Sharing.ONE)
 
     @property
     def needs_password(self) -> bool:
-        """Step 2: access stands before everything but a redirect by a domain rule."""
-        decision = self.decision
-        is_open = type(decision) is Redirect and decision.by_domain
-        return not is_open and self.branch.asks_password(self.subject.path)
+        """
+        Step 2: access stands before everything but a redirect by a domain rule.
+
+        Where an exempt path is rewritten, the other path has to be exempt too: a single-page app's
+        rule would hand out its entry under any name below `/.well-known/`.
+        """
+        decision, branch = self.decision, self.branch
+        if type(decision) is Redirect and decision.by_domain:
+            return False
+        if type(decision) is Rewrite and branch.asks_password(decision.path):
+            return True
+        return branch.asks_password(self.subject.path)
+
+    def may_show(self, path: str) -> bool:
+        """Whether the content of another path is for those who may see the one asked for."""
+        return self.branch.asks_password(self.subject.path) or not self.branch.asks_password(path)
 
 
 def open_exchange(request: Request, site: Site, country: str | None, budget: Budget) -> Exchange:
@@ -116,7 +130,7 @@ def follow(exchange: Exchange, epoch: float) -> Outcome | Retained:
     if isinstance(decision, Redirect | Forward):
         return decision
     if isinstance(decision, Refuse):
-        return refusal(branch, decision, epoch)
+        return refusal(exchange, decision, epoch)
     until = branch.active_at + min(exchange.envelope.lifetime, branch.longest)
     found: Asset | str | None
     if decision is None:
@@ -140,11 +154,11 @@ def moved(path: str, query: bytes | None) -> Moved:
     return Moved(location if query is None else location + b"?" + sendable(query))
 
 
-def refusal(branch: Branch, decision: Refuse, epoch: float) -> Outcome:
+def refusal(exchange: Exchange, decision: Refuse, epoch: float) -> Outcome:
     """A refusal with its page, where that exists."""
     asset = None
-    if decision.path is not None:
-        asset = find_content(branch, decision.path, 0, epoch)
+    if decision.path is not None and exchange.may_show(decision.path):
+        asset = find_content(exchange.branch, decision.path, 0, epoch)
     if asset is None:
         return Nothing(decision.status, decision.rule)
     return Content(asset, decision.status, decision.rule)
@@ -181,19 +195,18 @@ def missing(exchange: Exchange, until: float, epoch: float) -> Outcome | Retaine
         return decision
     if exchange.request.method not in READING:
         return other_method(exchange)
-    return not_found(branch, path, decision, until, epoch)
+    return not_found(exchange, decision, until, epoch)
 
 
-def not_found(
-    branch: Branch, path: str, decision: Decision | None, until: float, epoch: float
-) -> Outcome:
+def not_found(exchange: Exchange, decision: Decision | None, until: float, epoch: float) -> Outcome:
     """The page of a rule, else the nearest 404 page, else the built-in one."""
-    if isinstance(decision, Rewrite):
+    path, branch = exchange.subject.path, exchange.branch
+    if isinstance(decision, Rewrite) and exchange.may_show(decision.path):
         asset = find_content(branch, decision.path, until if decision.status == 200 else 0, epoch)
         if asset is not None:
             return Content(asset, decision.status, decision.rule)
     asset = None if is_fingerprinted(path) else find_not_found(branch, path)
-    if asset is None:
+    if asset is None or not exchange.may_show("/" + asset.entry.path):
         return Nothing(404)
     return Content(asset, 404, None)
 
@@ -222,7 +235,7 @@ def enter(exchange: Exchange, forward: Forward, snapshot: Snapshot) -> Exchange 
     subject = Subject(decode_path(raw), raw, query, site.host, before.country, before.budget)
     inner = Exchange(exchange.request, exchange.site, site.branch, subject, outer=before.path)
     inner.envelope = exchange.envelope
-    if inner.needs_password:
+    if inner.needs_password or site.branch.plan.asks_country(subject):
         inner.envelope = exchange.site.envelope(before.path, Sharing.ONE)
     return inner
 
@@ -251,12 +264,27 @@ def last_segment(path: str) -> str:
     return path[path.rfind("/", 0, -1) + 1 :]
 
 
-def may_be_stored(exchange: Exchange, outcome: Content | Nothing) -> bool:
-    """
-    Whether anybody may remember an answer.
+# What is put on it
 
-    A fingerprinted name that nobody has must be forgotten: its file may come with the next deploy.
+
+def envelope_of(exchange: Exchange, outcome: Content | Nothing) -> Envelope:
     """
-    if isinstance(outcome, Nothing) and outcome.status != 404:
-        return False
-    return outcome.status != 404 or not is_fingerprinted(exchange.subject.path)
+    The envelope of an answer.
+
+    An error of the node's own is nobody's to store; nor is the 404 of a fingerprinted name, whose
+    file may come with the next deploy. Where the rules of what is missing ask for the country, it
+    is for the client alone.
+    """
+    envelope, status = exchange.envelope, outcome.status
+    is_page = isinstance(outcome, Nothing)
+    if is_page and (status != 404 or exchange.branch.active is None):
+        return envelope.closed()
+    is_missing = status == 404 or (exchange.decision is None and outcome.rule is not None)
+    if not is_missing:
+        return envelope
+    if status == 404 and is_fingerprinted(exchange.subject.path):
+        return envelope.closed()
+    if exchange.branch.plan.asks_country_of_missing(exchange.subject):
+        path = exchange.subject.path if exchange.outer is None else exchange.outer
+        envelope = exchange.site.envelope(path, Sharing.ONE)
+    return envelope.of_missing() if status == 404 else envelope

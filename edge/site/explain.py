@@ -19,10 +19,20 @@ from edge.site.exchange import (
     Nothing,
     Outcome,
     enter,
-    may_be_stored,
+    envelope_of,
 )
-from edge.site.expressions import PatternTooSlow
-from edge.site.plan import Forward, Index, Plan, Redirect
+from edge.site.expressions import Budget, PatternTooSlow
+from edge.site.lookup import find_asset, find_content
+from edge.site.manifest import Asset
+from edge.site.plan import (
+    CompiledRule,
+    Forward,
+    Index,
+    Redirect,
+    Rewrite,
+    is_for_navigation,
+    is_navigation,
+)
 from edge.site.rehearsal import World, summary
 from edge.site.snapshot import Branch
 from edge.site.subject import Subject
@@ -34,6 +44,12 @@ UNSERVED = {
     404: "no app of this node claims this hostname",
     503: "the app never had a valid configuration; `edge check` says where the mistake is",
 }
+NOTHING = {
+    204: "OPTIONS is answered with the methods that files have",
+    404: "nothing is there; the node's own page says so",
+    405: "files are for GET and HEAD alone",
+}
+NO_PAGE = "it is for pages: GET or HEAD, without an extension or with Accept: text/html"
 
 
 class Tried(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,7 +97,7 @@ class Trail(msgspec.Struct, kw_only=True):
 
 def explain(request: Request, world: World, country: str | None) -> Trail:
     """The trail of a request. Raises nothing that a client can cause."""
-    url = f"{request.authority.decode('latin-1')}{request.target.decode('latin-1')}"
+    url = (request.authority + request.target).decode(errors="replace")
     trail = Trail(url=url, method=request.method.decode("latin-1"), country=country)
     try:
         exchange = world.open(request, country)
@@ -113,8 +129,7 @@ class Teller:
         deployment = trail.deployment or "nothing deployed"
         self.say(f"{exchange.site.host}: app {trail.app}, branch {trail.branch}, {deployment}")
         self.headers(exchange)
-        plan = exchange.branch.plan
-        self.rules(plan, plan.early, exchange.subject)
+        self.rules(exchange, exchange.branch.plan.early)
         exchange.decide()
         self.access(exchange)
         self.follow(exchange)
@@ -131,8 +146,14 @@ class Teller:
         numbers = plan.matching(exchange.subject.path) if plan else ()
         self.trail.headers = [plan.patterns[number] for number in numbers]
 
-    def rules(self, plan: Plan, index: Index, subject: Subject) -> None:
-        """Each rule of one phase, up to the one that matches."""
+    def rules(self, exchange: Exchange, index: Index) -> None:
+        """
+        Each rule of one phase, up to the one that matches.
+
+        Patterns have time of their own here: what telling takes must not change what is decided.
+        """
+        plan, before = exchange.branch.plan, exchange.subject
+        subject = msgspec.structs.replace(before, budget=Budget(before.budget.clock))
         candidates = index.candidates(subject)
         asked = candidates if len(plan.rules) > ALL_TOLD else index.numbers
         others = len(index.numbers) - len(asked)
@@ -141,7 +162,11 @@ class Teller:
             self.say(f"{others} rules are about other paths, folders or hosts")
         for number in asked:
             rule = plan.rules[number]
-            why = rule.explain(subject)
+            try:
+                why = why_not(rule, subject, exchange.request)
+            except PatternTooSlow:
+                self.say(f"  rule [{number}] on line {rule.written.line} takes too long to be told")
+                return
             tried = Tried(
                 rule=number,
                 line=rule.written.line,
@@ -177,12 +202,14 @@ class Teller:
 
     def missing_rules(self, exchange: Exchange, outcome: Outcome) -> None:
         """The rules of step 6, where they were asked."""
-        plan, rule = exchange.branch.plan, getattr(outcome, "rule", None)
+        late, rule = exchange.branch.plan.late, getattr(outcome, "rule", None)
         is_early = exchange.decision is not None and rule == exchange.decision.rule
         found = isinstance(outcome, Content) and outcome.status == 200 and rule is None
-        if plan.late.numbers and not (is_early or found or isinstance(outcome, Moved)):
+        if isinstance(outcome, Nothing):
+            found = has_file(exchange, self.world.epoch)
+        if late.numbers and not (is_early or found or isinstance(outcome, Moved)):
             self.say("no file is there: the rules of what is missing are asked")
-            self.rules(plan, plan.late, exchange.subject)
+            self.rules(exchange, late)
 
     def forward(self, exchange: Exchange, forward: Forward) -> None:
         """Step 3, to another host."""
@@ -205,8 +232,8 @@ class Teller:
         """What is sent."""
         trail = self.trail
         envelope = exchange.envelope
-        if isinstance(outcome, Content | Nothing) and not may_be_stored(exchange, outcome):
-            envelope = envelope.closed()
+        if isinstance(outcome, Content | Nothing):
+            envelope = envelope_of(exchange, outcome)
         trail.status, place = summary(outcome)
         if isinstance(outcome, Content):
             trail.file = place
@@ -218,9 +245,10 @@ class Teller:
             control = envelope.page_cache_control
             if isinstance(outcome, Moved):
                 self.say("the file has another address: a slash more or less")
-        fields = [("Cache-Control", control.decode("latin-1"))]
-        custom = [f for f in envelope.fields if f[0].lower() != b"cache-control"]
-        trail.fields = fields + [(n.decode(), v.decode("latin-1")) for n, v in custom]
+            elif outcome.status in NOTHING:
+                self.say(NOTHING[outcome.status])
+        fields = envelope.dress([(b"Cache-Control", control)])
+        trail.fields = [(name.decode(), value.decode("latin-1")) for name, value in fields]
         trail.verdict = verdict(exchange.branch, envelope, trail.lifetime)
 
     def say(self, sentence: str) -> None:
@@ -232,6 +260,29 @@ def told(tried: Tried) -> str:
     """A rule in a line."""
     place = f"rule [{tried.rule}] on line {tried.line}"
     return f"{place}, {tried.status} {tried.source}: {tried.why}"
+
+
+def why_not(rule: CompiledRule, subject: Subject, request: Request) -> str | None:
+    """
+    Why a rule is not meant; None when it is.
+
+    Raises:
+        PatternTooSlow: see `Budget.search`.
+    """
+    why = rule.explain(subject)
+    if why is None and is_for_navigation(rule):
+        accept = request.fields.get(b"accept", b"")
+        return None if is_navigation(subject.path, request.method, accept) else NO_PAGE
+    return why
+
+
+def has_file(exchange: Exchange, epoch: float) -> bool:
+    """Whether a file is there for a method that files do not have: see `exchange.follow`."""
+    branch, decision = exchange.branch, exchange.decision
+    until = branch.active_at + min(exchange.envelope.lifetime, branch.longest)
+    if isinstance(decision, Rewrite):
+        return find_content(branch, decision.path, until, epoch) is not None
+    return isinstance(find_asset(branch, exchange.subject.path, until, epoch), Asset)
 
 
 def why_this_file(exchange: Exchange, outcome: Content, epoch: float) -> str:
@@ -257,6 +308,10 @@ def verdict(branch: Branch, envelope: Envelope, lifetime: int | None) -> str:
     if lifetime is None:
         return "made anew each time; caches downstream go by Cache-Control"
     stated = envelope.stated
+    if stated is None and envelope.cache_control == b"no-store":
+        return "stored nowhere: the next deploy may bring a file of this name"
     reason = "by default" if stated is None else f"by «{stated.decode('latin-1')}»"
+    if not lifetime:
+        return f"not stored at the edge {reason}"
     cap = branch.max_lifetime
     return f"stored at the edge for {lifetime} s {reason} (at most {cap} s); a deploy ends it"

@@ -131,9 +131,11 @@ def probes(text: str, length: int) -> Iterator[str]:
     """
     words = [word for word in re.findall(r"[A-Za-z0-9]+", text) if len(word) > 1]
     marks = re.findall(r"[^\W_]|[-_.~/@:]", text)
+    separated = [f"a{mark}" for mark in dict.fromkeys(re.findall(r"[-_~/@:,;=&%!']", text))]
     # `regex` looks for a literal that a match must have before it tries anything: give it all.
     literals = "".join(dict.fromkeys(re.sub(r"[\x00-\x20\\^$]", "", text)))[:64]
-    for unit in dict.fromkeys(["a", "0", "a/", "a.", "a-", "A", " ", ".", *words[:8], *marks[:16]]):
+    usual = ["a", "0", "a/", "a.", "a-", "A", " ", "."]
+    for unit in dict.fromkeys([*usual, *words[:8], *marks[:16], *separated[:8]]):
         body = "/" + (unit * (length // len(unit)))[: length - 66]
         yield body
         yield body + "!"

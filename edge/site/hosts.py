@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
-import itertools
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
@@ -71,12 +70,16 @@ def assign_label(name: str, taken: Collection[str]) -> str:
     label = branch_label(name)
     if label not in taken and len(slug(name)) <= MAX_LABEL:
         return label
-    for attempt in itertools.count():
-        suffix = "-" + digest(name if attempt == 0 else f"{name} {attempt}")
-        candidate = label[: MAX_LABEL - len(suffix)].rstrip("-") + suffix
-        if candidate not in taken:
-            break
+    attempt = 0
+    while (candidate := hashed_label(label, name, attempt)) in taken:
+        attempt += 1
     return candidate
+
+
+def hashed_label(label: str, name: str, attempt: int) -> str:
+    """A label with a hash of the branch's name; another one for each attempt."""
+    suffix = "-" + digest(name if attempt == 0 else f"{name} {attempt}")
+    return label[: MAX_LABEL - len(suffix)].rstrip("-") + suffix
 
 
 def slug(name: str) -> str:

@@ -206,7 +206,7 @@ class Lint:
                     number,
                     "source",
                     problem,
-                    "such requests get 503: anchor it with ^, or split it",
+                    "such requests get 503: let it fail sooner, or split it",
                 )
 
 

@@ -8,6 +8,7 @@ Laws: pure; a path is looked up in a dictionary and never names a file on a disk
 from __future__ import annotations
 
 from edge.site.manifest import Asset, Manifest
+from edge.site.paths import MAX_DEPTH
 from edge.site.snapshot import Branch
 
 
@@ -90,11 +91,15 @@ def _find_directory(manifest: Manifest, name: str, trailing_slash: str) -> Asset
 
 
 def find_not_found(branch: Branch, path: str) -> Asset | None:
-    """The nearest `not_found` page up the tree from `path`, or None for the built-in one."""
+    """
+    The nearest `not_found` page up the tree from `path`, or None for the built-in one.
+
+    Not looked for where no file can be: a path may have thousands of slashes.
+    """
     if branch.not_found is None or branch.active is None or branch.active.manifest is None:
         return None
     manifest = branch.active.manifest
-    directory = path[1:].rpartition("/")[0]
+    directory = "/".join(path[1:].split("/", MAX_DEPTH)[:MAX_DEPTH]).rpartition("/")[0]
     while True:
         page = f"{directory}/{branch.not_found}" if directory else branch.not_found
         if page in manifest.files:

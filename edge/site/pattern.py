@@ -158,10 +158,7 @@ class Parameter(msgspec.Struct, frozen=True, gc=False):
 
     def find(self, subject: Subject) -> bytes | None:
         """The value of the first that fits, as it arrived."""
-        for key, value, arrived in subject.parameters:
-            if key == self.key and self.value in (None, value):
-                return arrived
-        return None
+        return subject.values.get((self.key, self.value))
 
 
 class Source(msgspec.Struct, frozen=True, gc=False):

@@ -205,9 +205,8 @@ class Index:
         if self.hosts:
             found += self.hosts.get(subject.host, ())
         if self.queries and subject.query and (by_parameter := self.queries.get(path)):
-            for key, value, _ in subject.parameters:
-                found += by_parameter.get((key, value), ())
-                found += by_parameter.get((key, None), ())
+            for key_and_value in subject.values:
+                found += by_parameter.get(key_and_value, ())
         end = 0
         for _ in range(self.depth):
             end = path.find("/", end) + 1
@@ -273,10 +272,15 @@ class Plan:
         )
 
     def asks_country(self, subject: Subject) -> bool:
-        """Whether the country of the client makes a difference for a request."""
-        if not self.conditional:
-            return False
-        numbers = [*self.early.candidates(subject), *self.late.candidates(subject)]
+        """Whether the client's country makes a difference before files are looked up."""
+        return self.conditional and self._asks(self.early, subject)
+
+    def asks_country_of_missing(self, subject: Subject) -> bool:
+        """The same where no file was found."""
+        return self.conditional and self._asks(self.late, subject)
+
+    def _asks(self, index: Index, subject: Subject) -> bool:
+        numbers = index.candidates(subject)
         return any(self.rules[number].countries is not None for number in numbers)
 
     def decide_missing(self, subject: Subject, method: bytes, accept: bytes) -> Decision | None:

@@ -150,7 +150,7 @@ class Reading:
         lines: dict[Hashable, int] = {}
         for key_node, value_node in node.value:
             if not is_key(key_node):
-                self.refuse(key_node, path, "a key must be plain text")
+                self.refuse(key_node, path, "a key must be plain text", "write a name and a colon")
                 continue
             key = self.read_key(key_node, key_type, path)
             if key in lines:

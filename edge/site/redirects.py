@@ -184,12 +184,13 @@ class Redirects:
 
 def starts(data: bytes, rules: Sequence[msgspec.Raw]) -> Iterator[Position]:
     """Line and column where each rule begins; reads `data` once."""
-    line, column, at = 1, 1, 0
+    line, column, at, end = 1, 1, 0, 0
     for rule in rules:
-        begin = data.index(bytes(rule), at)  # nothing but blanks and a comma is in between
+        piece = bytes(rule)
+        begin = data.index(piece, end)  # nothing but blanks and a comma is in between
         line, column = advance(data[at:begin], line, column)
         yield line, column
-        at = begin
+        at, end = begin, begin + len(piece)
 
 
 def advance(text: bytes, line: int, column: int) -> Position:

@@ -16,7 +16,6 @@ from edge.site.exchange import (
     Content,
     Exchange,
     Moved,
-    Nothing,
     Outcome,
     enter,
     follow,
@@ -105,8 +104,7 @@ def summary(outcome: Outcome) -> tuple[int, Place]:
             return outcome.status, "/" + outcome.asset.entry.path
         case Moved():
             return 301, outcome.location.decode("latin-1")
-        case Nothing():
-            return outcome.status, ""
+    return outcome.status, ""
 
 
 def make_request(

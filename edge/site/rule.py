@@ -33,6 +33,9 @@ PROXYING: Final = ("200", "fallback")
 
 STATUSES: Final = ("200", *REDIRECTS, *MISSING, *REFUSALS)
 CONDITION: Final = re.compile(r"<[A-Za-z]{2}>(?:\s*,\s*<[A-Za-z]{2}>)*")
+MAX_TARGETS: Final = 100
+"""URLs to balance over; all are made for every request."""
+
 EXPECTATION: Final = re.compile(r"[1-5][0-9]{2}(?: \S+)?")
 
 
@@ -198,6 +201,8 @@ def misfit(target: str | tuple[str, ...] | None, status: str) -> tuple[str, str]
     if isinstance(target, tuple):
         if status not in PROXYING:
             return f"status {status} takes one target", "lists are for 200 and fallback"
+        if len(target) > MAX_TARGETS:
+            return f"there are more than {MAX_TARGETS} targets", "put a balancer in front of them"
         if not all(ORIGIN.match(each) for each in target):
             return "a list of targets is a list of URLs", "write https:// and a host in each"
         return None

@@ -46,6 +46,7 @@ class Subject(msgspec.Struct):
     _resolved: bytes | None = None
     _offsets: list[int] | None = None
     _parameters: list[tuple[str, str, bytes]] | None = None
+    _values: dict[tuple[str, str | None], bytes] | None = None
 
     @property
     def resolved(self) -> bytes:
@@ -60,6 +61,20 @@ class Subject(msgspec.Struct):
         if self._parameters is None:
             self._parameters = parse_query(self.query or b"")
         return self._parameters
+
+    @property
+    def values(self) -> dict[tuple[str, str | None], bytes]:
+        """
+        The first value of a key (with None), and of a key that has that value, as it arrived.
+
+        A dictionary, so that neither many rules nor many parameters multiply.
+        """
+        if self._values is None:
+            self._values = {}
+            for key, value, arrived in self.parameters:
+                self._values.setdefault((key, value), arrived)
+                self._values.setdefault((key, None), arrived)
+        return self._values
 
     def arrived(self, span: Span) -> bytes:
         """The bytes that became these characters of `path`."""

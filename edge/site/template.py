@@ -43,6 +43,13 @@ DOT_SEGMENT: Final = re.compile(rb"/(?:\.|%2[Ee]){1,2}(?:/|\Z)")
 DOMAIN_END: Final = re.compile(rb"(?:\.[A-Za-z0-9-]+)+")
 HOST_PART: Final = re.compile(rb"[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})*")
 
+MAX_FILLED: Final = 16_384
+"""
+Bytes of one part of a target once it is filled in: twice what a request line holds.
+
+A capture may stand in a target hundreds of times, and an escape makes three bytes of one.
+"""
+
 Pieces = tuple[bytes | str, ...]
 """Bytes as they are, and names of captures."""
 
@@ -70,7 +77,7 @@ class Target(msgspec.Struct, frozen=True, gc=False):
         The value of Location; relative when the target is a path.
 
         Raises:
-            MalformedRequest: a capture is no part of a host, or made a dot segment.
+            MalformedRequest: a capture is no part of a host, makes a dot segment, or is too long.
         """
         location = self.fill_path(subject, captures)
         if self.query is not None or subject.query is not None:
@@ -121,13 +128,22 @@ def sendable(query: bytes) -> bytes:
 
 
 def fill(pieces: Pieces, unsafe: re.Pattern[bytes], subject: Subject, captures: Captures) -> bytes:
-    """The pieces with what was captured, escaped where it would mean more than itself."""
-    parts = []
+    """
+    The pieces with what was captured, escaped where it would mean more than itself.
+
+    Raises:
+        MalformedRequest: it gets longer than anybody could use.
+    """
+    parts, size = [], 0
     for piece in pieces:
         if isinstance(piece, bytes):
-            parts.append(piece)
+            part = piece
         else:
-            parts.append(unsafe.sub(escape, captured(piece, subject, captures)))
+            part = unsafe.sub(escape, captured(piece, subject, captures))
+        size += len(part)
+        if size > MAX_FILLED:
+            raise MalformedRequest("what was captured makes too long a target")
+        parts.append(part)
     return b"".join(parts)
 
 
@@ -240,8 +256,9 @@ def split(text: str, names: Collection[str], place: re.Pattern[str], more: str =
 
 def unknown_placeholder(written: str, names: Collection[str]) -> tuple[str, str]:
     """Problem and remedy, with the nearest name that the source has."""
-    near = reading.nearest(written.strip("$<>")[:60], sorted(names))
-    known = ", ".join(f"<{each}>" for each in sorted(names)) or "nothing"
+    captured = [f"<{name}>" for name in sorted(names)]
+    near = reading.nearest(written.lstrip("$")[:60], captured)
+    known = ", ".join(captured) or "nothing"
     return f"unknown placeholder {written[:60]}", near or f"the source captures {known}"
 
 

@@ -81,14 +81,18 @@ def test_a_branch_that_is_back_serves_what_it_served():
     assert (state.history, state.previous, state.retained) == (("two", "one"), None, None)
 
 
-def test_a_branch_of_unknown_past_serves_its_newest():
+def test_a_branch_whose_deployment_is_gone_serves_its_newest():
     """The rest is its history; without any deployment it stays empty."""
     there = [header("two"), header("one")]
 
-    for before in (branch(), branch("gone", "one")):
-        state = activation.recalled(before, there, 9.0)
-        assert (state.active.deployment, state.history) == ("two", ("one",))
+    state = activation.recalled(branch("gone", "one"), there, 9.0)
+    assert (state.active.deployment, state.history) == ("two", ("one",))
     assert activation.recalled(branch("gone"), [], 9.0) == branch()
+
+
+def test_a_branch_that_never_served_anything_serves_nothing():
+    """Its deployments were never activated, or were refused: a reload moves none."""
+    assert activation.recalled(branch(), [header("two"), header("one")], 9.0) == branch()
 
 
 def test_deleted_deployments_leave_the_history():

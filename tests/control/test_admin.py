@@ -103,6 +103,7 @@ async def test_a_deploy_step_by_step(api):
             "branch": "main",
             "urls": ["http://main.shop.edge.localhost:8080"],
             "configured": True,
+            "warnings": [],
         },
     )
     status, listed = await api("GET", f"{BRANCH}/deployments")
@@ -305,8 +306,14 @@ async def test_a_reload_says_what_changed(api):
     """The generation and the apps."""
     write_app(api.folder, "blog")
 
-    assert await api("POST", "/v1/reload") == (200, {"generation": 2, "changed": ["blog"]})
-    assert await api("POST", "/v1/reload") == (200, {"generation": 2, "changed": []})
+    assert await api("POST", "/v1/reload") == (
+        200,
+        {"generation": 2, "changed": ["blog"], "warnings": []},
+    )
+    assert await api("POST", "/v1/reload") == (
+        200,
+        {"generation": 2, "changed": [], "warnings": []},
+    )
 
 
 async def test_a_refused_reload_says_where(api):

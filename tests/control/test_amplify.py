@@ -441,7 +441,7 @@ def test_branches_to_come_have_their_settings(imported):
         assert branch_settings(document, name).performance_mode
         assert list(branch_settings(document, name).access.users) == ["team"]
     for name in ("main", "feature/open"):
-        assert branch_settings(document, name) == BranchSettings(access=Access())
+        assert branch_settings(document, name) == BranchSettings(access=Access(users={}))
 
 
 @pytest.mark.parametrize(

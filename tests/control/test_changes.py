@@ -11,8 +11,10 @@ import pytest
 
 from edge.control.changes import origin_of
 from edge.control.deployments import ABANDONED, LEASE, Missing, NoSuch
+from edge.control.generations import KEPT
 from edge.control.reload import Refused
-from edge.errors import StoreError
+from edge.errors import Mistaken, StoreError
+from edge.site.rule import decode_rules
 from edge.site.settings import Listen, Settings
 from tests.support_control import (
     DAY,
@@ -550,3 +552,215 @@ def test_a_rolled_back_node_restarts_as_it_was(tmp_path, changes):
     restarted.reload()
 
     assert active(restarted, "shop") == first
+
+
+# Rules and headers that a deployment carries
+
+HEADERS = "customHeaders: [{pattern: '**', headers: [{key: X-Own, value: NUMBER}]}]"
+
+
+def carrying(number):
+    """A deployment with rules and headers of its own."""
+    return {
+        "index.html": str(number),
+        "redirects.json": json.dumps([{"source": "/old", "target": f"/{number}"}]),
+        "customHttp.yml": HEADERS.replace("NUMBER", f"'{number}'"),
+    }
+
+
+def targets(tmp_path, state):
+    """Where the rules that a state names lead; None without any."""
+    if state.rules is None:
+        return None
+    lines = (places_of(tmp_path).compiled / state.rules).read_bytes().splitlines()
+    return [rule.target for block in decode_rules(lines) for rule in block]
+
+
+def test_a_deployment_brings_its_rules_and_its_headers(tmp_path, changes):
+    """For its branch alone; the next one without any leaves the branch none of them."""
+    publish(changes, "shop", "other", FILES)
+    publish(changes, "shop", "main", carrying(1))
+
+    state = changes.branch("shop", "main")
+    assert targets(tmp_path, state) == ["/1"]
+    assert state.headers is not None
+    other, app = changes.branch("shop", "other"), changes.app("shop")
+    assert [(each.rules, each.headers) for each in (other, app)] == [(None, None)] * 2
+
+    publish(changes, "shop", "main", FILES)
+    state = changes.branch("shop", "main")
+    assert (state.rules, state.headers) == (None, None)
+
+
+def test_one_file_may_be_carried_without_the_other(tmp_path, changes):
+    """Each replaces its own kind."""
+    files = carrying(1)
+    del files["customHttp.yml"]
+    publish(changes, "shop", "main", files)
+
+    state = changes.branch("shop", "main")
+    assert (targets(tmp_path, state), state.headers) == (["/1"], None)
+
+
+def test_rollback_restores_the_rules_of_what_it_goes_back_to(tmp_path, changes):
+    """Step by step, as far as to a deployment that had none."""
+    publish(changes, "shop", "main", FILES)
+    publish(changes, "shop", "main", carrying(1))
+    before = changes.branch("shop", "main")
+    publish(changes, "shop", "main", carrying(2))
+    assert targets(tmp_path, changes.branch("shop", "main")) == ["/2"]
+
+    changes.rollback("shop", "main")
+    state = changes.branch("shop", "main")
+    assert (state.rules, state.headers) == (before.rules, before.headers)
+    assert targets(tmp_path, state) == ["/1"]
+
+    changes.rollback("shop", "main")
+    state = changes.branch("shop", "main")
+    assert (state.rules, state.headers) == (None, None)
+
+
+def test_an_older_deployment_brings_its_rules_back(tmp_path, changes):
+    """Activated by its id, also when its documents were collected meanwhile."""
+    first = publish(changes, "shop", "main", carrying(1))
+    key = changes.branch("shop", "main").rules
+    for number in range(KEPT + 2):
+        publish(changes, "shop", "main", {"index.html": str(number)})
+    changes.collect()
+    assert not (places_of(tmp_path).compiled / key).exists()
+
+    changes.activate(first.id)
+
+    state = changes.branch("shop", "main")
+    assert (state.rules, targets(tmp_path, state)) == (key, ["/1"])
+
+
+BROKEN = {
+    "redirects.json": (
+        '[{"source": "/a",\n "target": "/<x>"}]',
+        "redirects.json:2:2: [0].target: unknown placeholder <x> (the source captures nothing)",
+    ),
+    "customHttp.yml": (
+        "# ours\ncustomHeaders: 5",
+        "customHttp.yml:2:16: customHeaders: expected a list in [brackets], found a single value",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_deployment_whose_rules_or_headers_have_mistakes_is_refused(tmp_path, changes, name):
+    """With the places; what served before serves on, rules and all, and is what comes next."""
+    publish(changes, "shop", "main", carrying(1))
+    good = publish(changes, "shop", "main", carrying(2))
+    before = changes.app("shop"), changes.generations.current()
+    text, message = BROKEN[name]
+    header = upload(changes, "shop", "main", carrying(3) | {name: text})
+
+    for _ in range(2):
+        with pytest.raises(Mistaken, match="1 mistake in the configuration") as refused:
+            changes.activate(header.id)
+        assert [str(each) for each in refused.value.errors] == [message]
+    assert (changes.app("shop"), changes.generations.current()) == before
+    assert open_store(tmp_path).app("shop") == before[0]
+    assert changes.reload().changed == []
+    assert active(changes, "shop") == good.id
+
+    mended = publish(changes, "shop", "main", carrying(3))
+    assert targets(tmp_path, changes.branch("shop", "main")) == ["/3"]
+    assert changes.rollback("shop", "main").id == good.id
+    assert mended.id != header.id
+
+
+def test_both_carried_files_mistakes_are_told_at_once(changes):
+    """By place, so that one more deploy mends them all."""
+    files = FILES | {name: text for name, (text, _) in BROKEN.items()}
+    with pytest.raises(Mistaken) as refused:
+        publish(changes, "shop", "main", files)
+
+    assert [each.file for each in refused.value.errors] == ["customHttp.yml", "redirects.json"]
+
+
+def test_a_deploy_never_reads_the_rules_of_an_app_that_serves(tmp_path, changes):
+    """Those of the folder go in with a reload; those of a new app go in with its first deploy."""
+    write_app(tmp_path, "shop")
+    file = tmp_path / "rules" / "shop" / "redirects.json"
+    file.write_text('[{"source": "/old", "target": "/folder"}]')
+    publish(changes, "shop", "main", FILES)
+    assert targets(tmp_path, changes.app("shop")) == ["/folder"]
+
+    file.write_text("[{")
+    publish(changes, "shop", "main", {"index.html": "new"})
+    publish(changes, "shop", "next", FILES)
+
+    assert targets(tmp_path, changes.app("shop")) == ["/folder"]
+    assert changes.app("shop").config is not None
+
+
+def test_a_refused_change_leaves_no_document(tmp_path, changes):
+    """What a worker could not load is not on the disk afterwards; it can be activated later."""
+    publish(changes, "shop", "main", FILES)
+    header = upload(changes, "shop", "main", carrying(1))
+    places = places_of(tmp_path)
+    before = sorted(path.name for path in places.compiled.iterdir())
+    worker = FakeWorker(places.run, lambda _: {"error": "torn"})
+    with pytest.raises(StoreError, match="torn"):
+        changes.activate(header.id)
+    worker.close()
+
+    assert sorted(path.name for path in places.compiled.iterdir()) == before
+    assert targets(tmp_path, changes.branch("shop", "main")) is None
+    changes.activate(header.id)
+    assert targets(tmp_path, changes.branch("shop", "main")) == ["/1"]
+
+
+def test_collect_keeps_the_documents_that_serve(tmp_path, changes):
+    """An app's own and a branch's, rules and headers, whatever their age."""
+    write_app(tmp_path, "shop")
+    (tmp_path / "rules" / "shop" / "redirects.json").write_text("[]")
+    (tmp_path / "rules" / "shop" / "customHttp.yml").write_text(HEADERS)
+    publish(changes, "shop", "main", carrying(1))
+    publish(changes, "shop", "next", carrying(2))
+    app = changes.app("shop")
+    keys = {app.rules, app.headers}
+    keys |= {each.rules for each in app.branches.values()}
+    keys |= {each.headers for each in app.branches.values()}
+    assert len(keys - {None}) == 6
+    age(places_of(tmp_path).state, 2 * LEASE)
+
+    for _ in range(2):
+        changes.collect()
+
+    assert keys <= {path.name for path in places_of(tmp_path).compiled.iterdir()}
+    assert targets(tmp_path, open_store(tmp_path).branch("shop", "next")) == ["/2"]
+
+
+def test_collect_forgets_documents_that_nothing_names(tmp_path, changes):
+    """Once the last generation with them is gone; until then they are asked about perhaps."""
+    publish(changes, "shop", "main", carrying(1))
+    state = changes.branch("shop", "main")
+    mine = {state.rules, state.headers}
+    compiled = places_of(tmp_path).compiled
+    publish(changes, "shop", "main", carrying(2))
+    changes.collect()
+    assert mine <= {path.name for path in compiled.iterdir()}
+
+    for number in range(KEPT + 1):
+        publish(changes, "shop", "main", {"index.html": str(number)})
+    changes.collect()
+
+    assert not mine & {path.name for path in compiled.iterdir()}
+
+
+def test_a_branch_that_is_gone_takes_its_documents_along(tmp_path, changes):
+    """In time; another branch with the same rules keeps them."""
+    for branch in ("main", "next", "other"):
+        publish(changes, "shop", branch, carrying(1 if branch != "other" else 2))
+    same, lone = changes.branch("shop", "next").rules, changes.branch("shop", "other").rules
+    changes.delete_branch("shop", "next")
+    changes.delete_branch("shop", "other")
+    for number in range(KEPT + 1):
+        publish(changes, "blog", "main", {"index.html": str(number)})
+    changes.collect()
+
+    names = {path.name for path in places_of(tmp_path).compiled.iterdir()}
+    assert (same in names, lone in names) == (True, False)

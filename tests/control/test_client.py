@@ -81,7 +81,11 @@ async def test_calls_answer_with_documents(node, open_client):
     def use():
         return client.status()["generation"], client.reload(), client.purge()
 
-    assert await asyncio.to_thread(use) == (1, {"generation": 1, "changed": []}, {"purged": 0})
+    assert await asyncio.to_thread(use) == (
+        1,
+        {"generation": 1, "changed": [], "warnings": []},
+        {"purged": 0},
+    )
     assert len(client._connections) == 1
 
 

@@ -132,5 +132,6 @@ def test_a_refused_reload_as_a_document():
         "kept": ["a"],
         "generation": 3,
         "changed": ["b"],
+        "warnings": [],
     }
-    assert reloaded(Reloaded(3, [])) == {"generation": 3, "changed": []}
+    assert reloaded(Reloaded(3, [])) == {"generation": 3, "changed": [], "warnings": []}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 
 import pytest
 
 from edge.control.reload import Refused
-from edge.errors import StoreError
+from edge.errors import Mistaken, StoreError
+from edge.site.rule import decode_rules
 from tests.support_control import (
     FakeWorker,
     active,
@@ -15,6 +17,7 @@ from tests.support_control import (
     new_store,
     obedient,
     open_store,
+    places_of,
     publish,
     write_app,
 )
@@ -242,3 +245,228 @@ def test_workers_hear_of_a_reload_once(tmp_path, changes):
         {"do": "load", "generation": 1},
         {"do": "swap", "generation": 1},
     ]
+
+
+# Rules and headers
+
+OLD_RULES = '[{"source": "/old", "target": "/1"}]'
+NEW_RULES = '[{"source": "/old", "target": "/2"}]'
+HEADERS = "customHeaders: [{pattern: '**', headers: [{key: X-Own, value: yours}]}]"
+INERT = '[{"source": "/<*>/a", "target": "/b"}]'
+BROKEN = '[{"source": "/secret/<*>", "status": "403"}, {"source": "/a", "target": "/<x>"}]'
+
+
+def write(folder, name, text, app="shop"):
+    """A file of an app's folder, or none."""
+    path = folder / "rules" / app / name
+    path.unlink() if text is None else path.write_text(text)
+
+
+def rules_of(folder, state):
+    """What the rules that a state names say: (source, target) of each; None without any."""
+    if state.rules is None:
+        return None
+    lines = (places_of(folder).compiled / state.rules).read_bytes().splitlines()
+    return [(rule.source, rule.target) for block in decode_rules(lines) for rule in block]
+
+
+@pytest.fixture
+def shop(tmp_path, changes):
+    """Two apps with rules and headers, and a deployment of each."""
+    for app in ("shop", "blog"):
+        write_app(tmp_path, app)
+        write(tmp_path, "redirects.json", OLD_RULES, app)
+        write(tmp_path, "customHttp.yml", HEADERS, app)
+        publish(changes, app, "main", FILES)
+    return changes
+
+
+def test_rules_and_headers_of_the_folder_are_the_apps(tmp_path, shop):
+    """For every branch that carries none; equal ones are one document."""
+    state = shop.app("shop")
+
+    assert rules_of(tmp_path, state) == [("/old", "/1")]
+    assert state.headers is not None
+    assert (state.rules, state.headers) == (shop.app("blog").rules, shop.app("blog").headers)
+    assert shop.branch("shop", "main").rules is None
+    assert shop.reload().changed == []
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "of_rules"),
+    [
+        ("redirects.json", NEW_RULES, True),
+        ("redirects.json", "[]", True),
+        ("redirects.json", None, True),
+        ("customHttp.yml", HEADERS.replace("yours", "theirs"), False),
+        ("customHttp.yml", "", False),
+        ("customHttp.yml", None, False),
+    ],
+)
+def test_a_change_of_one_file_changes_its_app_alone(tmp_path, shop, name, text, of_rules):
+    """The deployment and the other document stay; so does the other app, to the letter."""
+    before, other = shop.app("shop"), shop.generations.current().apps["blog"]
+    write(tmp_path, name, text)
+
+    assert shop.reload().changed == ["shop"]
+
+    after = shop.app("shop")
+    assert (after.rules != before.rules, after.headers != before.headers) == (
+        of_rules,
+        not of_rules,
+    )
+    assert (after.branches, after.config) == (before.branches, before.config)
+    assert (after.rules if of_rules else after.headers) is None or text is not None
+    assert shop.generations.current().apps["blog"] == other
+    assert shop.reload().changed == []
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "place"),
+    [
+        ("redirects.json", '[{"source": "/a", "target": "/b", "status": "999"}]', (1, 35)),
+        ("customHttp.yml", "customHeaders:\n\t- pattern: a", (2, 1)),
+        ("redirects.yml", "[]", (1, 1)),
+    ],
+)
+def test_a_mistake_in_one_file_keeps_all_of_them(tmp_path, shop, name, text, place):
+    """An app changes as a whole or not at all; the other app's change is applied."""
+    before = shop.app("shop")
+    write(tmp_path, "app.yml", "trailing_slash: add")
+    write(tmp_path, "redirects.json", NEW_RULES)
+    write(tmp_path, "customHttp.yml", HEADERS.replace("yours", "new"))
+    write(tmp_path, name, text)
+    write(tmp_path, "redirects.json", NEW_RULES, "blog")
+
+    error = refused(shop)
+
+    assert [(each.file, each.line, each.column) for each in error.errors] == [
+        (f"rules/shop/{name}", *place)
+    ]
+    assert (error.kept, error.reloaded.changed) == (["shop"], ["blog"])
+    assert shop.app("shop") == before
+    assert rules_of(tmp_path, shop.app("blog")) == [("/old", "/2")]
+
+
+def test_an_app_whose_first_rules_have_a_mistake_has_no_configuration(tmp_path, changes):
+    """Serving it without its rules would be another site."""
+    write_app(tmp_path, "shop")
+    write(tmp_path, "redirects.json", BROKEN)
+
+    assert refused(changes).kept == ["shop"]
+    assert (changes.app("shop").config, changes.app("shop").rules) == (None, None)
+
+    write(tmp_path, "redirects.json", OLD_RULES)
+    assert changes.reload().changed == ["shop"]
+    assert rules_of(tmp_path, changes.app("shop")) == [("/old", "/1")]
+
+
+def test_warnings_come_along(tmp_path, shop):
+    """Each time, whether anything changed or not, and also where something else is a mistake."""
+    write(tmp_path, "redirects.json", INERT)
+    for changed in (["shop"], []):
+        reloaded = shop.reload()
+        assert reloaded.changed == changed
+        [warning] = reloaded.warnings
+        assert str(warning).startswith("rules/shop/redirects.json:1:3: [0].source: the rule never")
+
+    write(tmp_path, "redirects.json", BROKEN, "blog")
+    assert list(map(str, refused(shop).reloaded.warnings)) == [str(warning)]
+
+
+# What a deployment carries, and folders that come and go
+
+CARRYING = {
+    "index.html": "x",
+    "redirects.json": NEW_RULES,
+    "customHttp.yml": HEADERS.replace("yours", "carried"),
+}
+
+
+def vanish_and_return(tmp_path, changes, app="shop"):
+    """An app's folder goes away and comes back, each with its reload."""
+    (tmp_path / "rules" / app).rename(tmp_path / "away")
+    assert changes.reload().changed == [app]
+    (tmp_path / "away").rename(tmp_path / "rules" / app)
+    assert changes.reload().changed == [app]
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+@pytest.mark.parametrize("collects", [False, True])
+def test_an_app_that_came_back_has_its_carried_rules_again(tmp_path, shop, restarts, collects):
+    """Those of the deployment that serves, not of the newest; its documents may be gone by then."""
+    publish(shop, "shop", "main", CARRYING)
+    before = shop.branch("shop", "main")
+    publish(shop, "shop", "main", {"index.html": "newest", "redirects.json": "[]"})
+    shop.rollback("shop", "main")
+    (tmp_path / "rules" / "shop").rename(tmp_path / "away")
+    shop.reload()
+    if collects:
+        for number in range(12):
+            write(tmp_path, "app.yml", f"retain: {{deployments: {number + 2}}}", "blog")
+            shop.reload()
+        shop.collect()
+        assert not (places_of(tmp_path).compiled / before.rules).exists()
+    changes = open_store(tmp_path) if restarts else shop
+    (tmp_path / "away").rename(tmp_path / "rules" / "shop")
+    changes.reload()
+
+    after = changes.branch("shop", "main")
+    assert active(changes, "shop") == before.active.deployment
+    assert (after.rules, after.headers) == (before.rules, before.headers)
+    assert rules_of(tmp_path, after) == [("/old", "/2")]
+    assert rules_of(tmp_path, changes.app("shop")) == [("/old", "/1")]
+
+
+def test_a_deployment_that_was_refused_never_serves_without_its_rules(tmp_path, changes):
+    """Not by a reload after the first deploy either: what its 403 closes would be open."""
+    with pytest.raises(Mistaken):
+        publish(changes, "shop", "main", {"index.html": "x", "redirects.json": BROKEN})
+    changes.reload()
+
+    assert active(changes, "shop") is None
+
+    good = publish(changes, "shop", "main", FILES)
+    vanish_and_return(tmp_path, changes)
+    assert active(changes, "shop") == good.id
+
+
+def test_one_branch_that_was_refused_does_not_stop_the_others(tmp_path, shop):
+    """When the app comes back they serve what they served."""
+    publish(shop, "shop", "next", CARRYING)
+    with pytest.raises(Mistaken):
+        publish(shop, "shop", "bad", {"customHttp.yml": "customHeaders: 5"})
+    before = [active(shop, "shop", branch) for branch in ("main", "next")]
+
+    vanish_and_return(tmp_path, shop)
+
+    assert [active(shop, "shop", branch) for branch in ("main", "next", "bad")] == [*before, None]
+    assert rules_of(tmp_path, shop.branch("shop", "next")) == [("/old", "/2")]
+
+
+def test_an_app_comes_back_although_a_carried_file_is_lost(tmp_path, shop, caplog):
+    """The branch whose rules cannot be read is closed and told, and can be rolled back."""
+    first = active(shop, "shop")
+    publish(shop, "shop", "main", CARRYING)
+    places = places_of(tmp_path)
+    for path in places.blobs.rglob("*"):
+        if path.is_file() and path.read_bytes() == NEW_RULES.encode():
+            path.unlink()
+
+    vanish_and_return(tmp_path, shop)
+
+    assert active(shop, "shop") is None
+    assert "redirects.json cannot be read: No such file" in caplog.text
+    assert shop.rollback("shop", "main").id == first
+    assert active(shop, "shop") == first
+
+
+def test_rules_of_the_deployment_are_no_business_of_a_reload(tmp_path, shop):
+    """A change of the folder's leaves them, and they are read again by nobody."""
+    publish(shop, "shop", "main", CARRYING)
+    before = shop.branch("shop", "main")
+    write(tmp_path, "redirects.json", json.dumps([]))
+
+    assert shop.reload().changed == ["shop"]
+    assert shop.branch("shop", "main") == before
+    assert rules_of(tmp_path, shop.app("shop")) == []

@@ -199,10 +199,15 @@ async def performing(tmp_path, app_yml: str = PERFORMANCE) -> tuple[Site, str, s
     return site, first, second
 
 
+def activated_at(site: Site, app: str = "site") -> int:
+    """Epoch seconds of the activation that the worker knows of."""
+    return site.worker._handler.snapshot.apps[app].branches["main"].active_at
+
+
 async def test_performance_mode_keeps_what_the_previous_deployment_answered(tmp_path):
     """Until activation + TTL its paths answer as before, also those nobody had asked for."""
     site, first, second = await performing(tmp_path)
-    start = site.clock.epoch
+    start = activated_at(site)
     for seconds in (0, 1, 999):
         site.pass_time(start + seconds - site.clock.epoch)
         for target, content in (("/", b"first"), ("/same.txt", b"first same")):
@@ -227,7 +232,7 @@ async def test_performance_mode_is_the_same_on_every_worker(tmp_path):
     """Another worker, or one after a restart, gives the very same answers at the same second."""
     site, *_ = await performing(tmp_path)
     other = await site.sibling()
-    start = site.clock.epoch
+    start = activated_at(site)
     for seconds in (0, 500, 999, 1000):
         for each in (site, other):
             each.pass_time(start + seconds - each.clock.epoch)
@@ -239,6 +244,133 @@ async def test_performance_mode_is_the_same_on_every_worker(tmp_path):
                     for name in ("age", "cache-status"):
                         answer.fields.pop(name, None)
             assert (one.status, one.fields, one.content) == (two.status, two.fields, two.content)
+
+
+LIFETIMES = """
+customHeaders:
+  - {pattern: /short*, headers: [{key: Cache-Control, value: s-maxage=30}]}
+  - {pattern: /long*, headers: [{key: Cache-Control, value: s-maxage=86400}]}
+  - {pattern: /year*, headers: [{key: Cache-Control, value: s-maxage=31536000}]}
+  - {pattern: /never*, headers: [{key: Cache-Control, value: no-store}]}
+"""
+SECONDS = {"/short": 30, "/long": 86_400, "/year": 86_400, "/never": 0, "/other": 1000}
+PATHS = [f"{target[1:]}.html" for target in SECONDS]
+
+
+async def test_performance_mode_keeps_each_path_for_its_own_lifetime(tmp_path):
+    """By its s-maxage, capped at a day: on a worker that was there, and on one that just came."""
+    site = Site(tmp_path, PERFORMANCE)
+    site.write("customHttp.yml", LIFETIMES)
+    first = site.deploy({path: f"first {path}" for path in PATHS})
+    await site.start()
+    second = await site.redeploy({path: f"second {path}" for path in PATHS})
+    start = activated_at(site)
+    for seconds in (0, 29, 30, 999, 1000, 86_399, 86_400):
+        new = await site.sibling()
+        for each in (site, new):
+            each.pass_time(start + seconds - each.clock.epoch)
+        for target, lifetime in SECONDS.items():
+            kept = seconds < lifetime
+            for answer in (await site.ask(target), await new.ask(target), await new.ask(target)):
+                case = (target, seconds)
+                assert answer.fields["x-edge-deployment"] == (first if kept else second), case
+                assert (
+                    answer.content == f"{'first' if kept else 'second'} {target[1:]}.html".encode()
+                )
+                if kept:
+                    assert answer.fields["age"] == str(seconds), case
+                    verdict = f"edge; hit; ttl={lifetime - seconds}"
+                    assert answer.fields["cache-status"] == verdict, case
+
+
+async def test_what_is_downstream_of_performance_mode_is_told_what_is_written(tmp_path):
+    """Caches and browsers see the operator's Cache-Control; other paths the branch's default."""
+    site = Site(tmp_path, PERFORMANCE)
+    site.write("customHttp.yml", LIFETIMES)
+    site.deploy(dict.fromkeys(PATHS, "x"))
+    await site.start()
+    values = [(await site.ask(target)).fields["cache-control"] for target in SECONDS]
+    assert values == [
+        "s-maxage=30",
+        "s-maxage=86400",
+        "s-maxage=31536000",
+        "no-store",
+        "public, max-age=0, s-maxage=1000",
+    ]
+
+
+async def test_a_change_of_lifetimes_counts_for_what_is_kept(tmp_path):
+    """Headers are always the current ones: a shorter s-maxage ends a previous answer at once."""
+    site = Site(tmp_path, PERFORMANCE)
+    first = site.deploy({"long.html": "first"})
+    await site.start()
+    second = await site.redeploy({"long.html": "second"})
+    start = activated_at(site)
+    for text, deployment in (
+        ("", first),
+        (LIFETIMES, first),
+        (LIFETIMES.replace("86400", "60"), second),
+    ):
+        site.write("customHttp.yml", text)
+        site.changes.reload()
+        await site.follow()
+        site.pass_time(start + 100 - site.clock.epoch)
+        assert (await site.ask("/long")).fields["x-edge-deployment"] == deployment, text
+
+
+async def test_rewrites_keep_the_previous_content_for_the_lifetime_of_their_own_path(tmp_path):
+    """What was stored for an address is that address's, wherever its rule leads."""
+    site = Site(tmp_path, PERFORMANCE)
+    site.write("customHttp.yml", LIFETIMES)
+    site.write_rules(("/short-way", "/page.html", "200"), ("/<*>", "/page.html", "fallback"))
+    first = site.deploy({"page.html": "first"})
+    await site.start()
+    second = await site.redeploy({"page.html": "second"})
+    start = activated_at(site)
+    for seconds, deployments in ((29, [first, first]), (30, [second, first]), (1000, [second] * 2)):
+        site.pass_time(start + seconds - site.clock.epoch)
+        answers = [await site.ask(target) for target in ("/short-way", "/anything")]
+        assert [each.fields["x-edge-deployment"] for each in answers] == deployments
+
+
+@pytest.mark.parametrize("seconds", [999, 1000, 5000])
+async def test_a_retained_file_of_the_previous_deployment_is_never_older_than_fresh(
+    tmp_path, seconds
+):
+    """After the lifetime it counts as stored when it was read, as any other file does."""
+    site = Site(tmp_path, PERFORMANCE)
+    site.deploy({"index.html": "first", "app-BxK3d9Qz.js": "script"})
+    await site.start()
+    await site.redeploy({"index.html": "second"})
+    site.pass_time(activated_at(site) + seconds - site.clock.epoch)
+    fields = (await site.ask("/app-BxK3d9Qz.js")).fields
+    if seconds < 1000:
+        assert fields["cache-status"] == f"edge; hit; ttl={1000 - seconds}"
+    else:
+        assert fields["cache-status"] == "edge; fwd=uri-miss; stored"
+        assert "age" not in fields
+    assert (await site.ask("/app-BxK3d9Qz.js")).fields["cache-status"].startswith("edge; hit; ttl=")
+
+
+async def test_inside_another_host_the_previous_deployment_answers_for_its_own_time(tmp_path):
+    """The branch outside may be fresh for longer than the one inside is kept in memory for."""
+    performance = "branches: {main: {performance_mode: true}}"
+    site = Site(tmp_path, performance)
+    site.write("customHttp.yml", LIFETIMES)
+    site.write_rules(("/long/<*>", "https://main.docs.edge.localhost/<*>", "200"))
+    site.configure(performance, app="docs")
+    site.changes.reload()
+    site.deploy({"index.html": "shop"})
+    first = site.deploy({"a.html": "first"}, app="docs")
+    second = site.deploy({"a.html": "second"}, app="docs")
+    await site.start()
+    start = activated_at(site, "docs")
+    for seconds, deployment in ((599, first), (600, second), (80_000, second)):
+        new = await site.sibling()
+        for each in (site, new):
+            each.pass_time(start + seconds - each.clock.epoch)
+            answer = await each.ask("/long/a")
+            assert (answer.status, answer.fields["x-edge-deployment"]) == (200, deployment)
 
 
 async def test_performance_mode_keeps_validators(tmp_path):
@@ -281,7 +413,7 @@ async def test_rules_are_the_current_ones_in_performance_mode(tmp_path):
     """A reload shows at once, while the content is kept and its age goes on."""
     site, first, _ = await performing(tmp_path)
     await site.ask("/")
-    site.pass_time(100)
+    site.pass_time(activated_at(site) + 100 - site.clock.epoch)
     site.configure(PERFORMANCE.replace("1000", "500"))
     site.changes.reload()
     age = site.clock.epoch

@@ -217,3 +217,176 @@ def test_trees_can_be_let_go():
     assert isinstance(tree, Tree)
     del tree
     assert not source.trees
+
+
+# Rules and headers
+
+HEADERS = "customHeaders: [{pattern: '**', headers: [{key: X-Own, value: NUMBER}]}]"
+CARRIED = '[{"source": "/old", "target": "/carried", "status": "302"}]'
+
+
+async def rewrite(site: Site, number: int, app: str = "site") -> None:
+    """Give an app rules and headers that a request can tell apart."""
+    site.write_rules(("/old", f"/{number}", "301"), ("/x", "/y"), app=app)
+    site.write("customHttp.yml", HEADERS.replace("NUMBER", f"'{number}'"), app)
+    site.changes.reload()
+
+
+async def serving(site: Site) -> tuple[str, str]:
+    """What tells the rules, and what the headers that serve."""
+    fields = (await site.ask("/old")).fields
+    return fields.get("location", "none"), fields.get("x-own", "none")
+
+
+def document(site: Site, kind: str, app: str = "site") -> Path:
+    """The document of an app's rules or headers in the current generation."""
+    return site.places.compiled / getattr(site.changes.app(app), kind)
+
+
+async def test_all_branches_share_what_their_app_says(site):
+    """Compiled once, however many there are; an app with the same rules shares them too."""
+    await rewrite(site, 1)
+    await rewrite(site, 1, app="one")
+    await site.follow()
+    apps = snapshot(site).apps
+    main, preview = (apps["site"].branches[label] for label in ("main", "pr-7"))
+    assert main.plan is preview.plan is apps["one"].branches["main"].plan
+    assert main.headers is preview.headers
+    assert len(main.plan.rules) == 2
+    assert apps["two"].branches["main"].plan.is_empty
+
+
+async def test_what_is_loaded_serves_the_next_generations_too(site):
+    """A deploy, and a change of other settings, compile nothing again that stayed the same."""
+    await rewrite(site, 1)
+    await site.follow()
+    before = snapshot(site).apps["site"].branches["main"]
+    await site.redeploy({"index.html": "new"})
+    deployed = snapshot(site).apps["site"].branches["main"]
+    site.configure("trailing_slash: add")
+    site.changes.reload()
+    await site.follow()
+    configured = snapshot(site).apps["site"].branches["main"]
+    assert len({before, deployed, configured}) == 3
+    assert before.plan is deployed.plan is configured.plan
+    assert before.headers is deployed.headers is configured.headers
+
+
+async def test_a_change_of_rules_is_a_change_of_one_app(site):
+    """Its plan is new, the headers stay; other apps are the same objects."""
+    await rewrite(site, 1)
+    await site.follow()
+    before = snapshot(site)
+    site.write_rules(("/old", "/2", "301"))
+    site.changes.reload()
+    await site.follow()
+    after = snapshot(site)
+    assert await serving(site) == ("/2", "1")
+    assert all(after.apps[app] is before.apps[app] for app in ("one", "two"))
+    old, new = (each.apps["site"].branches["main"] for each in (before, after))
+    assert new.plan is not old.plan
+    assert new.headers is old.headers
+
+
+async def test_what_a_deployment_carries_is_its_branchs_alone(site):
+    """The other branches of the app have the folder's."""
+    await rewrite(site, 1)
+    await site.redeploy({"index.html": "new", "redirects.json": CARRIED})
+    assert await serving(site) == ("/carried", "1")
+    answer = await site.ask("/old", host="pr-7.site.edge.localhost")
+    assert answer.fields["location"] == "/1"
+
+
+async def test_rules_that_nobody_needs_are_not_kept(site):
+    """Neither those that were replaced, nor those of a generation that never served."""
+    await rewrite(site, 1)
+    await site.follow()
+    loader = site.worker._loader
+    await rewrite(site, 2)
+    await loader.load(loader.current(), snapshot(site))  # loaded and given up
+    assert set(loader._library.plans) == {snapshot_key(site)}
+    await site.follow()
+    assert set(loader._library.plans) == {snapshot_key(site)}
+    assert len(loader._library.header_plans) == 1
+    assert not loader._library.headers
+
+
+def snapshot_key(site: Site) -> str:
+    """The name of the rules that the worker serves the app `site` by."""
+    return snapshot(site).apps["site"].state.rules
+
+
+DAMAGE = {
+    "missing": None,
+    "empty": lambda content: content[:0],
+    "torn": lambda content: content[:-7],
+    "another kind": lambda content: b"[" + content[:0] + b'"text"]',
+    "not UTF-8": lambda content: content.replace(b"o", b"\xff", 1),
+    "a bit": lambda content: content.replace(b"2", b"3", 1),
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "damage"),
+    [("rules", damage) for damage in DAMAGE]
+    + [("headers", damage) for damage in DAMAGE if damage != "a bit"],
+)
+async def test_a_generation_whose_rules_or_headers_are_torn_is_refused(site, kind, damage):
+    """The old ones serve on, all of them, until the document can be read; a 403 is never lost."""
+    await rewrite(site, 1)
+    await site.follow()
+    before = snapshot(site)
+    await rewrite(site, 2)
+    path = document(site, kind)
+    content = path.read_bytes()
+    path.unlink() if damage == "missing" else path.write_bytes(DAMAGE[damage](content))
+    with pytest.raises(StoreError, match=path.name):
+        await site.worker._loader.load(site.worker._loader.current(), before)
+    await site.follow_quietly()
+    assert snapshot(site) is before
+    assert await serving(site) == ("/1", "1")
+    path.write_bytes(content)
+    await site.follow()
+    assert await serving(site) == ("/2", "2")
+
+
+async def test_a_document_of_rules_that_lost_lines_is_torn(site):
+    """Every line is whole, and rules are missing: what they refused would be open."""
+    site.write_rules(*((f"/{n}", "/x", "301") for n in range(300)))
+    site.changes.reload()
+    path = document(site, "rules")
+    path.write_bytes(path.read_bytes().partition(b"\n")[0] + b"\n")
+    with pytest.raises(StoreError, match="torn"):
+        await site.worker._loader.load(site.worker._loader.current(), snapshot(site))
+
+
+async def test_a_worker_that_starts_loads_what_serves(site):
+    """The same rules and headers as the worker before it."""
+    await rewrite(site, 1)
+    await site.redeploy({"index.html": "new", "redirects.json": CARRIED})
+    assert await serving(await site.sibling()) == ("/carried", "1")
+
+
+async def test_no_rules_are_loaded_as_none(site):
+    """A deployment's empty list is a document without a line."""
+    await rewrite(site, 1)
+    await site.redeploy({"index.html": "new", "redirects.json": "[]"})
+    branch = snapshot(site).apps["site"].branches["main"]
+    assert (document(site, "rules").exists(), branch.plan.is_empty) == (True, True)
+    assert await serving(site) == ("none", "1")
+
+
+async def test_loading_20_000_rules_leaves_the_loop_to_others(site, monkeypatch):
+    """So often that no slice is longer than a few ms, also where every rule is a pattern."""
+    monkeypatch.setattr(module, "SLICE_SECONDS", -1.0)
+    site.write_rules(*((f"/{n}", f"/to/{n}", "301") for n in range(20_000)))
+    site.changes.reload()
+    loader = site.worker._loader
+    loading = asyncio.ensure_future(loader.load(loader.current(), snapshot(site)))
+    turns = 0
+    while not loading.done():
+        await asyncio.sleep(0)
+        turns += 1
+    assert turns >= 20_000 / 16
+    await site.follow()
+    assert (await site.ask("/19999")).fields["location"] == "/to/19999"

@@ -237,13 +237,13 @@ def test_a_branch_without_access_has_the_app_s():
         access=guarded,
         branches={
             "fast": BranchSettings(performance_mode=True),
-            "open": BranchSettings(access=Access()),
+            "open": BranchSettings(access=Access(users={})),
         },
     )
 
     assert branch_settings(app, "other") == BranchSettings(access=guarded)
     assert branch_settings(app, "fast") == BranchSettings(performance_mode=True, access=guarded)
-    assert branch_settings(app, "open") == BranchSettings(access=Access())
+    assert branch_settings(app, "open") == BranchSettings(access=Access(users={}))
 
 
 def test_a_mistake_reads_as_one_line():

@@ -52,3 +52,16 @@ def test_a_document_is_read_as_it_was_written(document):
     decoded = msgspec.json.decode(data, type=type(document))
     assert decoded == document
     assert msgspec.json.encode(decoded) == data
+
+
+def test_a_state_names_its_documents():
+    """All that must not be collected: an app's and each branch's, of every kind."""
+    bare = BranchState(name="bare", label="bare")
+    full = BranchState(name="full", label="full", retained="1", rules="2", headers="3")
+    some = BranchState(name="some", label="some", rules="2")
+    app = AppState(name="a", config=None, branches={"b": bare, "f": full, "s": some}, rules="4")
+
+    assert list(bare.documents()) == []
+    assert list(full.documents()) == ["1", "2", "3"]
+    assert list(app.documents()) == ["4", "1", "2", "3", "2"]
+    assert list(msgspec.structs.replace(app, headers="5", branches={}).documents()) == ["4", "5"]

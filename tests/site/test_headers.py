@@ -384,3 +384,25 @@ def test_custom_fields_replace_those_of_the_response(ours, custom, merged):
 def test_cache_control_rules_the_lifetime_at_the_edge(values, default, cap, expected):
     """s-maxage before max-age before the default, capped; what may not be reused is 0."""
     assert edge_lifetime(values, default, cap) == expected
+
+
+@pytest.mark.parametrize(
+    ("values", "default", "cap", "longest"),
+    [
+        ([], 600, 600, 600),
+        (["s-maxage=30"], 600, 86_400, 600),
+        (["s-maxage=30", "s-maxage=3600"], 600, 86_400, 3_600),
+        (["s-maxage=604800"], 600, 86_400, 86_400),
+        (["s-maxage=604800"], 600, 600, 600),
+        (["no-store"], 0, 600, 0),
+    ],
+)
+def test_the_longest_lifetime_bounds_that_of_every_path(values, default, cap, longest):
+    """Of the default and all that entries state; until then an earlier deployment is kept."""
+    entries = [
+        HeaderEntry(pattern=f"/{n}/*", headers=(Header(key="CACHE-Control", value=value),))
+        for n, value in enumerate(values)
+    ]
+    plan = HeaderPlan([*entries, HeaderEntry(pattern="*", headers=(Header(key="X", value="y"),))])
+
+    assert plan.longest_lifetime(default, cap) == longest

@@ -363,3 +363,64 @@ def test_a_rewrite_leads_nowhere_that_its_rule_does_not_say(path):
     else:
         with pytest.raises(MalformedRequest):
             decide(plan, path)
+
+
+QUERIES = [("/q?id=<x>", "/x/<x>"), ("/<page>/z?old=1", "/z"), ("/w", "/us", "302", "<US>")]
+
+
+@pytest.mark.parametrize(
+    ("url", "fixed"),
+    [
+        ("/other", True),
+        ("/q", False),
+        ("/q?id=7", False),
+        ("/q?x=1", False),
+        ("/p/z", False),
+        ("/p/z?x=1", False),
+        ("/p/y", True),
+        ("/w", False),
+    ],
+)
+def test_what_is_remembered_of_a_path_may_hide_no_rule(url, fixed):
+    """A decision is fixed where no rule of the path asks for a query or a country."""
+    assert plan_of(*QUERIES, ("/<*>/never", "/"), ("/p/<*>", "/b")).is_fixed(subject(url)) is fixed
+
+
+def test_rules_of_what_is_missing_do_not_matter_to_what_is_found():
+    """A file is remembered although a fallback asks for the country."""
+    plan = plan_of(("/<*>", "/us.html", "fallback", "<US>"))
+
+    assert plan.is_fixed(subject("/a"))
+    assert not plan.asks_country(subject("/a"))
+    assert plan.asks_country_of_missing(subject("/a"))
+
+
+@pytest.mark.parametrize(
+    ("url", "early", "late"),
+    [
+        ("/w", True, False),
+        ("/v", False, False),
+        ("/late/x", False, True),
+        ("/q?a=1", True, False),
+        ("/q", False, False),
+    ],
+)
+def test_whether_the_country_makes_a_difference(url, early, late):
+    """For rules of either phase, where they could match at all."""
+    plan = plan_of(
+        ("/w", "/us", "302", "<US>"),
+        ("/v", "/x"),
+        ("/late/<*>", "/x", "404", "<DE>"),
+        ("/q?a=1", "/x", "301", "<FR>"),
+        ("/<*>/inert", "/x", "301", "<FR>"),
+    )
+
+    assert plan.asks_country(subject(url)) is early
+    assert plan.asks_country_of_missing(subject(url)) is late
+
+
+def test_rules_that_never_match_ask_no_country():
+    """A look-up of the client's address is saved where nobody asks."""
+    assert plan_of(("/w", "/us", "302", "<US>")).conditional
+    assert not plan_of(("/<*>/inert", "/x", "301", "<FR>"), ("/a", "/b")).conditional
+    assert not EMPTY.asks_country(subject("/a"))

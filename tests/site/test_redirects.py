@@ -78,6 +78,15 @@ def test_places_count_characters_from_rule_to_rule():
     assert [(rule.line, rule.column) for rule in rules] == [(1, 2), (1, 36), (3, 2)]
 
 
+def test_equal_rules_have_places_of_their_own():
+    """The one that can be removed is the later one."""
+    rule = '{"source": "/a", "target": "/b"}'
+
+    rules, _, _ = decode_redirects(f"[{rule}, {rule},\n{rule}]", "redirects.json")
+
+    assert [(each.line, each.column) for each in rules] == [(1, 2), (1, 36), (2, 1)]
+
+
 SPA = (
     r'[{"source": "</^[^.]+\$|\.(?! (css|gif|ico|jpg|js|png|txt|svg|woff|woff2|ttf|map|json|webp)\$)'
     r' ([^.]+\$)/>", "status": "200", "target": "index.html", "condition": null}]'

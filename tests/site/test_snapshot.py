@@ -2,39 +2,30 @@
 
 from __future__ import annotations
 
+import itertools
+
+import msgspec
 import pytest
 
 from edge.site import snapshot as module
-from edge.site.documents import App, BranchSettings
-from edge.site.envelope import BARE
-from edge.site.generation import Activation, AppState, BranchState
-from edge.site.manifest import Asset, Entry, Header
-from edge.site.snapshot import Library, Shortcut, Shortcuts, Site, Snapshot, compile_app
-
-SHORTCUT = Shortcut(
-    Asset(
-        Entry("a", "ab" * 32, 1, "text/plain", {}),
-        Header(id="d", app="a", branch="b", label="b", created=0.0),
-    ),
-    BARE,
+from edge.site.documents import Access, App, BranchSettings
+from edge.site.envelope import BARE, Sharing
+from edge.site.generation import AppState, BranchState, RetainedFile
+from edge.site.headers import CustomHttp, HeaderEntry
+from edge.site.headers import Header as Field
+from edge.site.library import Library, compile_app
+from edge.site.manifest import Asset, Entry, Header, Manifest
+from edge.site.snapshot import (
+    Retained,
+    Shortcut,
+    Shortcuts,
+    Site,
+    Snapshot,
 )
+from tests.support_site import library_of, state_of
 
-
-def state(*labels: str, config: App | None = None, at: float = 100.9) -> AppState:
-    """An app with these branches, each with an active and a previous deployment."""
-    return AppState(
-        name="app",
-        config=config or App(),
-        branches={
-            label: BranchState(
-                name=label,
-                label=label,
-                active=Activation(deployment=f"{label}-2", at=at),
-                previous=Activation(deployment=f"{label}-1", at=50.2),
-            )
-            for label in labels
-        },
-    )
+SHORTCUT_HEADER = Header(id="d", app="a", branch="b", label="b", created=0.0)
+SHORTCUT = Shortcut(Asset(Entry("a", "ab" * 32, 1, "text/plain", {}), SHORTCUT_HEADER), BARE)
 
 
 @pytest.mark.parametrize(
@@ -81,9 +72,9 @@ def test_a_site_that_is_gone_is_not_kept():
 
 def test_the_previous_deployment_counts_in_performance_mode_alone():
     """Without it a branch has one source, and nothing answers before."""
-    plain = compile_app("k", state("main"), "x.test", Library()).branches["main"]
+    plain = compile_app("k", state_of("main"), "x.test", Library()).branches["main"]
     config = App(branches={"main": BranchSettings(performance_mode=True)})
-    fast = compile_app("k", state("main", config=config), "x.test", Library()).branches["main"]
+    fast = compile_app("k", state_of("main", config=config), "x.test", Library()).branches["main"]
     assert [tree.id for tree in plain.sources()] == ["main-2"]
     assert [tree.id for tree in fast.sources()] == ["main-2", "main-1"]
     assert (fast.active_at, fast.previous_at) == (100, 50)
@@ -91,33 +82,91 @@ def test_the_previous_deployment_counts_in_performance_mode_alone():
     assert not plain.answers_before(100)
 
 
-def test_equal_branches_are_the_same_objects():
-    """Compiled again, a branch that did not change is reused with its site, another is not."""
-    trees = Library()
-    before = compile_app("k1", state("main", "dev"), "x.test", trees)
-    changed = state("main", "dev")
-    changed.branches["dev"] = state("dev", at=200.0).branches["dev"]
-    after = compile_app("k2", changed, "x.test", trees, before)
-    assert after.branches["main"] is before.branches["main"]
-    assert after.branches["dev"] is not before.branches["dev"]
-    main, dev = b"main.app.x.test", b"dev.app.x.test"
-    assert after.hosts[main] is before.hosts[main]
-    assert after.hosts[dev] is not before.hosts[dev]
-    assert after.branches["dev"].active is before.branches["dev"].active
+@pytest.mark.parametrize(
+    ("path", "asks"),
+    [
+        ("/.well-known/acme", False),
+        ("/.well-known/a/b", True),
+        ("/public/a/b", False),
+        ("/publicity", True),
+        ("/", True),
+    ],
+)
+def test_exempt_paths_need_no_password(path, asks):
+    """By the globs of the headers, on branches that have users."""
+    access = Access(users={"ann": "x"}, exempt=("/.well-known/*", "/public/**"))
+    for config, expected in ((App(access=access), asks), (App(), False)):
+        app = compile_app("k", state_of("main", config=config), "x.test", Library())
+        assert app.branches["main"].asks_password(path) is expected
 
 
-def test_another_configuration_reuses_no_branch():
-    """Settings are compiled into every branch."""
-    trees = Library()
-    before = compile_app("k1", state("main"), "x.test", trees)
-    config = App(trailing_slash="add")
-    after = compile_app("k2", state("main", config=config), "x.test", trees, before)
-    assert after.branches["main"] is not before.branches["main"]
-    assert after.branches["main"].active is before.branches["main"].active
+# What branches are made of
+
+LONG = HeaderEntry(pattern="/x/*", headers=(Field(key="Cache-Control", value="s-maxage=3600"),))
 
 
-def test_an_app_that_never_had_a_configuration_has_hosts_without_branches():
-    """Its default hosts are known, so that they can answer 503."""
-    broken = AppState(name="app", config=None, branches=state("main").branches)
-    app = compile_app("k", broken, "x.test", Library())
-    assert {host: site.branch for host, site in app.hosts.items()} == {b"main.app.x.test": None}
+# Bounds
+
+
+def test_envelopes_of_a_site_are_bounded(monkeypatch):
+    """Clients choose paths, and paths combinations of entries; at the bound all begin anew."""
+    monkeypatch.setattr(module, "ENVELOPES", 5)
+    letters = "abcd"
+    entries = tuple(
+        HeaderEntry(pattern=f"*{each}*", headers=(Field(key=f"X-{each}", value="1"),))
+        for each in letters
+    )
+    document = CustomHttp(custom_headers=entries)
+    app = msgspec.structs.replace(state_of("main"), headers="h")
+    site = compile_app("k", app, "x.test", library_of(h=document)).hosts[b"main.app.x.test"]
+    for length in range(5):
+        for word in itertools.combinations(letters, length):
+            envelope = site.envelope("/" + "".join(word), Sharing.ALL)
+            assert [name for name, _ in envelope.fields] == [f"X-{w}".encode() for w in word]
+            assert len(site.envelopes) <= 5
+
+
+def test_spellings_of_hosts_are_bounded(monkeypatch):
+    """Whoever plays with ports finds the same site, and fills no memory."""
+    monkeypatch.setattr(module, "KNOWN", 10)
+    site = Site("a.example", None, noindex=False)
+    snapshot = Snapshot(1, {}, {b"a.example": site})
+    for port in range(1, 100):
+        assert snapshot.resolve(b"A.example:%d" % port) is site
+        assert len(snapshot.known) <= 10
+    assert snapshot.resolve(b"b.example") is None
+    assert b"b.example" not in snapshot.known
+
+
+def test_a_retained_file_is_one_asset_until_its_time():
+    """What is stored hangs on it."""
+    retained = Retained("key")
+    assert retained.find("a.js", 0) is None
+    kept = RetainedFile(deployment="old", created=5.9, until=100, entry=SHORTCUT.asset.entry)
+    retained.files = {"a.js": kept}
+    asset = retained.find("a.js", 99)
+    assert (asset.deployment, asset.created, asset.entry) == ("old", 5, kept.entry)
+    assert retained.find("a.js", 99) is asset
+    assert retained.find("a.js", 100) is None
+    assert retained.find("b.js", 0) is None
+
+
+def test_only_what_may_answer_has_to_be_loaded():
+    """The previous deployment as long as any path of it may be kept, by the longest lifetime."""
+    document = CustomHttp(custom_headers=(LONG,))
+    config = App(branches={"main": BranchSettings(performance_mode=True)})
+    app = msgspec.structs.replace(state_of("main", config=config, at=1000), headers="h")
+    branch = compile_app("k", app, "x.test", library_of(h=document)).branches["main"]
+    assert [tree.id for tree in branch.trees(1000)] == ["main-2", "main-1"]
+    assert [tree.id for tree in branch.trees(4599)] == ["main-2", "main-1"]
+    assert [tree.id for tree in branch.trees(4600)] == ["main-2"]
+    branch.active.manifest = Manifest(SHORTCUT_HEADER)
+    assert [tree.id for tree in branch.trees(4599)] == ["main-1"]
+    branch.previous.manifest = branch.active.manifest
+    assert list(branch.trees(4599)) == []
+
+
+def test_an_app_without_deployments_has_nothing_to_load():
+    """Its rules answer."""
+    app = AppState(name="app", config=App(), branches={"m": BranchState(name="m", label="m")})
+    assert list(compile_app("k", app, "x.test", Library()).branches["m"].trees(0)) == []

@@ -166,7 +166,7 @@ def test_a_url_to_fetch_has_a_path_and_no_fragment(source, target, url, expected
 @pytest.mark.parametrize(
     ("source", "target", "problem", "remedy"),
     [
-        ("/<id>", "/<idd>", "unknown placeholder <idd>", "did you mean 'id'?"),
+        ("/<id>", "/<idd>", "unknown placeholder <idd>", "did you mean '<id>'?"),
         ("/a", "/<*>", "unknown placeholder <*>", "the source captures nothing"),
         ("/<id>", "/a?b=<xyz>", "unknown placeholder <xyz>", "the source captures <id>"),
         ("</(a)/>", "/$2", "unknown placeholder $2", "the source captures <1>"),
@@ -176,6 +176,7 @@ def test_a_url_to_fetch_has_a_path_and_no_fragment(source, target, url, expected
         ("/a", "https://", "is not a domain name", "write https:// and the host's name"),
         ("/a", "https://.cloudfront.net/a", "is not a domain name", "write https://"),
         ("/a", "https://u@h.example/", "is not a domain name", "write https://"),
+        ("/a", "https://h.example:65536/", "there is no port 65536", "ports are 1 to 65535"),
         ("/<*>", "https://h.example<*>", "a capture can change the domain", "write / behind"),
         ("/<x>", "https://<x>", "a capture can change the domain", "write / behind"),
         ("/<x>", "https://a.<x>example.com", "a capture can change the domain", "write / behind"),

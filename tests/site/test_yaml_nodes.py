@@ -107,3 +107,20 @@ def test_an_exact_key_goes_before_an_equal_one():
 def test_nothing_has_a_place_too():
     """A file without content points to its beginning."""
     assert yaml_nodes.find_key(None, ("a",), eq) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "remedy"),
+    [
+        ("a:\n\t- b", "write blanks for tabs"),
+        ("a: [", "correct the YAML here, or just before"),
+        ("[" * 40, "write it flatter"),
+        ("a: \x01", "remove it"),
+    ],
+)
+def test_what_is_no_yaml_has_a_remedy(text, remedy):
+    """Whoever pasted it learns what to do, not only what a parser thinks."""
+    with pytest.raises(ConfigError) as refused:
+        yaml_nodes.compose(text, "f.yml")
+
+    assert refused.value.hint == remedy
