@@ -8,7 +8,7 @@ translated at the border they enter. A broken invariant is an `assert`, never an
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Final, Literal
 
 
 class EdgeError(Exception):
@@ -61,6 +61,12 @@ class MethodRefused(RequestError):
     status = 405
 
 
+class ContentTooLarge(RequestError):
+    """The content exceeds its limit (RFC 9110 §15.5.14)."""
+
+    status = 413
+
+
 class TargetTooLong(RequestError):
     """The request line exceeds its limit (RFC 9110 §15.5.15)."""
 
@@ -95,3 +101,73 @@ class VersionNotSupported(RequestError):
     """A major version other than HTTP/1 on an HTTP/1 connection."""
 
     status = 505
+
+
+OriginFault = Literal[
+    "connection_limit_reached",
+    "connection_read_timeout",
+    "connection_refused",
+    "connection_terminated",
+    "connection_timeout",
+    "connection_write_timeout",
+    "destination_ip_prohibited",
+    "destination_ip_unroutable",
+    "destination_unavailable",
+    "dns_error",
+    "dns_timeout",
+    "http_protocol_error",
+    "http_response_body_size",
+    "http_response_content_coding",
+    "http_response_header_section_size",
+    "http_response_header_size",
+    "http_response_incomplete",
+    "http_response_timeout",
+    "http_response_trailer_section_size",
+    "http_response_trailer_size",
+    "http_response_transfer_coding",
+    "http_upgrade_failed",
+    "proxy_configuration_error",
+    "proxy_internal_error",
+    "proxy_loop_detected",
+    "tls_alert_received",
+    "tls_certificate_error",
+    "tls_protocol_error",
+]
+"""What an origin did, in the words of RFC 9209 §2.3."""
+
+ORIGIN_STATUS: Final[dict[OriginFault, int]] = {
+    "connection_limit_reached": 503,
+    "connection_read_timeout": 504,
+    "connection_timeout": 504,
+    "connection_write_timeout": 504,
+    "destination_unavailable": 503,
+    "dns_timeout": 504,
+    "http_response_timeout": 504,
+    "proxy_configuration_error": 500,
+    "proxy_internal_error": 500,
+    "proxy_loop_detected": 508,
+}
+"""
+What to answer; all others are 502. As RFC 9209 §2.3 recommends, but 508 for a loop (502 there):
+the status has that one meaning (RFC 5842 §7.2), and no client repeats it.
+"""
+
+
+class OriginError(EdgeError):
+    """
+    The fault of an origin, or of the way to it. The client learns `kind`; the log has the text.
+
+    `retry` says whether the request may be sent again: "yes" where nothing of it has left, on
+    this way or another; "if_reused" where an idle connection may have closed under it.
+    """
+
+    def __init__(
+        self,
+        kind: OriginFault,
+        message: str,
+        retry: Literal["never", "if_reused", "yes"] = "never",
+    ) -> None:
+        super().__init__(message)
+        self.kind: OriginFault = kind
+        self.status = ORIGIN_STATUS.get(kind, 502)
+        self.retry: Literal["never", "if_reused", "yes"] = retry
