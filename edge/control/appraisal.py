@@ -61,7 +61,7 @@ class Appraisal:
             state = proposal.states[name]
             branch = production_of(state)
             assert branch is not None, "see `with_production`"
-            host = hosts_of(state, branch.label, proposal.settings.default_domain)[0]
+            host = hosts_of(state, branch.label, proposal.settings.default_domain)[-1]
             rules, file = found.rules[name]
             if failed := run_tests(rules, file, world, host):
                 found.refuse(name, failed)
@@ -105,7 +105,7 @@ class Appraisal:
         generation = self._generations.current()
         assert generation is not None, "who activates has one"
         rules = carried.rules or self._rules_of(owner, documents, generation)
-        if rules is None or not has_tests(rules.rules):
+        if rules is None or owner.config is None or not has_tests(rules.rules):
             return
         branches = {**owner.branches, state.label: state}
         proposal = Proposal(generation.settings)
@@ -117,7 +117,7 @@ class Appraisal:
             proposal.add_headers(owner.headers, msgspec.json.decode(new, type=CustomHttp))
         world = self._rehearsals.serving(proposal)
         domain = generation.settings.default_domain
-        host = hosts_of(proposal.states[owner.name], state.label, domain)[0]
+        host = hosts_of(proposal.states[owner.name], state.label, domain)[-1]
         if failed := run_tests(rules.rules, rules.file, world, host):
             raise Mistaken(failed)
 

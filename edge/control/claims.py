@@ -46,7 +46,7 @@ class Claims:
         if default_domain != self._default_domain:
             self._default_domain, self._known = default_domain, {}
         for name in self._known.keys() - apps.keys():
-            del self._known[name]
+            self._known.pop(name, None)
         return {
             claim.host: claim
             for state in apps.values()

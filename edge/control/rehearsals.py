@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from edge.control.claims import Claims
+from edge.control.claims import Claims, claims_of
 from edge.control.configuration import Rules
 from edge.control.deployments import Deployments
 from edge.control.generations import Generations
@@ -49,6 +49,9 @@ class Rehearsals:
         reading = Reading(self._places, Library())
         proposal.fill(reading)
         claims = self._claims.incumbents(apps, settings.default_domain)
+        for state in apps.values():
+            if state.config is None:  # its hosts are known, and answer 503
+                claims |= {each.host: each for each in claims_of(state, settings.default_domain)}
         snapshot = Snapshot(0, {}, Hosts(apps, claims, settings.default_domain, reading), settings)
         return World(snapshot, time.time(), time.thread_time, self.load)
 

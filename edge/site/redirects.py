@@ -129,6 +129,9 @@ class Redirects:
         except msgspec.ValidationError as error:
             problem = "expected a list of rules in [brackets]"
             raise ConfigError(self.file, 1, 1, problem, "begin with [") from error
+        except RecursionError as error:
+            problem = "JSON: nested too deeply to be rules"
+            raise ConfigError(self.file, 1, 1, problem, "a rule has keys and texts") from error
         except msgspec.DecodeError as error:
             repaired = repair(text)
             if "escape" not in str(error) or repaired == text:

@@ -14,6 +14,7 @@ from edge.site.documents import App
 from edge.site.generation import AppState, BranchState
 from edge.site.rehearsal import make_request
 from edge.site.rule import Rule
+from tests.support_control import open_store
 from tests.support_serving import HOST, Site
 
 FILES = {"index.html": "hello", "about.html": "about", "docs/index.html": "docs"}
@@ -497,6 +498,73 @@ def test_apps_are_linted_each_by_itself(site):
     ]
 
 
+def hits_of(site, app="site"):
+    """What is known of the hits of an app's rules, by rule."""
+    path = site.places.hits / app
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def test_rules_are_known_from_their_reload_on(site):
+    """Since which day, by what they say; those of an app that was refused are not."""
+    site.write_rules(("/old", "/about"), ("/older", "/about"))
+    site.configure("nope: 1\n", "other")
+    site.write_rules(("/x", "/y"), app="other")
+    with pytest.raises(Refused):
+        site.changes.reload()
+    first = hits_of(site)
+    site.write_rules(("/old", "/about"))
+    with pytest.raises(Refused):
+        site.changes.reload()
+
+    assert len(first) == 2
+    assert len(hits_of(site)) == 1
+    assert hits_of(site).items() < first.items()
+    assert hits_of(site, "other") == {}
+
+
+def test_rules_that_are_not_new_are_not_written_anew(site):
+    """A reload that changes nothing writes nothing, but where nothing is known yet."""
+    site.write_rules(("/old", "/about"))
+    site.changes.reload()
+    path = site.places.hits / "site"
+    number = path.stat().st_ino
+
+    site.changes.reload()
+    assert path.stat().st_ino == number
+
+    path.unlink()
+    again = open_store(site.folder)
+    again.reload()
+    assert path.exists()
+
+
+def test_rules_that_nobody_needs_are_told_by_check(site):
+    """A quarter after the last request that one of them hit."""
+    site.write_rules(("/old", "/about"))
+    site.changes.reload()
+    path = site.places.hits / "site"
+    path.write_text(json.dumps({key: [1, 2] for key in hits_of(site)}))
+
+    (warning,) = [str(each) for each in open_store(site.folder).check().warnings]
+
+    assert warning.startswith("rules/site/redirects.json:1:2: [0].source: no request hit this rule")
+
+
+def test_a_branch_that_was_announced_alone_has_no_files(site):
+    """Its app came back, and nothing was ever activated: lints and tests have nothing to meet."""
+    site.write_rules(PAGE, ("/x", "/nowhere", "200"))
+    site.changes.reload()
+    site.upload({"index.html": "only"})
+    folder = site.folder / "rules" / "site"
+    folder.rename(site.folder / "away")
+    site.changes.reload()
+    (site.folder / "away").rename(folder)
+    site.changes.reload()
+
+    assert site.changes.branch("site", "main").active is None
+    assert checked(site) == ([], [])
+
+
 # Parts
 
 
@@ -533,3 +601,21 @@ def test_a_branch_to_come_is_made_for_testing():
     carrying = BranchState(name="main", label="main", rules="r", headers="h")
     kept = with_production(AppState(name="site", config=None, branches={"main": carrying}))
     assert kept.branches == {"main": BranchState(name="main", label="main", headers="h")}
+
+
+def test_a_test_without_a_host_meets_no_domain_rule(site):
+    """An apex that redirects to www would answer for every path otherwise."""
+    site.configure('domains: {example.com: {subdomains: {"": main, www: main}}}')
+    site.write_rules(
+        ("https://example.com", "https://www.example.com", "301"),
+        {
+            "source": "/old",
+            "target": "/about",
+            "status": "301",
+            "tests": [{"request": "/old", "expect": "301 /about"}],
+        },
+    )
+    site.changes.reload()
+    site.deploy(FILES)
+
+    assert checked(site)[0] == []

@@ -256,3 +256,12 @@ def test_a_hundred_thousand_rules_are_read():
     assert (len(decoded), errors) == (100_000, [])
     assert decoded[-1].line == 99_999 * 5 + 2
     assert msgspec.json.decode(msgspec.json.encode(decoded), type=tuple[Rule, ...]) == decoded
+
+
+@pytest.mark.parametrize("text", ["[" * 5_000 + "]" * 5_000, '[{"source": ' + "[" * 5_000])
+def test_json_nested_without_end_is_a_mistake_like_any_other(text):
+    """It has a place and a remedy, and brings nobody else's file down."""
+    rules, errors, _ = decode_redirects(text, "redirects.json")
+
+    assert rules is None
+    assert errors[0].hint
