@@ -10,8 +10,11 @@ demo: $(VENV)/.runtime
 	@$(BIN)/edge deploy rules/demo/site --app demo --branch main
 	@$(BIN)/edge serve
 
+# What operators mean (`edge.site`) is covered whole, branch by branch, by its own tests; then the
+# rest.
 test: packages $(VENV)/.dev check
-	$(BIN)/pytest
+	$(BIN)/pytest tests/site --cov=edge.site --cov-branch --cov-report=term-missing:skip-covered --cov-fail-under=100
+	$(BIN)/pytest tests --ignore=tests/site
 
 packages:
 	@.ci/packages || echo "make: not every package of .ci/packages.txt is there; tests that need them fail or are skipped"
@@ -29,7 +32,7 @@ bench: $(VENV)/.runtime
 	$(BIN)/python bench/compare.py
 
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build *.egg-info .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV) || (echo "make: venv is missing: apt-get install python3-venv" && false)

@@ -63,6 +63,7 @@ def compile_site(
     name: str = "site",
     app_yml: str | None = "",
     rules: Sequence[RuleRow] = (),
+    carried: bool = False,
     headers: str = "",
     previous: Iterable[str] | None = None,
     retained: Mapping[str, float] | None = None,
@@ -71,6 +72,7 @@ def compile_site(
     An app whose branch `main` has these files, all of it loaded.
 
     `retained`: path → until when it is kept. `app_yml` None: it has no valid configuration.
+    `carried`: the rules came with the deployment.
     """
     library = Library()
     plan = library.plans["rules"] = compile_plan(rules_of(rules))
@@ -83,6 +85,7 @@ def compile_site(
         active=None if active is None else Activation(deployment="new", at=ACTIVE_AT),
         previous=None if previous is None else Activation(deployment="old", at=500),
         retained=None if retained is None else "retained",
+        rules="rules" if carried else None,
     )
     config = None if app_yml is None else app_of(app_yml)
     app = AppState(

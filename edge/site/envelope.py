@@ -40,6 +40,7 @@ class Envelope:
         "_sharing",
         "cache_control",
         "fields",
+        "is_for_one",
         "lifetime",
         "noindex",
         "page_cache_control",
@@ -77,6 +78,8 @@ class Envelope:
         """The same of a redirect and of what is missing."""
         self._sharing = sharing
         self._default = lifetime
+        self.is_for_one = sharing is Sharing.ONE and not stated
+        """Whether no cache but the client's may keep it, whatever an origin says."""
         self._closed: Envelope | None = None
         self._of_missing: Envelope | None = None
 

@@ -235,7 +235,7 @@ def enter(exchange: Exchange, forward: Forward, snapshot: Snapshot) -> Exchange 
     subject = Subject(decode_path(raw), raw, query, site.host, before.country, before.budget)
     inner = Exchange(exchange.request, exchange.site, site.branch, subject, outer=before.path)
     inner.envelope = exchange.envelope
-    if inner.needs_password or site.branch.plan.asks_country(subject):
+    if inner.needs_password:
         inner.envelope = exchange.site.envelope(before.path, Sharing.ONE)
     return inner
 

@@ -82,6 +82,7 @@ class Trail(msgspec.Struct, kw_only=True):
     steps: list[str] = []
     """All of it in order, for people."""
     status: int = 0
+    """0 where an origin decides it."""
     location: str | None = None
     file: str | None = None
     origins: list[str] = []
@@ -128,6 +129,8 @@ class Teller:
         trail = self.trail
         deployment = trail.deployment or "nothing deployed"
         self.say(f"{exchange.site.host}: app {trail.app}, branch {trail.branch}, {deployment}")
+        if exchange.branch.carries_rules:
+            self.say("the rules are those that the deployment carries, not the folder's")
         self.headers(exchange)
         self.rules(exchange, exchange.branch.plan.early)
         exchange.decide()
@@ -216,8 +219,7 @@ class Teller:
         inner = enter(exchange, forward, self.world.snapshot)
         self.trail.origins = list(forward.urls)
         if inner is None:
-            self.trail.status = 502
-            self.say("another server answers, which this version cannot ask yet")
+            self.say(f"the answer is that of {' or '.join(forward.urls)}")
         elif exchange.outer is not None:
             self.trail.status = 508
             self.say("two hosts of this node send the address to each other")

@@ -63,10 +63,16 @@ UNCONFIGURED = render(
 PASSWORD = render("A password is needed", "This site asks for a user name and a password.")
 TOO_MANY = render("Too many attempts", "Wait a moment, then try again.")
 BUSY = render("Busy", "Too many are logging in at once. Try again in a moment.")
-NOT_PROXIED = render(
-    "Another server would answer here",
-    "A rule sends this address to another server, and this version of the node cannot ask it yet.",
-)
+
+
+def unanswered(kind: str) -> bytes:
+    """The page where an origin gave no answer, `kind` in the words of RFC 9209."""
+    return render(
+        "No answer from the server behind this one",
+        f"What went wrong on the way: {kind.replace('_', ' ')}.",
+    )
+
+
 LOOP = render("A loop", "The rules of two hosts of this node send this address to each other.")
 REFUSED = {
     403: render("Forbidden", "This address is not for everybody."),

@@ -13,10 +13,12 @@ from typing import Final
 
 import msgspec
 
+from edge.http.target import encode_path
 from edge.site.pattern import (
     Domain,
     Exact,
     Inert,
+    Places,
     Source,
     compile_source,
     directory,
@@ -86,6 +88,19 @@ class CompiledRule(msgspec.Struct, gc=False):
             texts = (target,) if isinstance(target, str) else target or ()
             self.compiled = tuple(compile_target(each, self.source) for each in texts)
         return self.compiled
+
+    def prefixes(self, number: int) -> tuple[bytes, bytes]:
+        """
+        What is in front of `<*>` in source and a target: paths behind it are alike on both sides.
+
+        Empty for rules that are about other paths.
+        """
+        path, behind = self.source.path, self.targets[number].prefix
+        if isinstance(path, Domain):
+            return b"/", behind
+        if isinstance(path, Places) and not path.inner and path.last is None and behind:
+            return encode_path(path.first), behind
+        return b"", b""
 
     def match(self, subject: Subject) -> Captures | None:
         """What the source captured; None when the rule is not meant."""

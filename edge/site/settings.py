@@ -183,6 +183,20 @@ class Limits(Document, frozen=True, kw_only=True):
     """Streams of an HTTP/2 connection before it is told to go away."""
     connections: Count = 10_000
     """Connections of one worker; the next one is refused."""
+    body: Size = 0
+    """Content of a request to an origin; more is 413. 0 is any size."""
+    origin_connections: Count = 256
+    """Connections of one worker to one origin."""
+    origin_queue: Count = 1_000
+    """Requests that wait for one of them; the next one is 503."""
+    origin_connect: Timeout = 3.0
+    """Until an origin takes a connection, TLS included."""
+    origin_first_byte: Timeout = 30.0
+    """Until an origin begins to answer, and the longest wait for a connection."""
+    origin_between_bytes: Timeout = 60.0
+    """Silence of an origin in the middle of its answer."""
+    tunnel_idle: Timeout = 3_600.0
+    """Silence of both ends of a tunnel (WebSocket), and of an event stream."""
     drain: Timeout = 30.0
     """How long requests may finish when a worker is replaced or stopped."""
     archive_files: Count = 100_000

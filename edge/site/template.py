@@ -72,6 +72,21 @@ class Target(msgspec.Struct, frozen=True, gc=False):
     fixed_path: str | None
     """The same decoded, for a path of this site."""
 
+    @property
+    def scheme(self) -> bytes:
+        """`http` or `https`; empty for a path of this site."""
+        first = self.fixed if self.fixed is not None else b"".join(literals(self.origin))
+        return first.partition(b"://")[0] if self.origin else b""
+
+    @property
+    def prefix(self) -> bytes:
+        """What is in front of `<*>` at the end of its path; empty where something else is there."""
+        if self.appends:
+            return b"".join(literals(self.path)) or b"/"
+        pieces = self.path
+        is_prefix = len(pieces) == 2 and isinstance(pieces[0], bytes) and pieces[1] == REST
+        return pieces[0] if is_prefix else b""  # type: ignore[return-value]
+
     def location(self, subject: Subject, captures: Captures) -> bytes:
         """
         The value of Location; relative when the target is a path.

@@ -65,6 +65,15 @@ def test_an_app_that_never_had_a_configuration():
     ]
 
 
+def test_rules_that_came_with_the_deployment_are_named_as_such():
+    """Who edits the folder's in vain is told why."""
+    rules = [("/a", "/b", "301")]
+    told = "the rules are those that the deployment carries, not the folder's"
+
+    assert told in trail_of("/a", rules=rules, carried=True).steps
+    assert told not in trail_of("/a", rules=rules).steps
+
+
 @pytest.mark.parametrize(
     ("host", "target", "reason"),
     [
@@ -547,11 +556,11 @@ def test_a_page_about_a_missing_asset_is_stored_nowhere():
 
 
 def test_another_server():
-    """It is named; this version cannot ask it yet."""
+    """It is named, and what it says is its own business."""
     trail = trail_of("/api/x?y", rules=[("/api/<*>", "https://api.test/<*>", "200")])
 
-    assert (trail.status, trail.origins) == (502, ["https://api.test/x?y"])
-    assert trail.steps[-1] == "another server answers, which this version cannot ask yet"
+    assert (trail.status, trail.origins) == (0, ["https://api.test/x?y"])
+    assert trail.steps[-1] == "the answer is that of https://api.test/x?y"
 
 
 def test_several_servers_to_choose_from():
@@ -559,7 +568,8 @@ def test_several_servers_to_choose_from():
     urls = (f"https://{HOST}/", "https://b.test/")
     trail = trail_of("/api", rules=[("/api", urls, "200")])
 
-    assert (trail.status, trail.origins) == (502, list(urls))
+    assert (trail.status, trail.origins) == (0, list(urls))
+    assert trail.steps[-1] == f"the answer is that of {urls[0]} or {urls[1]}"
 
 
 def inside(rules=(), *, app_yml="", port=""):

@@ -32,6 +32,7 @@ PAGES = [
     pages.NOT_DEPLOYED,
     pages.UNCONFIGURED,
     pages.unknown_host("shop.example"),
+    pages.unanswered("connection_refused"),
 ]
 
 
@@ -74,3 +75,10 @@ def test_more_fields_cannot_split_the_head():
     """A line break in a field is refused, not sent."""
     with pytest.raises(ValueError, match="may not go on the wire"):
         pages.page_head(301, b"", (b"Location", b"/a\r\nSet-Cookie: b"))
+
+
+def test_a_page_of_an_origin_s_silence_says_why_in_words():
+    """Whoever is on call reads it first."""
+    page = Reader(pages.unanswered("connection_read_timeout"))
+
+    assert "connection read timeout" in page.text

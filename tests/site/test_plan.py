@@ -424,3 +424,23 @@ def test_rules_that_never_match_ask_no_country():
     assert plan_of(("/w", "/us", "302", "<US>")).conditional
     assert not plan_of(("/<*>/inert", "/x", "301", "<FR>"), ("/a", "/b")).conditional
     assert not EMPTY.asks_country(subject("/a"))
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "prefixes"),
+    [
+        ("/api/<*>", "https://h.example/<*>", (b"/api/", b"/")),
+        ("/api/<*>", "https://h.example/v1/<*>", (b"/api/", b"/v1/")),
+        ("/é/<*>", "https://h.example/<*>", (b"/%C3%A9/", b"/")),
+        ("https://www.example", "https://h.example/b", (b"/", b"/b")),
+        ("/api/<*>", "https://h.example/v1", (b"", b"")),
+        ("/api/<*>/x", "https://h.example/<*>", (b"", b"")),
+        ("/<x>/<*>", "https://h.example/<*>", (b"", b"")),
+        ("/api", "https://h.example/", (b"", b"")),
+    ],
+)
+def test_a_rule_knows_where_paths_of_both_sides_are_alike(source, target, prefixes):
+    """That is what a Location or a cookie's Path of an origin is mapped by."""
+    plan = plan_of((source, target, "200"))
+
+    assert plan.rules[0].prefixes(0) == prefixes

@@ -5,7 +5,18 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from edge.site.rule import STATUSES, Example, Rule, Written, check_rule
+from edge.site.rule import (
+    BLOCK,
+    MAX_TARGETS,
+    STATUSES,
+    Example,
+    Rule,
+    Written,
+    check_rule,
+    decode_rules,
+    encode_rules,
+    rule_key,
+)
 
 
 def check(**keys):
@@ -46,6 +57,25 @@ def test_a_stored_rule_is_the_same_rule():
     assert msgspec.json.decode(msgspec.json.encode(rule), type=Rule) == rule
 
 
+def test_stored_rules_come_back_in_order_and_in_blocks():
+    """A worker decodes a block at a time; what comes back is what was compiled."""
+    rules = [Rule(source=f"/{number}", target="/", status="301") for number in range(2 * BLOCK + 1)]
+    blocks = list(decode_rules(encode_rules(rules).splitlines()))
+
+    assert [len(block) for block in blocks] == [BLOCK, BLOCK, 1]
+    assert [rule for block in blocks for rule in block] == rules
+
+
+def test_a_rule_is_known_by_what_it_says_not_by_its_tests():
+    """Hits are counted under this key, wherever the rule stands."""
+    rule = Rule(source="/a", target="/b", status="301")
+    tested = (Example(request="/a", expect="301"),)
+
+    assert rule_key(rule) == rule_key(Rule(source="/a", target="/b", status="301", tests=tested))
+    for other in ({"source": "/b"}, {"target": "/c"}, {"status": "302"}, {"condition": "<DE>"}):
+        assert rule_key(msgspec.structs.replace(rule, **other)) != rule_key(rule)
+
+
 @pytest.mark.parametrize("status", STATUSES)
 def test_each_status_takes_a_path(status):
     """All of rules.md's."""
@@ -78,6 +108,8 @@ BAD = [
     ({"target": ("/b",), "status": "200"}, ("target",), "is a list of URLs", "write https://"),
     ({"target": (URL, URL + "<x>"), "status": "200"}, ("target", 1), "unknown placeholder", ""),
     ({"target": (URL, URL), "status": "fallback"}, None, "", ""),
+    ({"target": (URL,) * MAX_TARGETS, "status": "200"}, None, "", ""),
+    ({"target": (URL,) * (MAX_TARGETS + 1), "status": "200"}, ("target",), "more than 100", ""),
     ({"target": URL, "status": "404"}, ("target",), "a 404 is a path of this site", "fallback"),
     ({"target": URL, "status": "410"}, ("target",), "a 410 is a path of this site", "fallback"),
     ({"condition": "USA"}, ("condition",), "bad country code", 'write "<US>"'),

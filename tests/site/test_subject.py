@@ -90,3 +90,21 @@ def test_a_query_is_read_as_browsers_write_it(query, parameters):
     """Key, value, value as it arrived."""
     assert parse_query(query) == parameters
     assert subject(b"/", query).parameters == parameters
+
+
+def test_the_first_of_a_key_and_of_its_value_counts():
+    """A rule asks for a key, or for a key with a value; both are one look-up."""
+    values = subject(b"/", b"a=1&a=%31&b=2&a=3").values
+
+    assert values[("a", None)] == values[("a", "1")] == b"1"
+    assert values[("a", "3")] == b"3"
+    assert ("b", "1") not in values
+    assert subject(b"/").values == {}
+
+
+def test_a_query_is_read_once():
+    """Every rule that asks looks into the same dictionary."""
+    request = subject(b"/", b"a=1")
+
+    assert request.parameters is request.parameters
+    assert request.values is request.values

@@ -114,10 +114,11 @@ def test_a_capture_adds_no_authority_and_no_line(source, target, url, location):
         ("/<x>", "https://<x>.example.com/", "/evil.com%2F"),
         ("/a?x=<x>", "https://<x>.example.com/", "/a?x="),
         ("/a?x=<x>", "https://<x>.example.com/", "/a?x=evil.com/"),
+        ("/a?x=<x>", "/b" + "<x>" * 20, "/a?x=" + "a" * 1_000),
     ],
 )
 def test_what_a_capture_must_not_make_is_refused(source, target, url):
-    """A dot segment, which leads elsewhere, and half a host: 400."""
+    """A dot segment, which leads elsewhere, half a host, and what nobody could use: 400."""
     with pytest.raises(MalformedRequest):
         fill("location", source, target, url)
 
@@ -193,3 +194,30 @@ def test_a_target_that_makes_no_sense_is_an_error(source, target, problem, remed
         compile_target(target, compile_source(source))
 
     assert remedy in caught.value.args[1]
+
+
+@pytest.mark.parametrize(
+    ("target", "scheme", "prefix"),
+    [
+        ("/b/<*>", b"", b"/b/"),
+        ("https://h.example/<*>", b"https", b"/"),
+        ("https://h.example/b/<*>", b"https", b"/b/"),
+        ("https://h<*>.example/b/<*>", b"https", b"/b/"),
+        ("http://h.example/b", b"http", b""),
+        ("https://h.example/<*>/c", b"https", b""),
+        ("https://h.example/b<*>?x=<*>", b"https", b"/b"),
+    ],
+)
+def test_a_target_knows_what_is_in_front_of_the_rest(target, scheme, prefix):
+    """Paths of an origin and of the site differ by that much; else they have nothing in common."""
+    template = compile_target(target, compile_source("/a/<*>"))
+
+    assert (template.scheme, template.prefix) == (scheme, prefix)
+
+
+def test_a_whole_site_behind_a_domain_begins_at_its_path():
+    """Path and query of the request are put behind such a target."""
+    source = compile_source("https://www.example")
+
+    assert compile_target("https://h.example/b", source).prefix == b"/b"
+    assert compile_target("https://h.example", source).prefix == b"/"
