@@ -63,7 +63,7 @@ def explained(trail: Document, as_document: bool) -> int:
 
 def _print_answer(trail: Document) -> None:
     place = trail["location"] or trail["file"] or ", ".join(trail["origins"])
-    print(shown(f"  answer: {trail['status']} {place}".rstrip()))
+    print(shown(f"  answer: {trail['status'] or 'from'} {place}".rstrip()))
     if trail["headers"]:
         print(shown(f"  header patterns: {', '.join(trail['headers'])}"))
     for name, value in trail["fields"]:

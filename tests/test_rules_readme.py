@@ -48,6 +48,9 @@ FILES = [
 OTHER = ["index.html", "setup.html"]
 """On the branch `docs`."""
 
+COUNTRIES = "clients: {country_header: CloudFront-Viewer-Country}"
+"""Without such a line, `check` warns of every condition."""
+
 HIDES = "the rule hides what the deployment has"
 """Amplify's own expression for single-page apps does: the page says so."""
 
@@ -135,7 +138,7 @@ class Shop:
         self.app = folder / "rules" / "shop"
         self.domains = next(b.text for b in YAML_BLOCKS if "example.org" in b.text)
         write_tree(self.app, {"app.yml": self.domains})
-        self.changes = new_store(folder)
+        self.changes = new_store(folder, COUNTRIES)
         self.changes.reload()
         for branch, files in (("main", FILES), ("docs", OTHER)):
             header = upload(self.changes, "shop", branch, dict.fromkeys(files, "content"))

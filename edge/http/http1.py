@@ -24,7 +24,7 @@ from edge.errors import (
     TargetTooLong,
     VersionNotSupported,
 )
-from edge.http.message import CRLF, Request, Response
+from edge.http.message import CRLF, REASONS, Request, Response
 
 NEED_DATA = zttp.NEED_DATA
 SLASH = ord("/")
@@ -73,6 +73,7 @@ class Http1:
         "_recent",
         "_suspicious",
         "_unfinished",
+        "trailers",
     )
 
     def __init__(self, limits: Limits) -> None:
@@ -86,6 +87,8 @@ class Http1:
         """The bytes that held the last head; None when content came after it."""
         self._unfinished: bytearray | None = None
         """What arrived of a head that is not whole yet; only for its limits and its errors."""
+        self.trailers: list[tuple[bytes, bytes]] = []
+        """What came behind the last content."""
 
     def receive(self, data: bytes) -> Request | bytes | object | None:
         """
@@ -146,6 +149,7 @@ class Http1:
             return event.data
         if type(event) is zttp.EndOfMessage:
             self._in_content = False
+            self.trailers = event.trailers
             return END
         raise MalformedRequest(f"unexpected {type(event).__name__}")
 
@@ -294,6 +298,27 @@ def split_target(method: bytes, target: bytes, host: bytes) -> tuple[bytes, byte
     if host and host.lower() != authority.lower():
         raise MalformedRequest("Host and the authority of the request target differ")
     return (rest if rest[:1] == b"/" else b"/" + rest), authority
+
+
+LAST_CHUNK = b"0\r\n"
+CHUNKED_LINE = b"Transfer-Encoding: chunked\r\n"
+
+
+def encode_chunk(data: bytes) -> bytes:
+    """One chunk of content (RFC 9112 §7.1); nothing for nothing, which would be the last."""
+    return b"%x\r\n%b\r\n" % (len(data), data) if data else b""
+
+
+def encode_end(trailers: list[tuple[bytes, bytes]] | None) -> bytes:
+    """The last chunk and what follows it."""
+    lines = b"".join(b"%b: %b\r\n" % line for line in trailers or ())
+    return LAST_CHUNK + lines + CRLF
+
+
+def encode_interim(status: int, fields: list[tuple[bytes, bytes]]) -> bytes:
+    """A whole interim response (1xx)."""
+    lines = b"".join(b"%b: %b\r\n" % line for line in fields)
+    return b"HTTP/1.1 %d %b\r\n%b\r\n" % (status, REASONS.get(status, b""), lines)
 
 
 def encode_head(response: Response, connection_option: bytes) -> bytes:

@@ -53,6 +53,7 @@ class End(msgspec.Struct):
     """The end of a request that had content or sent its END_STREAM apart."""
 
     stream: int
+    trailers: list[tuple[bytes, bytes]] = []
 
 
 class Reset(msgspec.Struct):
@@ -135,7 +136,7 @@ class Http2:
         if kind is zttp.Data:
             return self._content(event)  # type: ignore[arg-type]
         if kind is zttp.EndOfMessage:
-            return End(event.stream_id)  # type: ignore[attr-defined]
+            return End(event.stream_id, event.trailers)  # type: ignore[attr-defined]
         if kind is zttp.RstStream:
             return Reset(event.stream_id)  # type: ignore[attr-defined]
         if kind is zttp.Ping:
@@ -189,9 +190,9 @@ class Http2:
         """Queue a response head; `ends` when no content follows."""
         self._connection.stream(stream).send_response(status, pairs, ends)
 
-    def send_continue(self, stream: int) -> None:
-        """Queue 100 (Continue)."""
-        self._connection.stream(stream).send_informational(100, [])
+    def send_interim(self, stream: int, status: int, pairs: list[tuple[bytes, bytes]]) -> None:
+        """Queue an interim response (1xx)."""
+        self._connection.stream(stream).send_informational(status, pairs)
 
     def send_content(self, stream: int, content: memoryview) -> int:
         """Queue as much of `content` as both windows allow now; how many bytes that was."""
@@ -202,9 +203,9 @@ class Http2:
         handle.send_data(content[:window])
         return window
 
-    def end(self, stream: int) -> None:
+    def end(self, stream: int, trailers: list[tuple[bytes, bytes]] | None = None) -> None:
         """Queue the end of the response."""
-        self._connection.stream(stream).end_message()
+        self._connection.stream(stream).end_message(trailers or None)
 
     def reset(self, stream: int, code: int) -> None:
         """Queue RST_STREAM and forget the stream."""

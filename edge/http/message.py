@@ -7,7 +7,7 @@ the same `Response`. A `Head` is made once, on change; a response adds what vari
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -21,9 +21,15 @@ CRLF = b"\r\n"
 
 REASONS: dict[int, bytes] = {
     100: b"Continue",
+    101: b"Switching Protocols",
+    103: b"Early Hints",
     200: b"OK",
+    201: b"Created",
+    202: b"Accepted",
+    203: b"Non-Authoritative Information",
     204: b"No Content",
     206: b"Partial Content",
+    300: b"Multiple Choices",
     301: b"Moved Permanently",
     302: b"Found",
     303: b"See Other",
@@ -60,8 +66,30 @@ REASONS: dict[int, bytes] = {
 class Incoming(Protocol):
     """The content of a request as its consumer sees it."""
 
+    trailers: list[tuple[bytes, bytes]]
+    """What came behind it, once it is read to its end."""
+
     def __aiter__(self) -> AsyncIterator[bytes]:
         """Chunks in order; raises `RequestError` when the client breaks off."""
+        ...
+
+
+Inform = Callable[[int, list[tuple[bytes, bytes]]], None]
+"""Takes a status of 1xx and field lines."""
+
+
+class Tunnel(Protocol):
+    """What a connection becomes after 101 (Switching Protocols): bytes both ways."""
+
+    resume: Callable[[], None]
+    """Set by whoever feeds it; called when it takes more."""
+
+    def feed(self, data: bytes) -> bool:
+        """Take bytes of the client; False to be given no more until `resume` is called."""
+        ...
+
+    def finish(self) -> None:
+        """The client sends no more."""
         ...
 
 
@@ -86,6 +114,8 @@ class Request(msgspec.Struct):
     content: Incoming | None = None
     peer: str = ""
     """Address of the client's end of the connection; empty on a Unix socket."""
+    inform: Inform | None = None
+    """Sends an interim response (1xx), while the final one is waited for."""
 
 
 class Head(msgspec.Struct):
@@ -110,6 +140,12 @@ class Response(msgspec.Struct):
     """All field lines for HTTP/2; made at the first HTTP/2 use (`response_pairs`)."""
     closes: bool = False
     """Whether the connection must end after this response (errors of framing)."""
+    is_unframed: bool = False
+    """Whether the head does not say how long the content is: whoever sends it has to."""
+    trailers: list[tuple[bytes, bytes]] | None = None
+    """What comes behind content that is unframed; filled by whoever makes that."""
+    tunnel: Tunnel | None = None
+    """With 101: where the client's bytes go; `content` is what comes back."""
     whole: bytes = b""
     """All of the HTTP/1.1 message where it is shared by many requests, else empty."""
 
@@ -128,6 +164,17 @@ def finish_head(status: int, fields: Iterable[tuple[bytes, bytes]]) -> Head:
             raise ValueError(f"field {name!r} holds what may not go on the wire: {value!r}")
         lines.append(b"%b: %b\r\n" % (name, value))
     return Head(status, b"".join(lines))
+
+
+def pass_head(status: int, reason: bytes, fields: list[tuple[bytes, bytes]]) -> Head:
+    """
+    The head of a response that came from elsewhere, its lines judged before.
+
+    Names are in lower case, so that HTTP/2 needs no second list.
+    """
+    lines = [b"HTTP/1.1 %d %b\r\n" % (status, reason)]
+    lines += [b"%b: %b\r\n" % field for field in fields]
+    return Head(status, b"".join(lines), fields)
 
 
 def response_pairs(response: Response) -> list[tuple[bytes, bytes]]:

@@ -9,22 +9,26 @@ wait. One request, one answer: what goes wrong after an answer began can only en
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import Coroutine
+from functools import partial
 from types import NoneType
 from typing import cast
 
 from edge.errors import MalformedRequest, RequestError, RequestTimedOut
-from edge.http.http1 import CONTINUE, END, HTTP2_PREFACE, Http1, encode_head
+from edge.http.http1 import (
+    CONTINUE,
+    END,
+    HTTP2_PREFACE,
+    encode_head,
+)
 from edge.http.message import Request, Response
 from edge.node.cache import JOIN_BELOW
-from edge.node.content import HIGH_WATER, Inflow, closing
+from edge.node.content import HIGH_WATER, Inflow, discard
+from edge.node.sending import UNREAD_CONTENT, Http1Sender
 from edge.node.tasks import spawn
-from edge.node.transport import Answer, Connection, Service
+from edge.node.transport import GONE_SECONDS, Answer, Service
 
 __all__ = ["Http1Connection", "Service"]
-
-UNREAD_CONTENT = 64 * 1024
-"""Bytes of unwanted content that are read past to keep a connection; beyond, it ends."""
 
 BATCH = 64
 """Pipelined responses that are written at once; writev takes 1,024 pieces."""
@@ -33,47 +37,26 @@ QUIET_SECONDS = 1.0
 """A drain ends connections that were silent this long; a busy one is told by its next answer."""
 
 
-class Http1Connection(Connection):
+class Http1Connection(Http1Sender):
     """HTTP/1.1, and the place where an HTTP/2 preface is noticed."""
 
     __slots__ = (
         "_answer",
         "_answering",
-        "_closing",
-        "_content",
-        "_expects",
         "_fresh",
         "_head_since",
-        "_held",
-        "_held_bytes",
-        "_output",
         "_preface",
-        "_served",
         "_unread",
-        "_wire",
     )
 
     def __init__(self, service: Service) -> None:
         super().__init__(service)
-        self._wire = Http1(service.wire)
         self._fresh = True
         """Whether it is not known yet which protocol the client speaks."""
         self._preface = b""
-        self._output: list[bytes] = []
-        """Answers that are ready and not handed to the transport yet."""
-        self._served = 0
-        self._closing = False
-        """Whether the answer under way, or the last one, is the last of this connection."""
         self._answering = False
         self._answer: asyncio.Task[None] | None = None
-        self._content: Inflow | None = None
-        """The content that still arrives, of the request being answered or answered already."""
-        self._expects = False
-        """Whether the client still waits for 100 (Continue)."""
         self._unread = 0
-        self._held: list[bytes] = []
-        """What arrived behind a request whose answer is under way."""
-        self._held_bytes = 0
         self._head_since = service.clock.now
         """When the unfinished head began to arrive; 0.0 between requests."""
 
@@ -94,6 +77,10 @@ class Http1Connection(Connection):
     def eof_received(self) -> bool:
         """A client that sent everything may still wait for its answers."""
         self.half_closed = True
+        self.touched = self.clock.now
+        if self.tunnel is not None:
+            self.tunnel.finish()
+            return True
         if self.lingering or not (self._answering or self.paused):
             return False
         self._end_input()
@@ -109,6 +96,10 @@ class Http1Connection(Connection):
         if self.lingering:
             return
         self.touched = self.clock.now
+        if self.tunnel is not None:
+            if not self.tunnel.feed(data):
+                self.transport.pause_reading()
+            return
         if self._fresh:
             data = self._begin(data)
             if not data:
@@ -180,10 +171,6 @@ class Http1Connection(Connection):
         if self._closing or self.half_closed:
             self._end()
 
-    def _flush(self) -> None:
-        self.send(self._output)
-        self._output.clear()
-
     def _is_last(self, request: Request) -> bool:
         """Whether the response has to say what becomes of the connection."""
         return (
@@ -212,33 +199,6 @@ class Http1Connection(Connection):
             self._answer.add_done_callback(lambda _: answer.close())
         return not request.ends
 
-    def _append(self, request: Request, response: Response) -> None:
-        """Finished bytes of a response whose content is in memory."""
-        self._expects = False
-        self._output.append(encode_head(response, self._connection_option(request, response)))
-        if response.content and request.method != b"HEAD":
-            self._output.append(cast("bytes", response.content))
-
-    def _connection_option(self, request: Request, response: Response) -> bytes:
-        """`close`, `keep-alive` (HTTP/1.0 that asked) or nothing (RFC 9112 §9.3)."""
-        if (
-            self._wire.should_close()
-            or self._served >= self.service.requests_per_connection
-            or response.closes
-            or self._closing
-            or (self._content is not None and self._refuses_content(request))
-        ):
-            self._closing = True
-            return b"close"
-        return b"keep-alive" if request.version == b"1.0" else b""
-
-    def _refuses_content(self, request: Request) -> bool:
-        """Whether content that nobody read is too much, or too unsure, to read past."""
-        if cast("Inflow", self._content).started:
-            return False
-        length = request.fields.get(b"content-length", b"")
-        return request.expects or not length.isdigit() or int(length) > UNREAD_CONTENT
-
     # Content of requests
 
     def _expect_content(self, request: Request) -> None:
@@ -261,7 +221,7 @@ class Http1Connection(Connection):
         """One chunk of a request's content or its end; False when its answer is under way then."""
         content = cast("Inflow", self._content)
         if event is END:
-            content.finish()
+            content.finish(self._wire.trailers)
             self._content = None
             if self._answering:
                 return False
@@ -280,31 +240,21 @@ class Http1Connection(Connection):
 
     async def _answer_later(self, request: Request, answer: Answer) -> None:
         try:
+            request.inform = partial(self._inform, request)
             response = await self.settle(answer)
             if not self.transport.is_closing():
                 await self._send(request, response)
                 self._answering = False
+            else:
+                await discard(response.content)
         except Exception as error:  # noqa: BLE001  (content broke off; `refuse` logs what it was)
             self.service.refuse(error)
         finally:
             self._answer = None
             if self._answering:  # part of an answer is out: only the end is honest
-                self.transport.abort()
+                self.cut()
         if not self._answering:
             self._resume()
-
-    async def _send(self, request: Request, response: Response) -> None:
-        content = response.content
-        if content is None or type(content) is bytes or request.method == b"HEAD":
-            self._append(request, response)
-            self._flush()
-            return
-        self._expects = False
-        self.send([encode_head(response, self._connection_option(request, response))])
-        async with closing(cast("AsyncIterator[bytes]", content)) as chunks:
-            async for chunk in chunks:
-                self.send([chunk])
-                await self.writable()
 
     def _resume(self) -> None:
         """The answer is written: go on with what the client sent meanwhile."""
@@ -379,8 +329,9 @@ class Http1Connection(Connection):
             starved = not content.size and not self._expects
             if starved and now - self.touched > service.idle_timeout:
                 self._fail(RequestTimedOut("the content of the request stopped coming"))
-        elif self._answering:
-            return  # whoever makes the answer has limits of its own
+        elif self._answering:  # whoever makes the answer has limits of its own
+            if self.half_closed and self.tunnel is None and now - self.touched > GONE_SECONDS:
+                self.transport.abort()
         elif not self._head_since:
             if now - self.touched > service.keep_alive:
                 self.finish()

@@ -16,7 +16,16 @@ HIGH_WATER = 256 * 1024
 class Inflow:
     """Fed by the connection, read by the handler: an async iterator of chunks."""
 
-    __slots__ = ("_chunks", "_ended", "_error", "_on_taken", "_waiter", "size", "started")
+    __slots__ = (
+        "_chunks",
+        "_ended",
+        "_error",
+        "_on_taken",
+        "_waiter",
+        "size",
+        "started",
+        "trailers",
+    )
 
     def __init__(self, on_taken: Callable[[int], None]) -> None:
         self._chunks: deque[bytes] = deque()
@@ -28,6 +37,8 @@ class Inflow:
         """Bytes waiting."""
         self.started = False
         """Whether somebody began to read: only then is 100 (Continue) due."""
+        self.trailers: list[tuple[bytes, bytes]] = []
+        """What came behind the content, once it is read to its end."""
 
     def feed(self, data: bytes) -> None:
         """Add a chunk."""
@@ -35,9 +46,10 @@ class Inflow:
         self.size += len(data)
         self._wake()
 
-    def finish(self) -> None:
+    def finish(self, trailers: list[tuple[bytes, bytes]] | None = None) -> None:
         """All content is here."""
         self._ended = True
+        self.trailers = trailers or []
         self._wake()
 
     def fail(self, error: RequestError) -> None:
@@ -77,6 +89,11 @@ async def closing(content: AsyncIterator[bytes]) -> AsyncIterator[AsyncIterator[
     try:
         yield content
     finally:
-        close = getattr(content, "aclose", None)
-        if close is not None:
-            await close()
+        await discard(content)
+
+
+async def discard(content: object) -> None:
+    """Let go of a response's content that nobody reads, or nobody reads on."""
+    close = getattr(content, "aclose", None)
+    if close is not None:
+        await close()

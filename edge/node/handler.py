@@ -15,15 +15,15 @@ from collections.abc import Awaitable
 from typing import TYPE_CHECKING, cast
 from weakref import WeakKeyDictionary
 
-from edge.errors import RequestError, StoreError
+from edge.errors import OriginError, RequestError, StoreError
+from edge.http.forwarding import proxy_status
 from edge.http.message import REASONS, Request, Response
 from edge.http.target import split_query
 from edge.node.access import Access, Verifier
-from edge.node.clients import Clients
 from edge.node.country import Countries
 from edge.node.notices import Notices
 from edge.site import pages
-from edge.site.envelope import BARE, Envelope
+from edge.site.envelope import BARE, Envelope, Sharing
 from edge.site.exchange import (
     Content,
     Exchange,
@@ -37,12 +37,12 @@ from edge.site.exchange import (
 )
 from edge.site.expressions import Budget, PatternTooSlow
 from edge.site.plan import Forward, Redirect
-from edge.site.settings import Settings
 from edge.site.snapshot import Branch, Retained, Shortcut, Site, Snapshot
 
 if TYPE_CHECKING:
     from edge.node.clock import Clock
     from edge.node.files import Files
+    from edge.node.forward import Forwarder
     from edge.node.trees import Trees
 
 log = logging.getLogger("edge.handler")
@@ -53,13 +53,13 @@ Answer = Response | Awaitable[Response]
 class Handler:
     """Answers requests from a snapshot."""
 
-    def __init__(self, clock: Clock, files: Files, trees: Trees) -> None:
+    def __init__(self, clock: Clock, files: Files, trees: Trees, forwarder: Forwarder) -> None:
         self.clock = clock
         self.files = files
         self.trees = trees
+        self.forwarder = forwarder
         self.notices = Notices(clock)
         self.snapshot = Snapshot(0, {}, {})
-        self.clients = Clients(Settings().clients)
         self.countries = Countries(None)
         self.verifier = Verifier()
         self._gates: WeakKeyDictionary[Branch, Access] = WeakKeyDictionary()
@@ -67,6 +67,8 @@ class Handler:
         """Responses by class (index 1 to 5)."""
         self.slow = 0
         """Requests whose patterns took too long."""
+        self._unanswered_told = 0
+        """Epoch seconds of the last line about an origin."""
         self._slow_told = 0
         """Epoch seconds of the last line about one: whoever sends them must not fill the log."""
 
@@ -121,8 +123,8 @@ class Handler:
     def country(self, request: Request) -> str | None:
         """Where the client is, as a trusted proxy says or the database knows."""
         peer, fields = request.peer, request.fields
-        stated = self.clients.stated_country(peer, fields)
-        return stated or self.countries.find(self.clients.address(peer, fields))
+        stated = self.forwarder.clients.stated_country(peer, fields)
+        return stated or self.countries.find(self.forwarder.clients.address(peer, fields))
 
     # Step 2: access
 
@@ -149,7 +151,7 @@ class Handler:
 
     async def _verify(self, exchange: Exchange, gate: Access) -> Response:
         request = exchange.request
-        client = self.clients.address(request.peer, request.fields)
+        client = self.forwarder.clients.address(request.peer, request.fields)
         verdict = await gate.verify(authorization(request), client)
         if verdict.status:
             return self.notices.refuse(exchange, verdict)
@@ -202,6 +204,9 @@ class Handler:
             case Redirect():
                 return self.notices.redirect(exchange, outcome.status, outcome.location)
             case Forward():
+                if exchange.branch.plan.asks_country_of_missing(exchange.subject):
+                    path = exchange.subject.path if exchange.outer is None else exchange.outer
+                    exchange.envelope = exchange.site.envelope(path, Sharing.ONE)
                 return self._forward(exchange, outcome)
             case Retained():
                 return self._later(exchange, self._load_retained(exchange))
@@ -222,11 +227,10 @@ class Handler:
             self.snapshot.remember(exchange.site, subject.raw, subject.path, shortcut)
 
     def _forward(self, exchange: Exchange, forward: Forward) -> Answer:
-        """Another host of this node is asked inside, under its access; others are not yet."""
+        """Another host of this node is asked inside, under its access; others by the network."""
         inner = enter(exchange, forward, self.snapshot)
         if inner is None:
-            envelope = exchange.envelope.closed()
-            return self.notices.page(exchange.request, 502, pages.NOT_PROXIED, envelope=envelope)
+            return self._later(exchange, self.forwarder.forward(exchange, forward))
         if exchange.outer is not None:
             envelope = exchange.envelope.closed()
             return self.notices.page(exchange.request, 508, pages.LOOP, envelope=envelope)
@@ -251,6 +255,8 @@ class Handler:
         if isinstance(error, RequestError):
             content = pages.render(REASONS[error.status].decode(), f"{error}.")
             return self.notices.page(request, error.status, content, envelope=envelope.closed())
+        if isinstance(error, OriginError):
+            return self._unanswered(error, request, envelope)
         if isinstance(error, PatternTooSlow):
             self._tell_slow(error, request)
             wait = (b"Retry-After", b"60")
@@ -263,6 +269,23 @@ class Handler:
         )
         status = 503 if isinstance(error, StoreError) else 500
         return self.notices.page(request, status, content, envelope=envelope.closed())
+
+    def _unanswered(
+        self, error: OriginError, request: Request | None, envelope: Envelope
+    ) -> Response:
+        """What an origin did is for the client, why it is so for the log, once a second."""
+        if self._unanswered_told != self.clock.epoch:
+            self._unanswered_told = self.clock.epoch
+            host = b"" if request is None else request.authority
+            target = b"" if request is None else request.target
+            log.error("%r %.200r: %s: %s", host.decode("latin-1"), target, error.kind, error)
+        fields = [(b"Proxy-Status", proxy_status(error))]
+        if error.status == 503:
+            fields.append((b"Retry-After", b"5"))
+        content = pages.unanswered(error.kind)
+        return self.notices.page(
+            request, error.status, content, *fields, envelope=envelope.closed()
+        )
 
     def _tell_slow(self, error: PatternTooSlow, request: Request | None) -> None:
         """Count it, and say so once a second; without the query, which no pattern sees."""

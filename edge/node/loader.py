@@ -38,7 +38,7 @@ SLICE_SECONDS = 0.004
 """Work between two looks at the sockets (design.md allows 5 ms)."""
 
 STEP = 16
-"""Rules compiled between two looks: a regular expression takes 200 µs."""
+"""Rules compiled between two looks; of regular expressions one: 0.2 ms, the worst 40."""
 
 
 class Loader:
@@ -206,12 +206,20 @@ class Reading:
             for line in io.BytesIO(path.read_bytes()):
                 digest.update(line)
                 for block in decode_rules([line]):
-                    for start in range(0, len(block), STEP):
-                        yield block[start : start + STEP]
+                    yield from steps(block)
         except (OSError, *TORN) as error:
             raise StoreError(f"{path} cannot be read: {error}") from error
         if digest.hexdigest() != key:
             raise StoreError(f"{path} is torn: its content has another hash than its name")
+
+
+def steps(block: list[Rule]) -> Iterator[list[Rule]]:
+    """The rules of a block in their order, `STEP` at a time; a regular expression ends its step."""
+    begin = 0
+    for end, rule in enumerate(block, 1):
+        if rule.source.startswith("</") or end - begin == STEP or end == len(block):
+            yield block[begin:end]
+            begin = end
 
 
 def read_document(path: Path, kind: type[T]) -> T:

@@ -94,7 +94,7 @@ class Http2Sender(Connection):
         async with closing(cast("AsyncIterator[bytes]", content)) as chunks:
             async for chunk in chunks:
                 await self._send_chunk(identifier, stream, chunk)
-        self.wire.end(identifier)
+        self.wire.end(identifier, response.trailers)
         self._finish(identifier, stream)
 
     async def _send_chunk(self, identifier: int, stream: Stream, chunk: bytes) -> None:

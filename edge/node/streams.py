@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from functools import partial
 from types import NoneType
 from typing import cast
 
@@ -27,10 +28,10 @@ from edge.http.http2 import (
     Reset,
 )
 from edge.http.message import Request, Response
-from edge.node.content import Inflow
+from edge.node.content import Inflow, discard
 from edge.node.responses import Http2Sender, Stream
 from edge.node.tasks import spawn
-from edge.node.transport import Answer, Connection, Service
+from edge.node.transport import GONE_SECONDS, Answer, Connection, Service
 
 RESETS_A_MINUTE = 100
 """Streams that may break off in a minute before the connection ends (CVE-2023-44487)."""
@@ -94,6 +95,7 @@ class Http2Connection(Http2Sender):
     def eof_received(self) -> bool:
         """A client that sent everything may still wait for its answers."""
         self.half_closed = True
+        self.touched = self.clock.now
         if self.lingering or not (self.streams or self.paused):
             return False
         self.closing = True
@@ -129,7 +131,7 @@ class Http2Connection(Http2Sender):
         elif kind is Content:
             self._take_content(cast("Content", event))
         elif kind is End:
-            self._end_content(cast("End", event).stream)
+            self._end_content(cast("End", event))
         else:
             self._take_reset(cast("Reset", event).stream)
 
@@ -191,11 +193,11 @@ class Http2Connection(Http2Sender):
             stream.moved = self.clock.now
             stream.content.feed(event.data)
 
-    def _end_content(self, identifier: int) -> None:
-        self.end_of_content(identifier)
-        stream = self.streams.get(identifier)
+    def _end_content(self, event: End) -> None:
+        self.end_of_content(event.stream)
+        stream = self.streams.get(event.stream)
         if stream is not None and stream.content is not None:
-            stream.content.finish()
+            stream.content.finish(event.trailers)
             stream.content = None
 
     def _on_taken(self, request: Request, stream: Stream, size: int) -> None:
@@ -208,7 +210,7 @@ class Http2Connection(Http2Sender):
             if credit:
                 self.send([credit])
         elif request.expects and not stream.headed:
-            self.wire.send_continue(request.stream)
+            self.wire.send_interim(request.stream, 100, [])
             self.flush()
 
     def _take_reset(self, identifier: int) -> None:
@@ -228,9 +230,12 @@ class Http2Connection(Http2Sender):
 
     async def _answer_later(self, request: Request, stream: Stream, answer: Answer) -> None:
         try:
+            request.inform = partial(self._inform, request, stream)
             response = await self.settle(answer)
             if self._is_open(request, stream):
                 await self.send_later(request, stream, response)
+            else:
+                await discard(response.content)
         except Exception as error:  # noqa: BLE001  (content broke off; `refuse` logs what it was)
             self.service.refuse(error)
         finally:
@@ -238,6 +243,14 @@ class Http2Connection(Http2Sender):
             if self._is_open(request, stream) and not stream.ends:  # cut off: the stream ends here
                 self.cut_off(request.stream, INTERNAL_ERROR)
         self.pump()
+
+    def _inform(
+        self, request: Request, stream: Stream, status: int, fields: list[tuple[bytes, bytes]]
+    ) -> None:
+        """Send an interim response, if its stream still waits."""
+        if self._is_open(request, stream) and not stream.headed:
+            self.wire.send_interim(request.stream, status, fields)
+            self.flush()
 
     def _is_open(self, request: Request, stream: Stream) -> bool:
         return self.streams.get(request.stream) is stream
@@ -292,8 +305,15 @@ class Http2Connection(Http2Sender):
                 self._time_out(identifier, stream)
         if not self.closing and not self.streams and now - self.touched > self.service.keep_alive:
             self._stop()
+        if self.half_closed and now - self.touched > GONE_SECONDS and not self._moves(now):
+            self.transport.abort()
+            return
         self._part(now)
         self.pump()
+
+    def _moves(self, now: float) -> bool:
+        """Whether a client that sent its last byte still takes something."""
+        return any(now - stream.moved <= GONE_SECONDS for stream in self.streams.values())
 
     def _time_out(self, identifier: int, stream: Stream) -> None:
         if stream.headed or stream.content is None:

@@ -26,6 +26,13 @@ Respond = Callable[[Request], Answer]
 LINGER_SECONDS = 2.0
 """How long an ended connection still reads, so that the response is not lost to a reset."""
 
+GONE_SECONDS = 5.0
+"""
+How long a client that sent its last byte waits for the next one of an answer that takes time.
+
+Nearly all of them have gone, and cannot say so otherwise before something is written to them.
+"""
+
 REFUSED_AT_ONCE = 100
 """Connections over the limit that are told so at the same time; the rest is just dropped."""
 

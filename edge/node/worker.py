@@ -10,26 +10,31 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import hashlib
 import logging
 import os
 import signal
+import socket
+import ssl
 from pathlib import Path
 
 import uvloop
 
-from edge.errors import EdgeError
+from edge.errors import EdgeError, StoreError
 from edge.http.http1 import Limits
 from edge.node import orders
+from edge.node.addresses import Addresses
 from edge.node.blobs import Blobs
 from edge.node.cache import Cache
-from edge.node.clients import Clients
 from edge.node.clock import Clock
 from edge.node.connection import Http1Connection, Service
 from edge.node.country import Countries
 from edge.node.files import Files
+from edge.node.forward import Forwarder
 from edge.node.handler import Handler
 from edge.node.loader import Loader
 from edge.node.orders import Listeners, Reply
+from edge.node.origins import Origins
 from edge.node.streams import take_over
 from edge.node.tasks import spawn
 from edge.node.trees import Trees
@@ -62,11 +67,17 @@ class Worker:
         self._trees = Trees(places, self._cache)
         self._loader = Loader(places, self._trees)
         self._files = Files(self._clock, self._cache, Blobs(places), max_object=0)
-        self._handler = Handler(self._clock, self._files, self._trees)
+        self._origins = Origins(
+            self._clock, Addresses(Settings().proxy, Settings().listen.admin), Settings().limits
+        )
+        self._forwarder = Forwarder(self._origins, instance_of(places))
+        self._handler = Handler(self._clock, self._files, self._trees, self._forwarder)
         self._service = Service(
             self._clock, self._handler.respond, self._handler.error_response, take_over
         )
         self._countries = Countries(None)
+        self._context = ssl.create_default_context()
+        """What certificates of origins have to satisfy."""
         self._loaded: Snapshot | None = None
         """Loaded and waiting for the order to swap."""
         self._base: Snapshot | None = None
@@ -112,6 +123,7 @@ class Worker:
         while True:
             await asyncio.sleep(1 - self._clock.now % 1)
             self._clock.tick()
+            self._origins.sweep()
             for connection in tuple(self._service.connections):
                 try:
                     connection.sweep(self._clock.now)
@@ -146,6 +158,7 @@ class Worker:
                 self._loaded = await self._loader.load(number, serving)
                 self._base = serving
                 await self._open_countries(self._loaded)
+                self._context = await asyncio.to_thread(origin_context, self._loaded)
 
     async def _open_countries(self, snapshot: Snapshot) -> None:
         """The database of countries that a snapshot's settings name, if it is another one."""
@@ -169,7 +182,10 @@ class Worker:
         limits, service = settings.limits, self._service
         self._cache.resize(settings.cache.memory // self._workers)
         self._files.max_object = settings.cache.max_object
-        self._handler.clients = Clients(settings.clients)
+        self._forwarder.configure(settings)
+        self._origins.configure(
+            Addresses(settings.proxy, settings.listen.admin), limits, self._context
+        )
         self._handler.countries = self._countries
         self._drain = limits.drain
         service.wire = Limits(limits.request_line, limits.fields, limits.field_count)
@@ -260,7 +276,32 @@ class Worker:
         for connection in tuple(self._service.connections):
             connection.transport.abort()
         self._handler.verifier.close()
+        self._origins.close()
         self._drained.set()
+
+
+def origin_context(snapshot: Snapshot) -> ssl.SSLContext:
+    """
+    Public authorities, and those that the operator trusts besides.
+
+    Raises:
+        StoreError: the operator's file cannot be read.
+    """
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(["http/1.1"])
+    file = snapshot.settings.proxy.ca_file
+    if file is not None:
+        try:
+            context.load_verify_locations(Path(snapshot.root, file))
+        except (OSError, ssl.SSLError) as error:
+            raise StoreError(f"proxy.ca_file: {file} cannot be used: {error}") from error
+    return context
+
+
+def instance_of(places: Places) -> bytes:
+    """What origins know this node by: the same for all its workers, after every restart."""
+    name = f"{socket.gethostname()} {places.state.resolve()}"
+    return hashlib.sha256(name.encode()).hexdigest()[:8].encode()
 
 
 def run(places: Places, listeners: Listeners, workers: int) -> None:

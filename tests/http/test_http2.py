@@ -268,7 +268,7 @@ def test_interim_response_comes_before_the_final_one():
     wire = opened()
     (request,) = wire.receive(head(1, (b"expect", b"100-continue"), ends=False))
     assert request.expects
-    wire.send_continue(1)
+    wire.send_interim(1, 100, [])
     wire.send_head(1, 204, [], ends=True)
     assert [kind for kind, *_ in frames(wire.flush())] == [HEADERS, HEADERS]
 

@@ -23,6 +23,10 @@ TREE = {
     "docs/404.html": "no such doc",
 }
 PASSWORD = hash_password("correct horse")
+ELSEWHERE = """
+proxy: {connect_to: {"api.example:443": "127.0.0.1:1", "ssr.example:443": "127.0.0.1:1"}}
+"""
+"""Where nobody listens: who is asked there gets 502."""
 
 
 @pytest.fixture
@@ -156,14 +160,17 @@ async def test_redirects_work_before_anything_is_deployed(make, tmp_path):
     assert (await seen(site, "/", host="example.com"))[0] == 404
 
 
-async def test_a_target_elsewhere_is_a_clear_502_until_it_can_be_asked(make):
-    """For 200 and for fallback, whatever the method."""
+async def test_an_origin_that_does_not_answer_is_a_clear_502(make):
+    """For 200 and for fallback, whatever the method; files need none."""
     site = await make(
         ("/api/<*>", "https://api.example/<*>", "200"),
         ("/<*>", "https://ssr.example/<*>", "fallback"),
+        edge_yml=ELSEWHERE,
     )
 
-    assert (await seen(site, "/api/x", method="POST"))[0] == 502
+    answer = await site.ask("/api/x", method="POST")
+    assert (answer.status, answer.fields["cache-control"]) == (502, "no-store")
+    assert answer.fields["proxy-status"] == "edge; error=connection_refused"
     assert (await seen(site, "/nowhere"))[0] == 502
     assert await seen(site, "/about") == (200, "about page")
 

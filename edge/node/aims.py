@@ -1,0 +1,53 @@
+"""
+Where a request may go: a rule's targets as origins, the best one first.
+
+Laws: what a target says was checked when its rule was compiled, what was captured when it was
+filled in. The origin with the least to do comes first, one that is left alone last.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from edge.node.origins import Origin, OriginKey, Origins
+
+if TYPE_CHECKING:
+    from edge.site.exchange import Exchange
+    from edge.site.plan import Forward
+
+PORTS: Final = {"http": 80, "https": 443}
+
+
+class Aim(NamedTuple):
+    """One of a rule's targets."""
+
+    origin: Origin
+    authority: bytes
+    target: bytes
+    """Path and query, as the request has them."""
+    number: int
+    """Which one it is, from 0."""
+
+
+def aims_of(origins: Origins, exchange: Exchange, forward: Forward) -> list[Aim]:
+    """A rule's targets, first the one with the least to do."""
+    is_carried = exchange.branch.carries_rules
+    aims = []
+    for number, url in enumerate(forward.urls):
+        scheme, _, rest = url.partition("://")
+        authority, slash, path = rest.partition("/")
+        host, port = split_authority(authority, PORTS[scheme])
+        origin = origins.find(OriginKey(scheme, host, port, is_carried))
+        aims.append(Aim(origin, authority.encode(), (slash + path).encode() or b"/", number))
+    if len(aims) > 1:
+        now = origins.clock.now
+        aims.sort(key=lambda aim: (aim.origin.health.is_open(now), aim.origin.outstanding))
+    return aims
+
+
+def split_authority(authority: str, default: int) -> tuple[str, int]:
+    """Host and port of a URL's authority, which has been checked when its rule was compiled."""
+    host, colon, port = authority.rpartition(":")
+    if colon and port.isdecimal() and not host.endswith(":"):
+        return host, int(port)
+    return authority, default

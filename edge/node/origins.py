@@ -1,0 +1,347 @@
+"""
+Origin servers and their connections: who gets one, who waits, who is not asked at all.
+
+Laws: bounded: connections an origin, requests that wait for one, idle connections. A request that
+may have reached an origin is sent again only where that can do no harm. An origin that fails again
+and again is left alone for a while, and asked by one request at a time after that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from edge.errors import OriginError, OriginFault
+from edge.node.origin import OriginConnection
+
+if TYPE_CHECKING:
+    from edge.node.addresses import Addresses, Destination
+    from edge.node.clock import Clock
+    from edge.site.settings import Limits
+
+FAILURES: Final = 5
+"""Failures in a row after which an origin is left alone."""
+
+OPEN_S: Final = 10.0
+"""Seconds that it is left alone."""
+
+MAX_TRIES: Final = 4
+"""Addresses of one name that are dialed in turn: each may take the whole time for connecting."""
+
+TELLING: Final[frozenset[OriginFault]] = frozenset(
+    (
+        "connection_refused", "connection_terminated", "connection_timeout",
+        "connection_write_timeout", "destination_ip_unroutable", "dns_error", "dns_timeout",
+        "http_response_timeout", "tls_alert_received", "tls_certificate_error",
+        "tls_protocol_error",
+    )
+)  # fmt: skip
+"""
+Faults that tell of a dead origin. A response that is too large or not understood is one page's
+fault, a loop or a full queue the client's: whoever knows one must not close the whole origin.
+"""
+
+FORGET_S: Final = 60.0
+"""Seconds after which an origin that nobody asks is forgotten, its failures too."""
+
+RETRY_SHARE: Final = 0.1
+"""Retries for each request: a storm of them would finish an origin that is down already."""
+
+RETRY_RESERVE: Final = 10.0
+"""Retries that an origin may cost at once."""
+
+
+class OriginKey(msgspec.Struct, frozen=True):
+    """What connections are told apart by."""
+
+    scheme: str
+    host: str
+    port: int
+    is_carried: bool
+    """Whether a rule inside a deployment names it: it reaches no private address."""
+
+
+class Health:
+    """Failures of one origin, and what follows from them."""
+
+    __slots__ = ("failures", "open_until", "probing", "retries")
+
+    def __init__(self) -> None:
+        self.failures = 0
+        self.open_until = 0.0
+        """Until when it is left alone, in monotonic seconds."""
+        self.probing = False
+        """Whether one request finds out how it is."""
+        self.retries = RETRY_RESERVE
+
+    def is_open(self, now: float) -> bool:
+        """Whether it takes no request now."""
+        return self.failures >= FAILURES and (now < self.open_until or self.probing)
+
+    @contextmanager
+    def watch(self, clock: Clock) -> Iterator[None]:
+        """
+        Let a request try, and learn from what it raises.
+
+        Raises:
+            OriginError: the origin is left alone.
+        """
+        if self.is_open(clock.now):
+            raise OriginError("destination_unavailable", "it failed again and again", "yes")
+        self.retries = min(RETRY_RESERVE, self.retries + RETRY_SHARE)
+        is_probe = self.probing = self.failures >= FAILURES
+        try:
+            yield
+            self.failures = 0
+        except OriginError as error:
+            if error.kind in TELLING:
+                self.fail(clock.now)
+            raise
+        finally:  # one whose client went away found out nothing
+            if is_probe:
+                self.probing = False
+
+    def fail(self, now: float) -> None:
+        """It did not answer."""
+        self.failures += 1
+        if self.failures >= FAILURES:
+            self.open_until = now + OPEN_S
+
+    def may_retry(self) -> bool:
+        """Whether the budget has one more; it is taken."""
+        if self.retries < 1:
+            return False
+        self.retries -= 1
+        return True
+
+
+class Origin:
+    """One origin server."""
+
+    def __init__(self, key: OriginKey, pool: Origins) -> None:
+        self.key = key
+        self.health = Health()
+        self.touched = pool.clock.now
+        """When somebody last meant to ask it, in monotonic seconds."""
+        self._pool = pool
+        self._idle: deque[OriginConnection] = deque()
+        """Used last, last."""
+        self.busy: set[OriginConnection] = set()
+        self._opening = 0
+        """Connections that are begun, or promised to one who waited."""
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._reached: Destination | None = None
+        """The address that took the last connection: the next one is tried there first."""
+
+    @property
+    def outstanding(self) -> int:
+        """Requests under way and waiting."""
+        return len(self.busy) + self._opening + len(self._waiting)
+
+    async def acquire(self, *, fresh: bool = False) -> OriginConnection:
+        """
+        A connection for one exchange; `fresh` for one that had none.
+
+        Raises:
+            OriginError: none can be had.
+        """
+        await self._take_turn()
+        try:
+            connection = None if fresh else self._reuse()
+            if connection is None:
+                connection = await self._open()
+        except BaseException:
+            self._pass_turn()
+            raise
+        self._opening -= 1
+        self.busy.add(connection)
+        return connection
+
+    # Turns
+
+    async def _take_turn(self) -> None:
+        limits = self._pool.limits
+        if len(self.busy) + self._opening < limits.origin_connections:
+            self._opening += 1
+            return
+        if len(self._waiting) >= limits.origin_queue:
+            raise OriginError("connection_limit_reached", "too many requests wait for it", "yes")
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        try:
+            async with asyncio.timeout(limits.origin_first_byte):
+                await turn
+        except BaseException as error:
+            if turn.done() and not turn.cancelled():
+                self._pass_turn()  # it came in the very moment of giving up
+            elif turn in self._waiting:
+                self._waiting.remove(turn)
+            if isinstance(error, TimeoutError):
+                problem = "no connection came free"
+                raise OriginError("connection_limit_reached", problem, "yes") from error
+            raise
+
+    def _pass_turn(self) -> None:
+        """A place came free: it is the first one's of those who wait, and nobody else's."""
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._opening -= 1
+
+    # Connections
+
+    def _reuse(self) -> OriginConnection | None:
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.is_idle():
+                return connection
+            connection.close()
+        return None
+
+    async def _open(self) -> OriginConnection:
+        """Dial the addresses in turn, those that were checked and no others."""
+        key, pool = self.key, self._pool
+        settings = pool.settings
+        found = await pool.addresses.resolve(key.host, key.port, is_carried=key.is_carried)
+        if self._reached in found:
+            found = [self._reached, *(each for each in found if each != self._reached)]
+        failure: OriginError | None = None
+        for address in found[:MAX_TRIES]:
+            try:
+                connection = await pool.dial(key, address, settings)
+            except OriginError as error:
+                failure = error
+            else:
+                self._reached = address
+                return connection
+        assert failure is not None, "a name without addresses is an error of its own"
+        raise failure
+
+    def release(self, connection: OriginConnection) -> None:
+        """Give a connection back; one that is not between two messages ends."""
+        if connection not in self.busy:
+            return
+        self.busy.remove(connection)
+        if connection.settings == self._pool.settings and connection.release():
+            self._idle.append(connection)
+        else:
+            connection.close()
+        self._opening += 1
+        self._pass_turn()
+
+    def sweep(self, now: float) -> None:
+        """End waits that took too long, and connections that nobody used for long."""
+        for connection in tuple(self.busy):
+            connection.sweep(now)
+        for connection in tuple(self._idle):
+            if connection.is_closed or now > connection.expires:
+                self._idle.remove(connection)
+                connection.close()
+
+    def close_idle(self) -> None:
+        """End the connections that nobody uses."""
+        while self._idle:
+            self._idle.pop().close()
+
+    def close(self) -> None:
+        """End every connection."""
+        self.close_idle()
+        for connection in tuple(self.busy):
+            connection.close()
+
+    def is_unused(self, now: float) -> bool:
+        """Whether nothing is known of it that matters."""
+        return not (self._idle or self.outstanding) and now - self.touched > FORGET_S
+
+
+class Origins:
+    """All origins of a worker."""
+
+    def __init__(self, clock: Clock, addresses: Addresses, limits: Limits) -> None:
+        self.clock = clock
+        self.addresses = addresses
+        self.limits = limits
+        self.context = ssl.create_default_context()
+        self.settings = 0
+        """Their number: it counts up with every change."""
+        self._origins: dict[OriginKey, Origin] = {}
+
+    def configure(self, addresses: Addresses, limits: Limits, context: ssl.SSLContext) -> None:
+        """
+        Go by other settings from now on; what is under way goes on by the old ones.
+
+        Connections are not used again: they may lead where nobody may go any more.
+        """
+        self.settings += 1
+        for origin in self._origins.values():
+            origin.close_idle()
+        self.addresses, self.limits, self.context = addresses, limits, context
+
+    def find(self, key: OriginKey) -> Origin:
+        """The origin of a key."""
+        origin = self._origins.get(key)
+        if origin is None:
+            origin = self._origins[key] = Origin(key, self)
+        origin.touched = self.clock.now
+        return origin
+
+    async def dial(self, key: OriginKey, address: Destination, settings: int) -> OriginConnection:
+        """
+        A new connection to one address; over TLS the certificate has to be the name's.
+
+        Raises:
+            OriginError: there is none to be had.
+        """
+        loop = asyncio.get_running_loop()
+        is_secure = key.scheme == "https"
+        try:
+            async with asyncio.timeout(self.limits.origin_connect):
+                _, connection = await loop.create_connection(
+                    lambda: OriginConnection(self.clock, settings),
+                    address.address,
+                    address.port,
+                    family=address.family,
+                    ssl=self.context if is_secure else None,
+                    server_hostname=key.host.strip("[]") if is_secure else None,
+                )
+        except OSError as error:
+            raise translate(error) from error
+        return connection
+
+    def sweep(self) -> None:
+        """Once a second: waits, idle connections, origins that nobody asks any more."""
+        now = self.clock.now
+        for key, origin in tuple(self._origins.items()):
+            origin.sweep(now)
+            if origin.is_unused(now):
+                del self._origins[key]
+
+    def close(self) -> None:
+        """End every connection."""
+        for origin in self._origins.values():
+            origin.close()
+
+
+def translate(error: OSError) -> OriginError:
+    """Why there is no connection, in RFC 9209's words; nothing of the request has left."""
+    kind: OriginFault = "destination_ip_unroutable"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        kind = "tls_certificate_error"
+    elif isinstance(error, ssl.SSLError):
+        is_alert = "ALERT" in (error.reason or "")
+        kind = "tls_alert_received" if is_alert else "tls_protocol_error"
+    elif isinstance(error, TimeoutError):
+        kind = "connection_timeout"
+    elif isinstance(error, ConnectionRefusedError):
+        kind = "connection_refused"
+    elif isinstance(error, ConnectionError):
+        kind = "connection_terminated"
+    return OriginError(kind, str(error) or "it did not answer in time", "yes")

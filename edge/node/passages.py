@@ -1,0 +1,48 @@
+"""
+What an origin may know of the client that a request comes from: scheme, host, credentials.
+
+Laws: only what a cache key has, or a trusted proxy says; what the edge verified itself stays here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from edge.http.message import Request
+    from edge.site.exchange import Exchange
+
+
+def is_verified(exchange: Exchange) -> bool:
+    """
+    Whether the credentials of a request are ours: they stay here.
+
+    On a path that is exempt a browser sends them too; a token is the origin's own business there.
+    Where a rule leads inside to another host, both may have asked for them.
+    """
+    inner, outer = exchange.branch, exchange.site.branch
+    assert outer is not None, "a site that is not configured is answered before"
+    if inner.access is None and outer.access is None:
+        return False
+    asked = exchange.subject.path if exchange.outer is None else exchange.outer
+    if exchange.needs_password or outer.asks_password(asked):
+        return True
+    values = exchange.request.fields.getall(b"authorization")
+    return any(value[:6].lower() == b"basic " for value in values)
+
+
+def scheme_of(request: Request, *, is_trusted: bool) -> bytes:
+    """What the client used, as a trusted proxy says."""
+    stated = request.fields.get(b"x-forwarded-proto", b"").lower() if is_trusted else b""
+    return stated if stated in (b"http", b"https") else b"http"
+
+
+def client_authority(exchange: Exchange, ports: frozenset[bytes]) -> bytes:
+    """
+    What the client asked, canonical, with a port only where it is one that we listen on.
+
+    Anything else would be a client's word that no cache key has.
+    """
+    host = exchange.site.host.encode()
+    port = exchange.request.authority.rpartition(b":")[2]
+    return host + b":" + port if port in ports else host

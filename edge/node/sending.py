@@ -1,0 +1,163 @@
+"""
+The sending half of an HTTP/1.1 connection: responses to bytes, their framing, tunnels.
+
+Laws: what becomes of the connection is said in the head of the answer that decides it. Content
+whose length is not known beforehand goes out in chunks, or ends with the connection where the
+client knows no chunks. After 101 there is no HTTP any more.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, cast
+
+from edge.http.http1 import (
+    CHUNKED_LINE,
+    Http1,
+    encode_chunk,
+    encode_end,
+    encode_head,
+    encode_interim,
+)
+from edge.http.message import CRLF, Request, Response, Tunnel
+from edge.node.content import closing, discard
+from edge.node.transport import Connection, Service
+
+if TYPE_CHECKING:
+    from edge.node.content import Inflow
+
+RESET = struct.pack("ii", 1, 0)
+"""For SO_LINGER: to close is to reset."""
+
+UNREAD_CONTENT = 64 * 1024
+"""Bytes of unwanted content that are read past to keep a connection; beyond, it ends."""
+
+
+class Http1Sender(Connection):
+    """Responses on the way out."""
+
+    __slots__ = (
+        "_closing",
+        "_content",
+        "_ends_content",
+        "_expects",
+        "_held",
+        "_held_bytes",
+        "_output",
+        "_served",
+        "_wire",
+        "tunnel",
+    )
+
+    def __init__(self, service: Service) -> None:
+        super().__init__(service)
+        self._wire = Http1(service.wire)
+        self._output: list[bytes] = []
+        """Answers that are ready and not handed to the transport yet."""
+        self._served = 0
+        self._closing = False
+        """Whether the answer under way, or the last one, is the last of this connection."""
+        self._content: Inflow | None = None
+        """The content that still arrives, of the request being answered or answered already."""
+        self._expects = False
+        """Whether the client still waits for 100 (Continue)."""
+        self._held: list[bytes] = []
+        """What arrived behind a request whose answer is under way."""
+        self._held_bytes = 0
+        self._ends_content = False
+        """Whether the end of the connection is that of the content."""
+        self.tunnel: Tunnel | None = None
+        """Where the client's bytes go after 101."""
+
+    def _flush(self) -> None:
+        self.send(self._output)
+        self._output.clear()
+
+    def _append(self, request: Request, response: Response) -> None:
+        """Finished bytes of a response whose content is in memory."""
+        self._expects = False
+        self._output.append(encode_head(response, self._connection_option(request, response)))
+        if response.content and request.method != b"HEAD":
+            self._output.append(cast("bytes", response.content))
+
+    def _connection_option(self, request: Request, response: Response) -> bytes:
+        """`close`, `keep-alive` (HTTP/1.0 that asked) or nothing (RFC 9112 §9.3)."""
+        if (
+            self._wire.should_close()
+            or self._served >= self.service.requests_per_connection
+            or response.closes
+            or self._closing
+            or (self._content is not None and self._refuses_content(request))
+        ):
+            self._closing = True
+            return b"close"
+        return b"keep-alive" if request.version == b"1.0" else b""
+
+    def _refuses_content(self, request: Request) -> bool:
+        """Whether content that nobody read is too much, or too unsure, to read past."""
+        if cast("Inflow", self._content).started:
+            return False
+        length = request.fields.get(b"content-length", b"")
+        return request.expects or not length.isdigit() or int(length) > UNREAD_CONTENT
+
+    async def _send(self, request: Request, response: Response) -> None:
+        self._expects = False
+        content = response.content
+        if response.tunnel is not None:
+            await self._tunnel_through(response)
+            return
+        if content is None or type(content) is bytes or request.method == b"HEAD":
+            if self._content is not None and self._content.started:
+                self._closing = True  # where it ends is not known before it does
+            self._append(request, response)
+            self._flush()
+            await discard(content)
+            return
+        is_chunked = response.is_unframed and request.version == b"1.1"
+        self._ends_content = response.is_unframed and not is_chunked
+        self._closing |= self._ends_content
+        head = encode_head(response, self._connection_option(request, response))
+        if is_chunked:
+            head = head[: -len(CRLF)] + CHUNKED_LINE + CRLF
+        self.send([head])
+        async with closing(cast("AsyncIterator[bytes]", content)) as chunks:
+            async for chunk in chunks:
+                self.send([encode_chunk(chunk) if is_chunked else chunk])
+                await self.writable()
+                self.touched = self.clock.now
+        if is_chunked:
+            self.send([encode_end(response.trailers)])
+
+    def cut(self) -> None:
+        """End in the middle of an answer, so that nobody takes it for a whole one."""
+        connected = self.transport.get_extra_info("socket")
+        if self._ends_content and connected is not None:
+            connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        self.transport.abort()
+
+    async def _tunnel_through(self, response: Response) -> None:
+        """Bytes both ways until either side ends; what came before 101 is no part of it."""
+        self._closing = True
+        self._held.clear()
+        self._held_bytes = 0
+        tunnel = self.tunnel = response.tunnel
+        assert tunnel is not None, "only what has one is sent this way"
+        tunnel.resume = self.transport.resume_reading
+        self.send([encode_head(response, b"")])
+        self.transport.resume_reading()
+        if self.half_closed:
+            tunnel.finish()
+        async with closing(cast("AsyncIterator[bytes]", response.content)) as chunks:
+            async for chunk in chunks:
+                self.send([chunk])
+                await self.writable()
+        self.tunnel = None
+
+    def _inform(self, request: Request, status: int, fields: list[tuple[bytes, bytes]]) -> None:
+        """Send an interim response; HTTP/1.0 has none."""
+        if request.version == b"1.1" and not self.transport.is_closing():
+            if status == 100:
+                self._expects = False
+            self.send([encode_interim(status, fields)])
