@@ -15,12 +15,11 @@ import logging
 import os
 import signal
 import socket
-import ssl
 from pathlib import Path
 
 import uvloop
 
-from edge.errors import EdgeError, StoreError
+from edge.errors import EdgeError
 from edge.http.http1 import Limits
 from edge.node import orders
 from edge.node.addresses import Addresses
@@ -35,6 +34,7 @@ from edge.node.handler import Handler
 from edge.node.loader import Loader
 from edge.node.orders import Listeners, Reply
 from edge.node.origins import Origins
+from edge.node.roots import Roots
 from edge.node.streams import take_over
 from edge.node.tasks import spawn
 from edge.node.trees import Trees
@@ -76,8 +76,9 @@ class Worker:
             self._clock, self._handler.respond, self._handler.error_response, take_over
         )
         self._countries = Countries(None)
-        self._context = ssl.create_default_context()
-        """What certificates of origins have to satisfy."""
+        self._roots = Roots()
+        self._reach: tuple[object, ...] = ()
+        """What decides where and how origins are dialed, as it is now."""
         self._loaded: Snapshot | None = None
         """Loaded and waiting for the order to swap."""
         self._base: Snapshot | None = None
@@ -158,7 +159,7 @@ class Worker:
                 self._loaded = await self._loader.load(number, serving)
                 self._base = serving
                 await self._open_countries(self._loaded)
-                self._context = await asyncio.to_thread(origin_context, self._loaded)
+                await asyncio.to_thread(self._roots.read, ca_file(self._loaded))
 
     async def _open_countries(self, snapshot: Snapshot) -> None:
         """The database of countries that a snapshot's settings name, if it is another one."""
@@ -183,9 +184,7 @@ class Worker:
         self._cache.resize(settings.cache.memory // self._workers)
         self._files.max_object = settings.cache.max_object
         self._forwarder.configure(settings)
-        self._origins.configure(
-            Addresses(settings.proxy, settings.listen.admin), limits, self._context
-        )
+        self._reach_origins(settings)
         self._handler.countries = self._countries
         self._drain = limits.drain
         service.wire = Limits(limits.request_line, limits.fields, limits.field_count)
@@ -196,6 +195,15 @@ class Worker:
         service.streams_per_connection = limits.h2_streams_per_connection
         service.max_streams = limits.h2_streams
         service.max_connections = limits.connections
+
+    def _reach_origins(self, settings: Settings) -> None:
+        """A deploy changes nothing of this: connections to origins stay."""
+        context = self._roots.context
+        reach = (settings.proxy, settings.listen.admin, settings.limits, context)
+        if reach != self._reach:
+            self._reach = reach
+            addresses = Addresses(settings.proxy, settings.listen.admin)
+            self._origins.configure(addresses, settings.limits, context)
 
     # Orders
 
@@ -280,22 +288,10 @@ class Worker:
         self._drained.set()
 
 
-def origin_context(snapshot: Snapshot) -> ssl.SSLContext:
-    """
-    Public authorities, and those that the operator trusts besides.
-
-    Raises:
-        StoreError: the operator's file cannot be read.
-    """
-    context = ssl.create_default_context()
-    context.set_alpn_protocols(["http/1.1"])
+def ca_file(snapshot: Snapshot) -> Path | None:
+    """Authorities of origins that the operator named."""
     file = snapshot.settings.proxy.ca_file
-    if file is not None:
-        try:
-            context.load_verify_locations(Path(snapshot.root, file))
-        except (OSError, ssl.SSLError) as error:
-            raise StoreError(f"proxy.ca_file: {file} cannot be used: {error}") from error
-    return context
+    return None if file is None else Path(snapshot.root, file)
 
 
 def instance_of(places: Places) -> bytes:

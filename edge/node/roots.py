@@ -1,0 +1,56 @@
+"""
+Whom origins' certificates are checked by: the system's authorities, and the operator's besides.
+
+Laws: read again only where the file is another one, since a new context costs connections that were
+made with the old one. A file that cannot be read changes nothing.
+"""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+
+from edge.errors import StoreError
+
+Mark = tuple[Path, int, int]
+"""Name, time of change in nanoseconds and size: another file has another one."""
+
+
+class Roots:
+    """The context of connections to origins."""
+
+    def __init__(self) -> None:
+        self.context = context_with(None)
+        self._mark: Mark | None = None
+
+    def read(self, path: Path | None) -> None:
+        """
+        Trust the authorities of a file (PEM) besides, or of none. May run in a thread: 20 ms.
+
+        Raises:
+            StoreError: the file cannot be read, or has no certificate.
+        """
+        try:
+            mark = mark_of(path)
+            if mark != self._mark:
+                self.context = context_with(path)
+                self._mark = mark
+        except OSError as error:  # ssl.SSLError is one
+            raise StoreError(f"proxy.ca_file: {path} cannot be used: {error}") from error
+
+
+def mark_of(path: Path | None) -> Mark | None:
+    """What tells a file from the one that was read before. Raises OSError."""
+    if path is None:
+        return None
+    status = path.stat()
+    return path, status.st_mtime_ns, status.st_size
+
+
+def context_with(path: Path | None) -> ssl.SSLContext:
+    """Certificates are checked, names too; HTTP/1.1 is all that is offered. Raises OSError."""
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(["http/1.1"])
+    if path is not None:
+        context.load_verify_locations(path)
+    return context

@@ -1,0 +1,75 @@
+"""Whom origins' certificates are checked by."""
+
+from __future__ import annotations
+
+import ssl
+
+import pytest
+
+from edge.errors import StoreError
+from edge.node.roots import Roots
+from tests.support_origin import Authority
+
+
+@pytest.fixture
+def own(tmp_path):
+    """The operator's file."""
+    return Authority(tmp_path).root
+
+
+def count(roots):
+    """How many authorities are trusted."""
+    return roots.context.cert_store_stats()["x509_ca"]
+
+
+def test_the_operator_s_authorities_come_besides_the_system_s(own):
+    """Certificates are checked, names too, before and after."""
+    roots = Roots()
+    before = count(roots)
+    roots.read(own)
+
+    assert count(roots) == before + 1
+    assert roots.context.verify_mode == ssl.CERT_REQUIRED
+    assert roots.context.check_hostname
+
+
+def test_the_same_file_is_read_once(own):
+    """Another context would cost the connections that were made with the old one."""
+    roots = Roots()
+    roots.read(own)
+    first = roots.context
+    roots.read(own)
+    assert roots.context is first
+
+    own.write_bytes(own.read_bytes() + b"\n")
+    roots.read(own)
+    assert roots.context is not first
+
+
+def test_who_is_not_named_any_more_is_not_trusted_any_more(own):
+    """A setting that goes takes its authorities along."""
+    roots = Roots()
+    before = count(roots)
+    roots.read(own)
+    roots.read(None)
+
+    assert count(roots) == before
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no certificate"])
+def test_a_file_that_cannot_be_used_changes_nothing(own, content):
+    """The error names it; what was trusted still is, and the file is tried again the next time."""
+    roots = Roots()
+    roots.read(own)
+    before, good = roots.context, own.read_bytes()
+    own.unlink()
+    if content is not None:
+        own.write_bytes(content)
+
+    for _ in range(2):
+        with pytest.raises(StoreError, match=r"proxy\.ca_file: .* cannot be used"):
+            roots.read(own)
+        assert roots.context is before
+    own.write_bytes(good + b"\n")
+    roots.read(own)
+    assert count(roots) > 0
