@@ -29,6 +29,9 @@ ACTIVE_AT = 1_000
 RuleRow = tuple[Any, ...]
 """(source, target, status, condition), as far as they are not left out."""
 
+UNHURRIED = Budget(lambda: 0.0)
+"""Where patterns take no time."""
+
 counter = itertools.count()
 
 

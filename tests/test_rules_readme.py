@@ -524,19 +524,24 @@ def test_every_question_of_the_guide_is_answered(shop, block):
 
 # Access
 
+BRANCHES = ("main", "feature/x", "feature/kept", "feature/open")
 
-def test_the_access_of_a_branch_replaces_the_apps_as_a_whole():
-    """An entry with `exempt` alone is open, and the exact name wins over a pattern."""
-    assert "or with `exempt` alone, is open" in GUIDE
-    block = next(block for block in YAML_BLOCKS if "hash-password" in block.before)
-    app, errors = decode_app(block.text, "app.yml")
+
+def test_the_access_of_a_branch_takes_the_place_of_the_apps():
+    """Its users stay where it names none; `{}` opens it; the exact name wins over a pattern."""
+    assert "without `users` it has the app's, with `users: {}` it is open" in GUIDE
+    block = next(block for block in YAML_BLOCKS if "users: {}" in block.text)
+    digest = re.search(r'"(\$argon2[^"]+)"', block.text)
+    assert digest is not None
+    app, errors = decode_app(
+        block.text.replace("users: {}", f'users: {{all: "{digest[1]}"}}')
+        + "  feature/kept: {access: {exempt: [/a]}}\n  feature/open: {access: {users: {}}}\n",
+        "app.yml",
+    )
     assert errors == []
-    assert branch_settings(app, "feature/x").access.users
-    assert not branch_settings(app, "main").access.users
-    more = block.text + "  feature/open: {access: {exempt: [/a]}}\n"
-    app, errors = decode_app(more, "app.yml")
-    assert errors == []
-    assert not branch_settings(app, "feature/open").access.users
+    users = {name: branch_settings(app, name).access.users for name in BRANCHES}
+
+    assert [list(each) for each in users.values()] == [["all"], ["team"], ["all"], []]
 
 
 # The demo

@@ -206,7 +206,8 @@ class Handler:
             case Forward():
                 if exchange.branch.plan.asks_country_of_missing(exchange.subject):
                     path = exchange.subject.path if exchange.outer is None else exchange.outer
-                    exchange.envelope = exchange.site.envelope(path, Sharing.ONE)
+                    budget = exchange.subject.budget
+                    exchange.envelope = exchange.site.envelope(path, Sharing.ONE, budget)
                 return self._forward(exchange, outcome)
             case Retained():
                 return self._later(exchange, self._load_retained(exchange))
@@ -262,8 +263,8 @@ class Handler:
             wait = (b"Retry-After", b"60")
             return self.notices.page(request, 503, pages.SLOW, wait, envelope=envelope.closed())
         reference = secrets.token_hex(4)
-        target = request.target if request is not None else b""
-        log.error("%s: %r failed", reference, target, exc_info=error)
+        path = split_query(request.target)[0] if request is not None else b""
+        log.error("%s: %r failed", reference, path, exc_info=error)
         content = pages.render(
             "Something broke here", f"The node's log says more under {reference}."
         )
@@ -277,8 +278,8 @@ class Handler:
         if self._unanswered_told != self.clock.epoch:
             self._unanswered_told = self.clock.epoch
             host = b"" if request is None else request.authority
-            target = b"" if request is None else request.target
-            log.error("%r %.200r: %s: %s", host.decode("latin-1"), target, error.kind, error)
+            path = b"" if request is None else split_query(request.target)[0]
+            log.error("%r %.200r: %s: %s", host.decode("latin-1"), path, error.kind, error)
         fields = [(b"Proxy-Status", proxy_status(error))]
         if error.status == 503:
             fields.append((b"Retry-After", b"5"))

@@ -78,7 +78,7 @@ class Exchange(msgspec.Struct):
         if not self.branch.plan.is_empty:
             self.decision = self.branch.plan.decide(self.subject)
         if type(self.decision) is Rewrite and self.needs_password:
-            self.envelope = self.site.envelope(self.subject.path, Sharing.ONE)
+            self.envelope = self.site.envelope(self.subject.path, Sharing.ONE, self.subject.budget)
 
     @property
     def needs_password(self) -> bool:
@@ -112,7 +112,8 @@ def open_exchange(request: Request, site: Site, country: str | None, budget: Bud
     raw, query = split_query(request.target)
     subject = Subject(decode_path(raw), raw, query, site.host, country, budget)
     is_for_one = branch.asks_password(subject.path) or branch.plan.asks_country(subject)
-    envelope = site.envelope(subject.path, Sharing.ONE if is_for_one else Sharing.ALL)
+    sharing = Sharing.ONE if is_for_one else Sharing.ALL
+    envelope = site.envelope(subject.path, sharing, budget)
     return Exchange(request, site, branch, subject, envelope=envelope)
 
 
@@ -236,7 +237,7 @@ def enter(exchange: Exchange, forward: Forward, snapshot: Snapshot) -> Exchange 
     inner = Exchange(exchange.request, exchange.site, site.branch, subject, outer=before.path)
     inner.envelope = exchange.envelope
     if inner.needs_password:
-        inner.envelope = exchange.site.envelope(before.path, Sharing.ONE)
+        inner.envelope = exchange.site.envelope(before.path, Sharing.ONE, before.budget)
     return inner
 
 
@@ -286,5 +287,5 @@ def envelope_of(exchange: Exchange, outcome: Content | Nothing) -> Envelope:
         return envelope.closed()
     if exchange.branch.plan.asks_country_of_missing(exchange.subject):
         path = exchange.subject.path if exchange.outer is None else exchange.outer
-        envelope = exchange.site.envelope(path, Sharing.ONE)
+        envelope = exchange.site.envelope(path, Sharing.ONE, exchange.subject.budget)
     return envelope.of_missing() if status == 404 else envelope

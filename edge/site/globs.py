@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, product
 from typing import Final
 
@@ -36,7 +36,7 @@ class Glob:
     which leaves the most for what follows. It is compiled at its first use, for that is slow.
     """
 
-    __slots__ = ("compiled", "expression", "is_exact", "prefix", "suffix")
+    __slots__ = ("compiled", "expression", "is_exact", "literal", "prefix", "suffix")
 
     def __init__(self, segments: Sequence[str]) -> None:
         raw = "/".join(segments)
@@ -46,6 +46,8 @@ class Glob:
         """What a path has to begin with; all of it where the glob is exact."""
         self.suffix = parse_literal(raw[wildcards[-1] + 1 :]) if wildcards else ""
         """What a path has to end with; it may overlap the prefix."""
+        self.literal = max(literals(segments), key=len, default="")
+        """What a path has to have somewhere; most paths are told apart by that."""
         self.expression = encode_expression(segments)
         self.compiled: re.Pattern[str] | None = None
 
@@ -54,6 +56,8 @@ class Glob:
         if self.is_exact:
             return path == self.prefix
         if not (path.startswith(self.prefix) and path.endswith(self.suffix)):
+            return False
+        if self.literal not in path:
             return False
         if self.compiled is None:
             self.compiled = re.compile(self.expression)
@@ -180,6 +184,12 @@ def parse_literal(text: str) -> str:
     except UnicodeDecodeError:
         problem = f"{text[:80]!r} has a percent-escape that is not UTF-8"
         raise ValueError(problem, "write the character itself") from None
+
+
+def literals(segments: Iterable[str]) -> Iterator[str]:
+    """The literal parts of segments, between wildcards."""
+    for segment in segments:
+        yield from map(parse_literal, WILDCARD.split(segment))
 
 
 def unescape(match: re.Match[bytes]) -> bytes:

@@ -16,6 +16,7 @@ from typing import Annotated, Final
 from edge.errors import ConfigError
 from edge.http.fields import delta_seconds, is_field_value, parse_cache_control, split_list
 from edge.site import reading
+from edge.site.expressions import FEW, Budget
 from edge.site.globs import Glob, compile_glob
 from edge.site.reading import Parsed
 from edge.site.schema import Document, Text, parse_field_name
@@ -153,6 +154,8 @@ class HeaderPlan:
         self.by_folder: dict[str, list[tuple[int, Glob]]] = {}
         self.by_extension: dict[str, list[tuple[int, Glob]]] = {}
         self.anywhere: list[tuple[int, Glob]] = []
+        self.globs = 0
+        """How many there are that are not exact."""
         for number, entry in enumerate(entries):
             lines = [(each.key.encode(), each.value.encode()) for each in entry.headers]
             self.patterns.append(entry.pattern)
@@ -165,6 +168,7 @@ class HeaderPlan:
     def _add(self, number: int, glob: Glob) -> None:
         folder = glob.prefix[: glob.prefix.rfind("/") + 1]
         _, dot, extension = glob.suffix.rpartition(".")
+        self.globs += not glob.is_exact
         if glob.is_exact:
             self.exact.setdefault(glob.prefix, []).append(number)
         elif folder != "/":
@@ -178,10 +182,18 @@ class HeaderPlan:
         """How many entries there are; an empty plan is false."""
         return len(self.fields)
 
-    def matching(self, path: str) -> list[int]:
-        """The numbers of the entries that match a decoded path, in the order of the file."""
+    def matching(self, path: str, budget: Budget | None = None) -> list[int]:
+        """
+        The numbers of the entries that match a decoded path, in the order of the file.
+
+        Raises:
+            PatternTooSlow: there are too many for such a path, where a `budget` says so.
+        """
         found = set(self.exact.get(path, ()))
-        found.update(number for number, glob in self._candidates(path) if glob.matches(path))
+        candidates = self._candidates(path)
+        if budget is not None and self.globs > FEW:
+            candidates = budget.bounded(candidates)
+        found.update(number for number, glob in candidates if glob.matches(path))
         return sorted(found)
 
     def _candidates(self, path: str) -> Iterator[tuple[int, Glob]]:

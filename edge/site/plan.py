@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 
 from edge.http.target import encode_path
+from edge.site.expressions import FEW
 from edge.site.pattern import (
     Domain,
     Exact,
@@ -311,8 +312,9 @@ class Plan:
 
     def first(self, candidates: Sequence[int], subject: Subject) -> Decision | None:
         """What the first rule that matches decides."""
+        many = len(candidates) > FEW
         try:
-            for number in candidates:
+            for number in subject.budget.bounded(candidates) if many else candidates:
                 captures = self.rules[number].match(subject)
                 if captures is not None:
                     return self.rules[number].decide(subject, captures)

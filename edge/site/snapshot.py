@@ -13,6 +13,7 @@ from weakref import WeakSet
 from edge.http.target import encode_path
 from edge.site.documents import App, branch_settings
 from edge.site.envelope import MAX_LIFETIME, Envelope, Sharing
+from edge.site.expressions import Budget
 from edge.site.generation import AppState, BranchState, RetainedFile
 from edge.site.globs import compile_glob
 from edge.site.headers import HeaderPlan
@@ -175,11 +176,16 @@ class Site:
         self.envelopes: dict[tuple[Sharing, tuple[int, ...]], Envelope] = {}
         """By who may store it, and the entries of custom headers."""
 
-    def envelope(self, path: str, sharing: Sharing) -> Envelope:
-        """The envelope of a decoded path; equal ones are the same object."""
+    def envelope(self, path: str, sharing: Sharing, budget: Budget) -> Envelope:
+        """
+        The envelope of a decoded path; equal ones are the same object.
+
+        Raises:
+            PatternTooSlow: see `HeaderPlan.matching`.
+        """
         branch = self.branch
         assert branch is not None, "a site that is not configured has nothing to send"
-        numbers = tuple(branch.headers.matching(path)) if branch.headers else ()
+        numbers = tuple(branch.headers.matching(path, budget)) if branch.headers else ()
         key = sharing, numbers
         envelope = self.envelopes.get(key)
         if envelope is None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import functools
 import itertools
 import random
 import re
+import ssl
 
 import bcrypt
 import pytest
@@ -28,12 +30,13 @@ RULES = [
     ("/w2", "/app.js", "200", "<US>"),
     ("/r/<*>", "/n/<*>"),
     ("/q?id=<x>", "/n/<x>"),
-    ("/api/<*>", "https://api.example/<*>", "200", "<FR>"),
+    ("/img.png?id=<x>", "/n/<x>"),
     ("/in/<*>", "https://main.locked.edge.localhost/<*>", "200"),
     ("/other/<*>", "https://main.other.edge.localhost/<*>", "200"),
     ("/gone", "/us.html", "410"),
     ("/<*>", "/index.html", "fallback"),
 ]
+PLAIN_RULES = [("/other/<*>", "https://main.other.edge.localhost/<*>", "200")]
 OTHER_RULES = [("/m/<*>", "/us.html", "404", "<US>"), ("/<*>", "/index.html", "fallback", "<DE>")]
 HEADERS = """
 customHeaders:
@@ -44,16 +47,19 @@ customHeaders:
 HASHED = bcrypt.hashpw(b"correct horse", bcrypt.gensalt(4)).decode()
 LOCKED = f"access: {{users: {{u: '{HASHED}', v: '{HASHED}'}}, exempt: [/open/*, /app.js, /w]}}"
 SETTINGS = "clients: {trusted_proxies: [192.0.2.0/24], country_header: X-Country}"
-HOSTS = ["main.site.edge.localhost", "main.locked.edge.localhost", "main.other.edge.localhost"]
+HOSTS = [f"main.{app}.edge.localhost" for app in ("site", "locked", "other", "plain")]
 
 TARGETS = [
-    "/", "/about",
-    "/about.html", "/docs", "/docs/", "/app.js", "/app.js?x=1", "/app.js?x=2", "/w", "/w2", "/m/x",
-    "/r/x", "/r/x?a=b", "/q", "/q?id=1", "/q?id=2", "/api/x", "/in/", "/in/about", "/in/app.js",
-    "/in/w", "/other/m/x", "/other/x", "/other/about", "/gone", "/nowhere", "/nowhere.js",
-    "/img.png", "/open/free", "/open/x", "/app-1a2b3c4d.js", "/app-ffffffff.js", "/us.html",
-    "/%61bout", "/in/../about",
+    "/",
+    "/about", "/about.html", "/docs", "/docs/", "/app.js", "/app.js?x=1", "/app.js?x=2", "/w",
+    "/w2", "/m/x", "/r/x", "/r/x?a=b", "/q", "/q?id=1", "/q?id=2", "/img.png?id=1", "/in/",
+    "/in/about", "/in/app.js", "/in/w", "/other/m/x", "/other/x", "/other/about", "/gone",
+    "/nowhere", "/nowhere.js", "/img.png", "/open/free", "/open/x", "/app-1a2b3c4d.js",
+    "/app-ffffffff.js", "/us.html", "/%61bout", "/in/../about",
 ]  # fmt: skip
+REMEMBERED = ["/about", "/docs/", "/app.js", "/img.png", "/img.png?id=1"]
+"""Where something could be remembered that is not everybody's."""
+
 CHOICES = {
     "accept_encoding": [
         "gzip", "br", "zstd", "br;q=0, gzip", "identity", "*", "identity;q=0", "x" * 200, "",
@@ -78,6 +84,14 @@ CHOICES = {
 VOLATILE = ("date", "age", "cache-status")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def authorities():
+    """The system's certificates, read once instead of by each of a thousand workers."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ssl, "create_default_context", functools.cache(ssl.create_default_context))
+        yield
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """The state folder of an open app, a locked one, and one with countries of its own."""
@@ -86,6 +100,7 @@ def folder(tmp_path_factory):
         ("site", RULES, ""),
         ("locked", RULES, LOCKED),
         ("other", OTHER_RULES, ""),
+        ("plain", PLAIN_RULES, ""),
     ):
         site.configure(settings, app)
         site.write_rules(*rules, app=app)
@@ -95,11 +110,15 @@ def folder(tmp_path_factory):
     return site
 
 
-def pick(chance: random.Random, etags: list[str]) -> tuple[tuple[str, str], ...]:
-    """A request, as pairs; some fields at random, often none."""
-    asked = {"target": chance.choice(TARGETS), "host": chance.choice(HOSTS)}
+def pick(
+    chance: random.Random, places: list[tuple[str, str]], etags: list[str]
+) -> tuple[tuple[str, str], ...]:
+    """A request to one of the places, as pairs; some fields at random, often none."""
+    host, target = chance.choice(places)
+    asked = {"target": target, "host": host}
     asked["method"] = chance.choice(["GET"] * 6 + ["HEAD", "HEAD", "POST", "OPTIONS", "DELETE"])
-    for name in chance.sample([*CHOICES, "if_none_match", "if_match"], chance.randrange(4)):
+    names = chance.sample([*CHOICES, "if_none_match", "if_match"], chance.randrange(4))
+    for name in {*names, *chance.sample(["x_country", "authorization"], chance.randrange(2))}:
         asked[name] = chance.choice(CHOICES.get(name) or etags)
     return tuple(asked.items())
 
@@ -124,11 +143,13 @@ async def test_an_answer_depends_on_its_request_alone(folder, seed):
     site = await folder.sibling()
     answers = [await site.ask("/app.js", accept_encoding=coding) for coding in ("", "gzip", "br")]
     etags = ["*", '"other"', *(answer.fields["etag"] for answer in answers)]
+    every = list(itertools.product(HOSTS, TARGETS))
+    places = chance.sample(every, 5) + [(HOSTS[seed % 4], target) for target in REMEMBERED]
     alone = {}
     asked: list[tuple[tuple[str, str], ...]] = []
     for _ in range(REQUESTS):
         again = chance.random() < 0.3 and asked
-        request = chance.choice(asked) if again else pick(chance, etags)
+        request = chance.choice(asked) if again else pick(chance, places, etags)
         asked.append(request)
         if request not in alone:
             alone[request] = await told(await folder.sibling(), request)
@@ -152,3 +173,14 @@ async def test_what_shared_caches_may_keep_is_everybodys(folder):
             is_public = "public" in fields.get("cache-control", "")
             seen[is_public, status, fields.get("location"), content] = asked
         assert len(seen) == 1 or not any(is_public for is_public, *_ in seen), seen
+
+
+async def test_a_country_decides_inside_another_host_too(folder):
+    """Also where no rule of the host that was asked needs to know it; and then for one alone."""
+    site = await folder.sibling()
+    statuses = {}
+    for country in ("US", "DE", "FR"):
+        answer = await site.ask("/other/m/x", host=HOSTS[3], x_country=country)
+        statuses[country] = answer.status
+        assert answer.fields["cache-control"] == "private, max-age=0"
+    assert statuses == {"US": 404, "DE": 200, "FR": 404}

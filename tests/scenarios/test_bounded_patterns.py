@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 
@@ -141,6 +142,30 @@ async def test_ten_thousand_patterns_share_the_time_of_one_request(make):
     answer, seconds = await timed(site, "/first", host_of("evil"))
     assert (answer.status, answer.fields["location"]) == (301, "/one")
     assert seconds < AT_MOST
+
+
+async def test_patterns_that_are_slow_to_compile_stall_nobody(make):
+    """A worker that loads them looks at its sockets after each."""
+    site = await make(("/old", "/new"))
+    folded = "".join(map(chr, range(0x4E00, 0x4E00 + 1900)))
+    rules = [(f"</(?if)^/[{folded}]{number}/>", "/x") for number in range(16)]
+    site.write_rules(*rules, app="evil")
+    site.changes.reload()
+    stalls = []
+
+    async def watch() -> None:
+        while True:
+            begin = time.thread_time()
+            await asyncio.sleep(0)
+            stalls.append(time.thread_time() - begin)
+
+    watcher = asyncio.ensure_future(watch())
+    await site.follow()
+    watcher.cancel()
+
+    assert len(stalls) >= len(rules)
+    assert max(stalls) < 4 * AT_MOST
+    assert (await timed(site, "/old/7", host_of("calm")))[0].status == 301
 
 
 async def test_patterns_of_both_phases_share_it_too(make):

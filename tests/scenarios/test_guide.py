@@ -183,7 +183,8 @@ def node(tmp_path_factory):
     folder = tmp_path_factory.mktemp("guide")
     site = write_tree(folder / "site", TREE)
     settings = (
-        "clients: {trusted_proxies: [127.0.0.0/8], country_header: CloudFront-Viewer-Country}"
+        "clients: {trusted_proxies: [127.0.0.0/8], country_header: CloudFront-Viewer-Country}\n"
+        'proxy: {connect_to: {"images.otherdomain.com:443": "127.0.0.1:1"}}\n'
     )
     with running(folder, settings=settings) as made:
         for name, (text, _) in RULES.items():

@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from edge.site.envelope import BARE, MAX_LIFETIME, Envelope, Sharing, cache_control
-from tests.support_site import compile_site
+from tests.support_site import UNHURRIED, compile_site
 
 HSTS = (b"Strict-Transport-Security", b"max-age=31536000")
 DAY = 86_400
@@ -174,9 +174,11 @@ def test_equal_envelopes_of_a_site_are_one_object():
     """A stored response is told apart by it: paths with the same entries share what is stored."""
     site = compile_site(["a"], headers=HEADERS).hosts[b"main.site.x.test"]
 
-    assert site.envelope("/a.js", Sharing.ALL) is site.envelope("/b/c.js", Sharing.ALL)
+    assert site.envelope("/a.js", Sharing.ALL, UNHURRIED) is site.envelope(
+        "/b/c.js", Sharing.ALL, UNHURRIED
+    )
     different = [
-        site.envelope(path, sharing)
+        site.envelope(path, sharing, UNHURRIED)
         for path, sharing in itertools.product(("/a", "/a.js", "/docs/a", "/docs/a.js"), Sharing)
     ]
     assert len(set(map(id, different))) == len(different)
@@ -185,14 +187,14 @@ def test_equal_envelopes_of_a_site_are_one_object():
 def test_an_envelope_says_what_its_branch_and_its_host_are():
     """Lifetime and cap are the branch's, whether crawlers may come the host's."""
     app = compile_site(["a"], headers=HEADERS, app_yml=APP)
-    own = app.hosts[b"example.com"].envelope("/a", Sharing.ALL)
-    script = app.hosts[b"example.com"].envelope("/a.js", Sharing.ALL)
+    own = app.hosts[b"example.com"].envelope("/a", Sharing.ALL, UNHURRIED)
+    script = app.hosts[b"example.com"].envelope("/a.js", Sharing.ALL, UNHURRIED)
 
     assert (own.lifetime, own.noindex) == (300, False)
     assert own.cache_control == b"public, max-age=0, s-maxage=300"
     assert (script.lifetime, script.cache_control) == (30, b"s-maxage=30")
     for host in (b"main.example.com", b"main.site.x.test"):
-        assert app.hosts[host].envelope("/a", Sharing.ALL).noindex
+        assert app.hosts[host].envelope("/a", Sharing.ALL, UNHURRIED).noindex
 
 
 @pytest.mark.parametrize(
@@ -207,5 +209,5 @@ def test_the_cap_is_the_branchs(app_yml, lifetime):
     long = HEADERS.replace("s-maxage=30", "s-maxage=1000000000")
     site = compile_site(["a"], headers=long, app_yml=app_yml).hosts[b"main.site.x.test"]
 
-    assert site.envelope("/a", Sharing.ALL).lifetime == lifetime
-    assert site.envelope("/a.js", Sharing.ALL).lifetime == lifetime
+    assert site.envelope("/a", Sharing.ALL, UNHURRIED).lifetime == lifetime
+    assert site.envelope("/a.js", Sharing.ALL, UNHURRIED).lifetime == lifetime

@@ -25,6 +25,7 @@ from edge.site.settings import Listen, Settings
 from edge.site.snapshot import Site
 from tests.support_site import (
     ACTIVE_AT,
+    UNHURRIED,
     compile_site,
     decided,
     request_of,
@@ -849,4 +850,4 @@ def test_every_kind_of_decision_is_told():
     assert isinstance(decided(site, "/app.js").decision, Rewrite)
     assert isinstance(decided(site, "/bare").decision, Refuse)
     assert sharing_of(decided(site, "/bare")) == "public"
-    assert site.envelope("/bare", Sharing.ALL) is decided(site, "/bare").envelope
+    assert site.envelope("/bare", Sharing.ALL, UNHURRIED) is decided(site, "/bare").envelope

@@ -31,6 +31,12 @@ class Clock:
         """Seconds."""
         return self.now
 
+    def spend_on(self, candidates, tried):
+        """A millisecond on each of them."""
+        for each in candidates:
+            tried.append(each)
+            self.now += 0.001
+
 
 @pytest.mark.parametrize(
     ("text", "problem"),
@@ -84,6 +90,18 @@ def test_a_pattern_that_backtracks_without_end_is_known(text):
 
     assert reason is not None
     assert reason.startswith("it takes more than 5 ms on a path such as ")
+
+
+def test_a_crowd_has_its_time_and_no_more():
+    """It is given out as long as there is time, each list anew; what took the rest is an error."""
+    clock = Clock()
+    budget = Budget(clock)
+    assert list(budget.bounded(range(1_000))) == list(range(1_000))
+    tried: list[int] = []
+    with pytest.raises(PatternTooSlow, match="took more than 50 ms"):
+        clock.spend_on(budget.bounded(range(1_000)), tried)
+    assert 50 <= len(tried) < 65
+    assert list(budget.bounded(range(10))) == list(range(10))
 
 
 @pytest.mark.parametrize("text", [SPA, "^/blog/([0-9]+)-(.*)$", r"\.php$", "^/(de|en)/"])

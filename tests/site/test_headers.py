@@ -7,6 +7,7 @@ import time
 import msgspec
 import pytest
 
+from edge.site.expressions import Budget, PatternTooSlow
 from edge.site.headers import (
     Application,
     CustomHttp,
@@ -406,3 +407,14 @@ def test_the_longest_lifetime_bounds_that_of_every_path(values, default, cap, lo
     plan = HeaderPlan([*entries, HeaderEntry(pattern="*", headers=(Header(key="X", value="y"),))])
 
     assert plan.longest_lifetime(default, cap) == longest
+
+
+def test_a_crowd_of_patterns_is_bounded():
+    """By whoever serves; those with a folder of their own are no crowd."""
+    now = iter(range(1_000))
+    plan = HeaderPlan([entry(f"**{n}**", X="1") for n in range(100)])
+
+    assert plan.matching("/7", Budget(lambda: 0.0)) == [7]
+    with pytest.raises(PatternTooSlow):
+        plan.matching("/7", Budget(lambda: float(next(now))))
+    assert plan.matching("/7") == [7]

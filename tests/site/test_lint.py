@@ -307,6 +307,23 @@ def test_so_many_patterns_are_probed(monkeypatch):
     assert lint(("</^/a/>", "/b"), ("</[a-z]+[0-9]$/>", "/b")) == []
 
 
+# Crowds
+
+
+@pytest.mark.parametrize("source", ["/<a>-{}", "</-{}$/>"])
+@pytest.mark.parametrize("status", ["301", "404"])
+def test_many_patterns_without_a_folder_are_told(monkeypatch, source, status):
+    """Every request is compared with each of them."""
+    monkeypatch.setattr(module, "CROWD", 3)
+    few = [(source.format(n), "/b", status) for n in range(3)]
+    elsewhere = [(f"/a/<x>-{n}", "/b", status) for n in range(3)]
+
+    assert lint(*few, *elsewhere) == []
+    assert lint(*few, *elsewhere, (source.format(3), "/b", status)) == [
+        "[6].source: 4 patterns are compared with every path in /"
+    ]
+
+
 # Domains of other apps
 
 

@@ -315,6 +315,22 @@ def test_a_plan_can_be_built_in_slices():
     assert decide(plan, "/x") == to(b"/c", rule=1)
 
 
+def test_a_crowd_of_patterns_can_hide_no_refusal():
+    """Out of time is an error, and never the rule behind it."""
+    now = [0.0]
+
+    def clock():
+        now[0] += 0.001
+        return now[0]
+
+    plan = plan_of(*[(f"/<a>-{n}", "/x", "301") for n in range(1_000)], ("/<*>", None, "403"))
+    raw = b"/a"
+
+    with pytest.raises(PatternTooSlow):
+        plan.decide(Subject("/a", raw, None, "www.example", None, Budget(clock)))
+    assert decide(plan, "/a") == Refuse(403, None, 1_000)
+
+
 def test_a_hanging_pattern_can_hide_no_refusal():
     """The rule behind it is not skipped: there is no decision, and the counting ends."""
     rules = [{"source": "</([a-z]+)+[0-9]$/>", "target": "/x"}, {"source": "/<*>", "status": "403"}]

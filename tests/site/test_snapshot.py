@@ -22,7 +22,7 @@ from edge.site.snapshot import (
     Site,
     Snapshot,
 )
-from tests.support_site import library_of, state_of
+from tests.support_site import UNHURRIED, library_of, state_of
 
 SHORTCUT_HEADER = Header(id="d", app="a", branch="b", label="b", created=0.0)
 SHORTCUT = Shortcut(Asset(Entry("a", "ab" * 32, 1, "text/plain", {}), SHORTCUT_HEADER), BARE)
@@ -121,7 +121,7 @@ def test_envelopes_of_a_site_are_bounded(monkeypatch):
     site = compile_app("k", app, "x.test", library_of(h=document)).hosts[b"main.app.x.test"]
     for length in range(5):
         for word in itertools.combinations(letters, length):
-            envelope = site.envelope("/" + "".join(word), Sharing.ALL)
+            envelope = site.envelope("/" + "".join(word), Sharing.ALL, UNHURRIED)
             assert [name for name, _ in envelope.fields] == [f"X-{w}".encode() for w in word]
             assert len(site.envelopes) <= 5
 
