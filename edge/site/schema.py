@@ -32,10 +32,10 @@ FIELD_NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,64}")
 """Source: RFC 9110 §5.1, token."""
 
 PASSWORD_HASH: Final = re.compile(
-    r"\$argon2id\$v=19\$m=[0-9]{1,7},t=[0-9]{1,3},p=[0-9]{1,2}\$[A-Za-z0-9+/]{11,}\$[A-Za-z0-9+/]{16,}"
+    r"\$argon2id\$v=19\$m=[0-9]{1,6},t=[0-9]{1,2},p=[0-9]{1,2}\$[A-Za-z0-9+/]{11,}\$[A-Za-z0-9+/]{16,}"
     r"|\$2[aby]\$(?:0[4-9]|1[0-6])\$[./A-Za-z0-9]{53}"
 )
-"""PHC string of argon2id, or bcrypt; at costs where a login ends within seconds and 10 GiB."""
+"""PHC string of argon2id, or bcrypt; at costs where a login ends within seconds and 1 GiB."""
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
