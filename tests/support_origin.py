@@ -184,8 +184,10 @@ class Origin:
                 connection, _ = self.listener.accept()
             except OSError:
                 return
-            self._note(lambda: self.connections.add(connection))  # noqa: B023 - called at once
-            self.accepted += 1
+            with self._lock:
+                self.accepted += 1
+                self.connections.add(connection)
+                self._lock.notify_all()
             arguments = (connection, self.accepted)
             threading.Thread(target=self._serve, args=arguments, daemon=True).start()
 

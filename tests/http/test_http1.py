@@ -180,11 +180,13 @@ CONTENT = {
 @pytest.mark.parametrize(("rest", "content"), CONTENT.values(), ids=CONTENT.keys())
 def test_content_is_read_the_same_however_it_is_cut(cut, rest, content):
     """A request gives its head, its content and its end, and leaves what follows alone."""
-    found = events(Http1(Limits()), *cut(b"POST / HTTP/1.1\r\n" + HOST + rest))
+    wire = Http1(Limits())
+    found = events(wire, *cut(b"POST / HTTP/1.1\r\n" + HOST + rest))
     found = [event for event in found if getattr(event, "target", b"") != b"/plain"]
     assert found[0].ends is False
     assert b"".join(found[1:-1]) == content
     assert found[-1] is END
+    assert wire.trailers == ([(b"Digest", b"y")] if b"Digest" in rest else [])
 
 
 BROKEN_CONTENT = {

@@ -85,6 +85,7 @@ def test_content_and_trailers_end_a_request():
     found += wire.receive(frame(HEADERS, 5, 1, b"\0\1t\1v"))
     assert [type(event) for event in found] == [Request, Content, Content, End]
     assert found[0].ends is False
+    assert found[-1] == End(1, [(b"t", b"v")])
 
 
 def test_bytes_in_any_pieces_are_the_same_events():

@@ -12,6 +12,7 @@ from edge.errors import MalformedRequest, RequestError, RequestTimedOut
 from edge.http.http1 import HTTP2_PREFACE, Limits
 from edge.node.connection import UNREAD_CONTENT, Http1Connection
 from edge.node.content import HIGH_WATER
+from edge.node.transport import GONE_SECONDS
 from tests.support_wire import (
     KIB,
     MIB,
@@ -529,6 +530,52 @@ async def test_a_half_closed_client_gets_the_answers_of_what_was_held():
         gate.set()
         assert [(await client.read())[2] for _ in range(4)] == [b"/1", b"/2", b"/", b"/4"]
         assert await client.rest() == b""
+
+
+@pytest.mark.parametrize("begun", [False, True], ids=["before it", "in the middle"])
+async def test_a_half_closed_client_that_gets_nothing_has_gone(begun):
+    """
+    A browser that left sends no more than its end: whoever works for it is told, seconds later.
+
+    What is written to it meanwhile shows that it is there, if it is.
+    """
+    gate, closed = asyncio.Event(), []
+
+    async def content():
+        try:
+            yield b"x"
+            await gate.wait()
+            yield b"y"
+            await asyncio.Event().wait()
+        finally:
+            closed.append(True)
+
+    async def respond(_request):
+        made = response(None)
+        made.content, made.is_unframed = content(), True
+        if not begun:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                closed.append(True)
+        return made
+
+    async with serving(respond) as server:
+        client = await server.client()
+        client.send(PLAIN)
+        if begun:
+            await client.read_head()
+            assert await client.reader.readuntil(b"x\r\n") == b"1\r\nx\r\n"
+        client.half_close()
+        await until(lambda: server.requests and server.connection.half_closed)
+        server.later(GONE_SECONDS - 1)
+        if begun:
+            gate.set()
+            assert await client.reader.readuntil(b"y\r\n") == b"1\r\ny\r\n"
+            server.later(GONE_SECONDS - 1)
+        assert not server.connection.transport.is_closing()
+        server.later(GONE_SECONDS + 1)
+        await until(lambda: closed and not server.service.connections)
 
 
 @pytest.mark.parametrize("held", [False, True], ids=["at once", "held"])

@@ -8,7 +8,7 @@ import contextlib
 import pytest
 
 from edge.errors import MalformedRequest
-from edge.node.content import Inflow, closing
+from edge.node.content import Inflow, closing, discard
 
 
 async def take(inflow: Inflow) -> list[bytes]:
@@ -42,6 +42,33 @@ async def test_what_waits_is_counted():
     assert await anext(chunks) == b"abc"
     assert (inflow.size, inflow.started, taken) == (2, True, [0, 3])
     await chunks.aclose()
+
+
+async def test_trailers_are_there_behind_the_content():
+    """None, where none were sent."""
+    for trailers in ([(b"x-sum", b"1")], []):
+        inflow = Inflow(lambda _: None)
+        inflow.feed(b"abc")
+        assert inflow.trailers == []
+        inflow.finish(trailers)
+        assert await take(inflow) == [b"abc"]
+        assert inflow.trailers == trailers
+
+
+async def test_content_is_let_go_though_nobody_began_to_read_it():
+    """By whoever has something to let go; bytes and nothing have not."""
+
+    class Content:
+        closed = False
+
+        async def aclose(self) -> None:
+            """Nobody reads on."""
+            self.closed = True
+
+    content = Content()
+    for each in (content, b"bytes", None):
+        await discard(each)
+    assert content.closed
 
 
 async def test_an_error_comes_after_what_had_arrived():

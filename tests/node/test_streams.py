@@ -11,6 +11,7 @@ from edge.errors import MalformedRequest, RequestError, RequestTimedOut
 from edge.http.http1 import Limits
 from edge.http.http2 import CANCEL, ENHANCE_YOUR_CALM, LAST_STREAM, REFUSED_STREAM
 from edge.node.streams import Http2Connection
+from edge.node.transport import GONE_SECONDS
 from tests.support_wire import (
     DATA,
     HEADERS,
@@ -415,6 +416,33 @@ async def test_a_half_closed_client_gets_its_answers():
         for number, stream in enumerate(streams):
             assert (await client.read(stream)).content == b"/%d" % number
         await client.until_closed()
+
+
+async def test_a_half_closed_client_that_gets_nothing_has_gone():
+    """Whoever works for it is told, seconds later; what it takes meanwhile shows it is there."""
+    gate, closed = asyncio.Event(), []
+
+    async def content():
+        try:
+            await gate.wait()
+            yield b"x"
+            await asyncio.Event().wait()
+        finally:
+            closed.append(True)
+
+    async with serving(lambda _: response(content(), length=2)) as server:
+        client = await connected(server)
+        stream = client.request()
+        await until(lambda: server.requests)
+        client.client.half_close()
+        await until(lambda: server.connection.half_closed)
+        server.later(GONE_SECONDS - 1)
+        gate.set()
+        await client.until(lambda: client.streams[stream.stream_id].content == b"x")
+        server.later(GONE_SECONDS - 1)
+        assert not server.connection.transport.is_closing()
+        server.later(GONE_SECONDS + 1)
+        await until(lambda: closed and not server.service.connections)
 
 
 async def test_content_that_ends_too_early_is_400():
