@@ -108,7 +108,7 @@ class OriginConnection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         """Whoever waits is told."""
         if error is not None and self._descriptor >= 0 and self._failure is None:
-            pass
+            self._salvage()
         self.is_closed = True
         if self._failure is None:
             retry: Literal["never", "if_reused"] = "never" if self._wire.has_begun else "if_reused"

@@ -336,7 +336,7 @@ def translate(error: OSError) -> OriginError:
     if isinstance(error, ssl.SSLCertVerificationError):
         kind = "tls_certificate_error"
     elif isinstance(error, ssl.SSLError):
-        is_alert = "ALERT" in (error.reason or "")
+        is_alert = "ALERT" in (getattr(error, "reason", None) or "")
         kind = "tls_alert_received" if is_alert else "tls_protocol_error"
     elif isinstance(error, TimeoutError):
         kind = "connection_timeout"

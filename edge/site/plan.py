@@ -160,9 +160,8 @@ class Folder:
         self.rest: list[int] = []
         """Those with nothing but placeholders behind the folder."""
 
-    def candidates(self, path: str) -> Iterator[int]:
-        """The patterns that may match."""
-        yield from self.rest
+    def pinned_to(self, path: str) -> Iterator[int]:
+        """Those whose segment the path has."""
         for place, by_segment in self.pinned.items():
             segments = path.split("/", place + 1)
             if place < len(segments):
@@ -229,8 +228,11 @@ class Index:
             if not end:
                 break
             if folder := self.folders.get(path[:end]):
-                found += folder.candidates(path)
-        found.sort()
+                found += folder.rest
+                if folder.pinned:
+                    found += folder.pinned_to(path)
+        if len(found) > 1:
+            found.sort()
         return found
 
 

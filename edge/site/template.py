@@ -120,7 +120,7 @@ class Target(msgspec.Struct, frozen=True, gc=False):
         path = fill(self.path, IN_PATH, subject, captures)
         if self.appends:
             path = path.removesuffix(b"/") + IN_PATH.sub(escape, subject.resolved)
-        if DOT_SEGMENT.search(path):
+        if (b"/." in path or b"/%" in path) and DOT_SEGMENT.search(path):
             raise MalformedRequest("a capture makes a dot segment")
         if self.origin:
             return fill_origin(self.origin, subject, captures) + path
@@ -154,7 +154,9 @@ def fill(pieces: Pieces, unsafe: re.Pattern[bytes], subject: Subject, captures: 
         if isinstance(piece, bytes):
             part = piece
         else:
-            part = unsafe.sub(escape, captured(piece, subject, captures))
+            part = captured(piece, subject, captures)
+            if not part.isalnum():  # most are, and need no search: 0.2 µs
+                part = unsafe.sub(escape, part)
         size += len(part)
         if size > MAX_FILLED:
             raise MalformedRequest("what was captured makes too long a target")
