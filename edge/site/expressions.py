@@ -30,6 +30,12 @@ MATCHING: Final = 0.050
 FEW: Final = 64
 """So many can be tried without looking at the clock."""
 
+TRIES: Final = 3
+"""
+A pattern is slow that hangs each time: `regex` counts what other threads of the process do
+meanwhile, and an ordinary pattern was refused once while one of them was busy.
+"""
+
 SHORT: Final = 256
 LONG: Final = 8_192
 """Characters of a probe: an ordinary path, and the longest that a request can have."""
@@ -140,12 +146,19 @@ def is_slow(pattern: regex.Pattern[str], length: int = SHORT) -> str | None:
     square of the path, harmless but for those who send such paths.
     """
     for probe in probes(pattern.pattern, length):
-        try:
-            pattern.search(probe, timeout=LIMIT)
-        except TimeoutError:
+        if all(hangs(pattern, probe) for _ in range(TRIES)):
             shown = f"{probe[:12]}…{probe[-6:]}"
             return f"it takes more than {LIMIT * 1000:.0f} ms on a path such as {shown!r}"
     return None
+
+
+def hangs(pattern: regex.Pattern[str], probe: str) -> bool:
+    """Whether a search takes more than a request's time, for once."""
+    try:
+        pattern.search(probe, timeout=LIMIT)
+    except TimeoutError:
+        return True
+    return False
 
 
 def probes(text: str, length: int) -> Iterator[str]:

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from edge.site import expressions as module
 from edge.site.expressions import (
     LONG,
     Budget,
@@ -108,6 +109,15 @@ def test_a_crowd_has_its_time_and_no_more():
 def test_ordinary_patterns_are_not_slow(text):
     """The guide's own among them, also on the longest path."""
     assert is_slow(compile_expression(text), LONG) is None
+
+
+@pytest.mark.parametrize(("hanging", "slow"), [(2, False), (3, True)])
+def test_a_pattern_that_hung_once_is_not_slow(monkeypatch, hanging, slow):
+    """Another thread may have taken the time."""
+    left = iter([True] * hanging)
+    monkeypatch.setattr(module, "hangs", lambda *_: next(left, False))
+
+    assert bool(is_slow(compile_expression("^/a$"))) is slow
 
 
 def test_some_are_slow_on_the_longest_path_alone():
