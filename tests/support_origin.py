@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Self
 
 PATIENCE_S = 20.0
 """Until a wait for something that never happens fails its test."""
@@ -213,24 +213,26 @@ class Origin:
             self._note(lambda: self.connections.discard(raw))
 
     def _converse(self, connection: socket.socket, number: int) -> None:
-        file = connection.makefile("rb")
-        keeps = True
-        while keeps:
-            lines = []
-            while line := file.readline()[:-2]:
-                lines.append(line)
-            if not lines:
-                break
-            talk = Talk(self, number, connection, lines)
-            talk.file = file  # type: ignore[assignment]
-            script = self.scripts.get(talk.target.partition("?")[0], missing)
-            self._note(lambda: self.talks.append(talk))  # noqa: B023 - called at once
-            try:
-                script(talk)
-            finally:
-                self._note(talk.ended.set)
-            keeps = talk.keeps
-        file.close()
+        with connection.makefile("rb") as file:
+            while self._answer(connection, number, file):
+                pass
+
+    def _answer(self, connection: socket.socket, number: int, file: BinaryIO) -> bool:
+        """Whether there may be another request."""
+        lines = []
+        while line := file.readline()[:-2]:
+            lines.append(line)
+        if not lines:
+            return False
+        talk = Talk(self, number, connection, lines)
+        talk.file = file
+        script = self.scripts.get(talk.target.partition("?")[0], missing)
+        self._note(lambda: self.talks.append(talk))
+        try:
+            script(talk)
+        finally:
+            self._note(talk.ended.set)
+        return talk.keeps
 
 
 def missing(talk: Talk) -> None:
@@ -260,6 +262,7 @@ def raw(*pieces: bytes, then: Callable[[Talk], object] = Talk.close) -> Script:
     """A script that sends these bytes and does something to the connection."""
 
     def script(talk: Talk) -> None:
+        talk.read()
         talk.send(*pieces)
         then(talk)
 
@@ -276,25 +279,32 @@ def originating(context: ssl.SSLContext | None = None, host: str = "127.0.0.1") 
         origin.close()
 
 
-def peak_growth(pids: list[int], during: Callable[[], object]) -> int:
-    """By how many bytes the largest process of `pids` grew at most while something happened."""
-    before = {pid: resident(pid) for pid in pids}
-    peaks = dict(before)
-    done = threading.Event()
+class Memory:
+    """What processes have in memory, looked at all the time while something happens."""
 
-    def look() -> None:
-        while not done.wait(0.01):
-            for pid in pids:
-                peaks[pid] = max(peaks[pid], resident(pid))
+    def __init__(self, pids: list[int]) -> None:
+        self._before = {pid: resident(pid) for pid in pids}
+        self._peaks = dict(self._before)
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
 
-    watching = threading.Thread(target=look, daemon=True)
-    watching.start()
-    try:
-        during()
-    finally:
-        done.set()
-        watching.join()
-    return max(peaks[pid] - before[pid] for pid in pids)
+    def _look(self) -> None:
+        while not self._done.wait(0.005):
+            for pid, peak in self._peaks.items():
+                self._peaks[pid] = max(peak, resident(pid))
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._thread.join()
+
+    @property
+    def growth(self) -> int:
+        """By how many bytes one of them grew at the most."""
+        return max(self._peaks[pid] - before for pid, before in self._before.items())
 
 
 def resident(pid: int) -> int:

@@ -325,6 +325,7 @@ class Received:
         self.content = bytearray()
         self.size = 0
         self.ended = False
+        self.trailers: list[tuple[bytes, bytes]] = []
         self.reset: int | None = None
 
     @property
@@ -389,6 +390,7 @@ class Http2Client(Frames):
             received.content += event.data
         elif isinstance(event, zttp.EndOfMessage):
             received.ended = True
+            received.trailers = event.trailers
         elif isinstance(event, zttp.RstStream):
             received.reset = event.error_code
         elif isinstance(event, zttp.Settings):

@@ -121,7 +121,7 @@ class Http2:
             while (event := connection.next_event()) is not zttp.NEED_DATA:
                 self.silent_bytes -= FRAME_BYTES
                 ours = self._event(event)
-                if ours is not None:
+                if ours is not None and not is_end_of(ours, events):
                     events.append(ours)
             self.silent_bytes = max(0, self.silent_bytes)
         except zttp.RemoteProtocolError as error:
@@ -249,3 +249,23 @@ class Http2:
                 kept.append(frame)
             position += size
         return b"".join(kept)
+
+
+def is_end_of(event: Event, events: list[Event]) -> bool:
+    """
+    Whether an event is the end of a request right before it, which is whole then.
+
+    Some clients send END_STREAM in a frame of its own: their requests are not to look as if
+    content came, since those go to an origin in chunks, and never a second time.
+    """
+    last = events[-1] if events else None
+    if (
+        type(event) is not End
+        or type(last) is not Request
+        or last.stream != event.stream
+        or event.trailers
+        or last.expects
+    ):
+        return False
+    last.ends = True
+    return True

@@ -12,9 +12,9 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from edge.errors import ContentTooLarge, OriginError, RequestError
-from edge.http.fields import FieldList, saturating_int
+from edge.http.fields import FieldList, saturating_int, split_list
 from edge.http.forwarding import Gateway, Passage, request_fields, response_fields, trailer_fields
-from edge.http.hops import offered_upgrade
+from edge.http.hops import offered_upgrade, split_plain
 from edge.http.http1_client import End, Head
 from edge.http.message import REASONS, Response, pass_head
 from edge.http.relocation import Relocation
@@ -266,7 +266,18 @@ class Call:
         self.release()
 
     def tunnel(self, lines: list[tuple[bytes, bytes]]) -> Response:
-        """What follows is no HTTP."""
+        """
+        What follows is no HTTP, but a protocol that was offered (RFC 9110 §7.8).
+
+        Raises:
+            OriginError: it is another one.
+        """
+        taken, offered = (
+            {each.lower() for each in split_plain([value])}
+            for value in (dict(lines)[b"upgrade"], self.upgrade)
+        )
+        if not taken <= offered:
+            raise OriginError("http_upgrade_failed", "101 for a protocol that nobody offered")
         connection, self.connection = self.connection, None
         assert connection is not None, "an answer came over one"
         tunnel = OriginTunnel(connection, self.origin, self.limits.tunnel_idle)
@@ -343,17 +354,12 @@ def for_one(lines: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     """
     The fields of an answer that a password or a country decided: no shared cache may keep it.
 
-    What an origin says of browsers stays.
+    What an origin says of browsers stays, behind `private`, which nothing it wrote can swallow.
     """
-    kept = []
+    kept, own = [], [b"private"]
     for name, value in lines:
-        if name == b"surrogate-control" or name.endswith(b"-cache-control"):
-            continue  # would win over what is said here (RFC 9213 §2.2)
-        if name != b"cache-control":
-            kept.append((name, value))
-            continue
-        parts = [part.strip() for part in value.split(b",")]
-        own = b", ".join(part for part in parts if part and not part.lower().startswith(SHARED))
-        if own:
-            kept.append((name, own))
-    return [*kept, (b"cache-control", b"private")]
+        if name == b"cache-control":
+            own += [each for each in split_list(value) if not each.lower().startswith(SHARED)]
+        elif name != b"surrogate-control" and not name.endswith(b"-cache-control"):
+            kept.append((name, value))  # the others would win over it (RFC 9213 §2.2)
+    return [*kept, (b"cache-control", b", ".join(own))]

@@ -306,9 +306,9 @@ class OriginConnection(asyncio.Protocol):
         return not self._poll.poll(0)
 
     def close(self) -> None:
-        """End it, whatever is under way."""
+        """End it, whatever is under way: nobody is to use it from now on."""
         if not self.is_closed:
-            self.transport.abort()
+            self._fail(OriginError("connection_terminated", "the edge closed it"))
 
 
 __all__ = ["End", "Event", "Head", "OriginConnection"]

@@ -88,6 +88,34 @@ def test_content_and_trailers_end_a_request():
     assert found[-1] == End(1, [(b"t", b"v")])
 
 
+ENDS = {
+    "at once": (frame(DATA, 1, 1), b"", True),
+    "later": (b"", frame(DATA, 1, 1), False),
+    "behind content": (frame(DATA, 1, 1, b"x"), b"", False),
+    "with trailers": (frame(HEADERS, 5, 1, b"\0\1t\1v"), b"", False),
+    "of another": (head(3) + frame(DATA, 1, 1), b"", False),
+}
+
+
+@pytest.mark.parametrize(("data", "more", "ends"), ENDS.values(), ids=ENDS.keys())
+def test_an_end_right_behind_its_request_is_part_of_it(data, more, ends):
+    """Some clients send END_STREAM in a frame of its own: no content came all the same."""
+    wire = opened()
+    first, *rest = wire.receive(head(1, ends=False) + data)
+    rest += wire.receive(more)
+
+    assert first.ends == ends
+    assert any(isinstance(event, End) and event.stream == 1 for event in rest) != ends
+
+
+def test_whoever_expects_100_is_asked_for_its_content():
+    """Though there is none: it waits for that word."""
+    wire = opened()
+    first, end = wire.receive(head(1, (b"expect", b"100-continue"), ends=False) + frame(DATA, 1, 1))
+
+    assert (first.ends, first.expects, type(end)) == (False, True, End)
+
+
 def test_bytes_in_any_pieces_are_the_same_events():
     """One byte at a time gives what the whole gives."""
     data = HELLO + head(1) + head(3, method=b"POST", ends=False) + frame(DATA, 1, 3, b"abc")

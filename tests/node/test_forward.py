@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import logging
 
+import bcrypt
 import pytest
+import uvloop
 
 from edge.errors import MalformedRequest, RequestTimedOut
 from edge.http.message import Request, Response
@@ -15,12 +15,12 @@ from edge.node.forward import SMALL
 from edge.node.origins import FAILURES, RETRY_RESERVE
 from edge.node.tasks import spawn
 from tests.support import free_port
-from tests.support_origin import Origin, Talk, echo, originating, raw, saying
+from tests.support_origin import Talk, echo, originating, raw, saying
 from tests.support_serving import HOST, Answer, Site, request
-from tests.support_wire import MIB, until
+from tests.support_wire import until
 
 OK = b"HTTP/1.1 200 OK\r\n"
-HASH = "$2b$04$..CA.uOD/eaGAOmJB.yMBuDqVtvMGt3DmvXPoNzq5q7ZX4S3A1B0m"  # of "wonderland"
+HASH = bcrypt.hashpw(b"wonderland", bcrypt.gensalt(4)).decode()
 SWITCH = b"HTTP/1.1 101 X\r\nConnection: upgrade\r\nUpgrade: chat\r\n\r\n"
 UPGRADE = {"connection": "Upgrade", "upgrade": "chat"}
 
@@ -61,18 +61,25 @@ def built(tmp_path_factory, origin, dead):
         "customHeaders: [{pattern: '/api/**', headers: [{key: X-Team, value: blue}]}]",
     )
     site.deploy({"index.html": "home", "late/here.txt": "a file"})
+    uvloop.run(site.start())
     return site
 
 
 @pytest.fixture
-async def site(built, tmp_path):
+async def site(built):
     """A worker that serves it; afterwards nobody has a connection or waits for one."""
-    found = await built.copy_to(tmp_path).start()
-    yield found
-    for each in found.worker._origins._origins.values():
+    yield built
+    await quiet(built)
+
+
+async def quiet(site: Site) -> None:
+    """Nothing is under way any more; then the worker knows no origin."""
+    known = site.worker._origins._origins
+    for each in known.values():
         assert (each.busy, each.outstanding, each.health.probing) == (set(), 0, False)
-    found.worker._origins.close()
     await until(lambda: not [t for t in asyncio.all_tasks() if t.get_name() == "upload"])
+    site.worker._origins.close()
+    known.clear()
 
 
 @pytest.fixture
@@ -195,7 +202,7 @@ async def test_answers_without_content_are_over_with_their_head(site, origin, pa
 
 async def test_trailers_stand_behind_the_content(site, origin, path):
     """Those that may; they need a stream to stand behind."""
-    trailers = b'X-Sum: 1\r\nContent-Length: 9\r\nETag: "a"\r\n'
+    trailers = b'X-Sum: 1\r\nSet-Cookie: a\r\nETag: "a"\r\n'
     origin.on(path, raw(CHUNKS + b"5\r\nhello\r\n0\r\n" + trailers + b"\r\n"))
     response = await begin(site, request(f"/o{path}"))
     assert response.is_unframed
@@ -326,18 +333,15 @@ async def test_a_defect_in_content_is_no_hang(site, origin, path, caplog):
     origin.on(path, lambda talk: talk.read())
 
     class Defect:
-        trailers: list[tuple[bytes, bytes]] = []
-
         def __aiter__(self):
             raise ZeroDivisionError
 
     asked = posting(f"/o{path}", content_length="5")
     asked.content = Defect()
-    with caplog.at_level(logging.CRITICAL, "edge.handler"):
-        answer = await site.answer(asked)
+    answer = await site.answer(asked)
 
     assert reason(answer) == "proxy_internal_error"
-    assert "ZeroDivisionError" in caplog.text
+    await until(lambda: "ZeroDivisionError" in caplog.text)
 
 
 # Limits of content
@@ -349,7 +353,8 @@ async def narrow(built, tmp_path):
     found = built.copy_to(tmp_path)
     (tmp_path / "edge.yml").write_text(built.edge_yml + "limits: {body: 5}\n")
     found.changes.reload()
-    return await found.start()
+    yield await found.start()
+    await quiet(found)
 
 
 async def test_content_that_says_it_is_too_large_is_refused_unread(narrow, origin, path):
@@ -592,8 +597,7 @@ async def test_a_client_that_goes_away_while_it_waits_leaves_the_queue(
     (await origin.wait_for(path, 2)).go.set()
 
     assert [(await tasks[number]).content for number in (0, 2)] == [b"hello", b"hello"]
-    assert pool(found, origin.port).outstanding == 0
-    found.worker._origins.close()
+    await quiet(found)
 
 
 # What is put on answers
@@ -631,18 +635,17 @@ async def test_a_location_leads_back_through_its_rule(site, origin, case, expect
 
 
 async def test_an_answer_that_a_country_decided_is_for_one(site, origin, path):
-    """No shared cache may keep it, whatever the origin says: by Cache-Control or a stronger word."""
+    """No shared cache may keep it, whatever the origin says, by whichever field."""
     origin.on(
         f"/elsewhere{path}",
-        saying(b"", 200, "Cache-Control: public, s-maxage=600, max-age=60, no-transform",
+        saying(b"", 200, 'Cache-Control: public, private="a, b", s-maxage=600, max-age=60',
+               "Cache-Control: no-transform",
                "CDN-Cache-Control: max-age=600", "Surrogate-Control: max-age=600",
                "Edge-Cache-Control: max-age=600", "Vary: Accept"),
     )  # fmt: skip
     fields = (await site.ask(f"/us{path}")).fields
 
-    assert fields["cache-control"] == "max-age=60, no-transform, private" or sorted(
-        fields["cache-control"].split(", ")
-    ) == ["max-age=60", "no-transform", "private"]
+    assert set(fields["cache-control"].split(", ")) == {"max-age=60", "no-transform", "private"}
     assert not [name for name in fields if name.endswith(("-cache-control", "surrogate-control"))]
 
 
@@ -680,6 +683,7 @@ def guarded(tmp_path_factory, origin):
     )
     site.write_rules(("/<*>", f"http://127.0.0.1:{origin.port}/guarded/<*>", "200"))
     site.deploy({"index.html": "home"})
+    uvloop.run(site.start())
     return site
 
 
@@ -692,26 +696,22 @@ CREDENTIALS = {
 
 
 @pytest.mark.parametrize(("case", "expected"), CREDENTIALS.items(), ids=str)
-async def test_credentials_that_the_edge_verified_stay_here(
-    guarded, tmp_path, origin, case, expected
-):
+async def test_credentials_that_the_edge_verified_stay_here(guarded, origin, case, expected):
     """On exempt paths a browser sends them too; a token is the origin's own business there."""
     target, value = case
-    site = await guarded.copy_to(tmp_path).start()
     origin.on(f"/guarded{target}", saying(b"", 200, "Cache-Control: public, max-age=60"))
-    answer = await site.ask(target, **({"Authorization": value} if value else {}))
+    answer = await guarded.ask(target, **({"authorization": value} if value else {}))
 
     assert answer.status == 200
     assert origin.of(f"/guarded{target}")[-1].fields.get("authorization") == expected
     assert ("private" in answer.fields["cache-control"]) == (target == "/x")
-    site.worker._origins.close()
+    await quiet(guarded)
 
 
-async def test_without_the_password_nobody_is_asked(guarded, tmp_path, origin):
+async def test_without_the_password_nobody_is_asked(guarded, origin):
     """401 comes first."""
-    site = await guarded.copy_to(tmp_path).start()
-    assert (await site.ask("/secret")).status == 401
-    assert (await site.ask("/secret", Authorization="Bearer abc")).status == 401
+    assert (await guarded.ask("/secret")).status == 401
+    assert (await guarded.ask("/secret", authorization="Bearer abc")).status == 401
 
     assert origin.of("/guarded/secret") == []
 
@@ -722,7 +722,7 @@ async def test_a_loop_is_cut(site, origin, path):
     await site.ask(f"/o{path}")
     name = site.worker._forwarder.gateway.name.decode()
     for _ in range(FAILURES + 1):
-        answer = await site.ask(f"/o{path}", CDN_Loop=f"other, {name}")
+        answer = await site.ask(f"/o{path}", cdn_loop=f"other, {name}")
         assert (answer.status, reason(answer)) == (508, "proxy_loop_detected")
 
     assert len(origin.of(path)) == 1
@@ -788,12 +788,7 @@ async def test_an_answer_that_breaks_off_is_logged(site, origin, path, caplog):
     with pytest.raises(Exception, match="closed") as caught:
         _ = [chunk async for chunk in response.content]
     await discard(response.content)
+    site.worker._handler._unanswered_told = 0
     site.worker._service.refuse(caught.value)
 
     assert "http_response_incomplete" in caplog.text
-
-
-def test_scripts_are_over(origin: Origin):
-    """No connection of this module is in use when it ends."""
-    with contextlib.suppress(AssertionError):
-        assert origin.talks

@@ -554,6 +554,19 @@ async def test_a_connection_with_an_answer_in_it_is_not_used_again(origin, clock
         assert not connection.release()
 
 
+async def test_a_connection_that_is_closed_here_is_not_used_again(origin, clock):
+    """Though the transport takes a moment to notice."""
+    origin.on("/", saying(b"hello"))
+    async with dialed(origin, clock) as connection:
+        await get(connection)
+        await rest(connection)
+        connection.close()
+
+        assert not connection.is_closed
+        assert not connection.release()
+        assert not connection.is_idle()
+
+
 async def test_bytes_before_any_request_end_the_connection(origin, clock):
     """Some servers greet: no HTTP server does."""
     loop = asyncio.get_running_loop()
