@@ -1,5 +1,7 @@
 """A node of two workers between clients and origins that misbehave, over real sockets."""
 
+# ruff: noqa: PLR0917 - what a scenario needs are its fixtures and its parameters
+
 from __future__ import annotations
 
 import asyncio
@@ -458,7 +460,7 @@ async def test_a_client_that_goes_away_takes_its_request_along(
 
 
 async def test_a_client_that_only_says_its_end_has_gone(node, origin, clients, path):
-    """Within seconds, for it could still be listening; also where nothing more is said for hours."""
+    """Within seconds, for it could still listen; also where nothing more is said for hours."""
     for number, begin in enumerate(MOMENTS.values()):
         origin.on(f"{path}/{number}", until_closed(begin))
         client = await clients(node)
