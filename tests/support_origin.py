@@ -74,8 +74,7 @@ class Talk:
 
     def read(self) -> bytes:
         """The whole content."""
-        for piece in self.pieces():
-            self.content += piece
+        self.content = b"".join(self.pieces())
         return self.content
 
     def line(self) -> bytes:
@@ -94,11 +93,11 @@ class Talk:
 
     def until_closed(self) -> bytes:
         """Everything until the other side ends the connection, well or not."""
-        data = b""
+        pieces = []
         with contextlib.suppress(ConnectionError):
             while piece := self.file.read1(65536):
-                data += piece
-        return data
+                pieces.append(piece)
+        return b"".join(pieces)
 
     # Out
 
@@ -114,7 +113,9 @@ class Talk:
 
     def wait(self) -> None:
         """Until the test says `go`."""
-        assert self.go.wait(PATIENCE_S), "nobody said go"
+        assert self.origin.is_closed or self.go.wait(PATIENCE_S), "nobody said go"
+        if self.origin.is_closed:
+            raise ConnectionError("the test is over")
         self.go.clear()
 
     def close(self) -> None:
@@ -143,6 +144,7 @@ class Origin:
         self.connections: set[socket.socket] = set()
         """Those that are open."""
         self.accepted = 0
+        self.is_closed = False
         self.refused: list[Exception] = []
         """TLS handshakes that failed."""
         self._lock = threading.Condition()
@@ -170,8 +172,11 @@ class Origin:
             assert self._lock.wait_for(condition, PATIENCE_S), "it never happened"
 
     def close(self) -> None:
-        """End everything."""
+        """End everything; scripts that wait for a word do so no longer."""
+        self.is_closed = True
         self.listener.close()
+        for talk in tuple(self.talks):
+            talk.go.set()
         for connection in tuple(self.connections):
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from edge.http.message import finish_head
@@ -94,9 +94,13 @@ def test_the_slow_matcher_knows_the_language(pattern, path, expected):
 @given(PATTERNS, PATHS)
 def test_a_glob_matches_what_the_slow_matcher_does(pattern, path):
     """Compiled or tried in every way, a glob means the same paths."""
-    compiled = any(glob.matches(path) for glob in compile_glob(pattern))
+    try:
+        globs = compile_glob(pattern)
+    except ValueError as error:
+        assume("stands for more than" not in error.args[0])
+        raise
 
-    assert compiled == matches_slowly(pattern, path)
+    assert any(glob.matches(path) for glob in globs) == matches_slowly(pattern, path)
 
 
 @UNHURRIED
