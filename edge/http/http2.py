@@ -174,8 +174,8 @@ class Http2:
             return NotImplementedByServer("no tunnels are made here")
         if target[0] != SLASH and not (target == b"*" and request.method == b"OPTIONS"):
             return MalformedRequest("the request target is not a path")
-        if b" " in target:
-            return MalformedRequest("the request target holds a space")
+        if b" " in target or b'"' in target:  # over HTTP/1.1 it would be refused, or another one
+            return MalformedRequest("the request target holds a blank or a quote")
         if len(request.fields) > limits.field_count:
             return HeadTooLarge("the request has too many field lines")
         if sum(len(name) + len(value) + 32 for name, value in request.fields) > limits.field_bytes:

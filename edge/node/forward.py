@@ -17,7 +17,7 @@ from edge.http.forwarding import Gateway, Passage, request_fields, response_fiel
 from edge.http.hops import offered_upgrade, split_plain
 from edge.http.http1_client import End, Head
 from edge.http.message import REASONS, Response, pass_head
-from edge.http.relocation import Relocation
+from edge.http.relocation import MAPPED, Relocation
 from edge.node.aims import aims_of
 from edge.node.clients import Clients
 from edge.node.origins import Origins
@@ -213,7 +213,8 @@ class Call:
         envelope = self.exchange.envelope
         if head.status == 404:
             envelope = envelope.of_missing()
-        way = way_back(self)
+        is_mapped = any(name in MAPPED for name, _ in head.fields)
+        way = way_back(self) if is_mapped else None
         fields = response_fields(head.status, head.version, FieldList(head.fields), way)
         lines = [(name.lower(), value) for name, value in envelope.dress(fields)]
         lines = for_one(lines) if envelope.is_for_one else lines

@@ -188,6 +188,7 @@ CHECKED = {
     "absolute path": (head(1, path=b"http://a/"), 400),
     "asterisk for GET": (head(1, path=b"*"), 400),
     "blank in the path": (head(1, path=b"/a b"), 400),
+    "quote in the query": (head(1, path=b'/?a="b"'), 400),
     "CONNECT": (head(1, method=b"CONNECT"), 501),
     "extended CONNECT": (head(1, (b":protocol", b"websocket"), method=b"CONNECT"), 501),
 }
