@@ -529,7 +529,7 @@ NO_TUNNEL = {
 async def test_a_tunnel_that_was_not_asked_for_is_refused(site, origin, path, fields, switch):
     """What came through it would be read as answers, or as requests that nobody judged."""
     origin.on(path, lambda talk: (talk.send(switch + OK), talk.until_closed()))
-    answer = await site.ask(f"/o{path}", **fields)
+    answer = await asyncio.wait_for(site.ask(f"/o{path}", **fields), 10)
 
     assert answer.status == 502
     assert reason(answer) in ("http_protocol_error", "http_upgrade_failed")

@@ -194,7 +194,7 @@ async def test_a_head_has_its_time_however_much_of_it_came(origin, clock, came):
         connection.sweep(clock.now)
 
         with pytest.raises(OriginError) as caught:
-            await waiting
+            await asyncio.wait_for(waiting, 10)
         assert (caught.value.kind, caught.value.retry) == ("http_response_timeout", "never")
         await origin.until(lambda: not origin.connections)
 
