@@ -657,7 +657,7 @@ HEADERS_COOKIES: Table = {
 """Needs `SetCookie.ALWAYS`: as shipped, a cookie is stored where shared caches are spoken to."""
 
 
-def updating(name: str, is_updated: bool = True) -> list[Step]:  # noqa: FBT001, FBT002
+def updating(name: str, *, is_updated: bool = True) -> list[Step]:
     """A 304 with another value of a field."""
     before, after = VALUES.get(name, (b"value-A", b"value-B"))
     rest = b'date: @0 | etag: "1"'

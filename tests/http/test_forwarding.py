@@ -522,7 +522,7 @@ def read_back(lines: list[tuple[bytes, bytes]]) -> Fields:
     block = b"".join(b"%b: %b\r\n" % line for line in lines)
     event = server.receive_event(b"POST / HTTP/1.1\r\n" + block + b"\r\n")
     assert isinstance(event, zttp.Request)
-    return event.headers  # type: ignore[return-value]
+    return event.headers
 
 
 @given(received=LINES, ends=st.booleans(), method=st.sampled_from([b"GET", b"POST", b"OPTIONS"]))

@@ -34,6 +34,7 @@ from edge.node.access import (
     parse_credentials,
     source_of,
 )
+from tests.support_wire import until
 
 CHEAP = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 ARGON2ID = CHEAP.hash("correct horse")
@@ -286,7 +287,7 @@ async def test_the_loop_stays_free_while_a_hash_runs(access, gate):
     """Others are answered while one waits."""
     gate.opened.clear()
     slow = asyncio.ensure_future(access.verify(ANN, CLIENT))
-    await asyncio.sleep(0)
+    await until(lambda: gate.count)
     assert access.recall(None) == Verdict(401)
     assert not slow.done()
     gate.opened.set()
@@ -299,7 +300,7 @@ async def test_the_same_credentials_at_once_cost_one_hash(access, gate):
     gate.opened.clear()
     wrong = basic("ann", "wrong")
     asked = [asyncio.ensure_future(access.verify(wrong, CLIENT)) for _ in range(30)]
-    await asyncio.sleep(0)
+    await until(lambda: gate.count)
     gate.opened.set()
 
     assert set(await asyncio.gather(*asked)) == {Verdict(401)}
@@ -314,14 +315,13 @@ async def test_more_than_may_wait_is_503(access, gate, verifier):
         asyncio.ensure_future(access.verify(basic("eve", f"{n}"), f"192.0.2.{n}"))
         for n in range(MAX_PENDING)
     ]
-    await asyncio.sleep(0)
+    await until(lambda: len(verifier._pending) == MAX_PENDING)
     full = await access.verify(ANN, CLIENT)
     gate.opened.set()
     await asyncio.gather(*asked)
-    await asyncio.sleep(0)
+    await until(lambda: verifier._pending == {})
 
     assert full == Verdict(503, retry_after=2)
-    assert verifier._pending == {}
     assert await access.verify(ANN, CLIENT) == Verdict(0, "ann")
 
 
@@ -329,9 +329,9 @@ async def test_who_hangs_up_does_not_stop_the_others(access, gate):
     """A cancelled request leaves the hash to whoever else waits for it."""
     gate.opened.clear()
     one, other = (asyncio.ensure_future(access.verify(ANN, CLIENT)) for _ in range(2))
-    await asyncio.sleep(0)
+    await until(lambda: gate.count)
     one.cancel()
-    await asyncio.sleep(0)
+    await until(one.cancelled)
     gate.opened.set()
 
     assert await other == Verdict(0, "ann")
@@ -359,7 +359,7 @@ async def test_attempts_at_once_are_counted_at_once(access, gate):
     """Nobody gets thirty guesses by sending them together."""
     gate.opened.clear()
     asked = [asyncio.ensure_future(access.verify(basic("ann", f"{n}"), CLIENT)) for n in range(30)]
-    await asyncio.sleep(0)
+    await until(lambda: gate.count)
     gate.opened.set()
     statuses = [verdict.status for verdict in await asyncio.gather(*asked)]
 

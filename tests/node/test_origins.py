@@ -52,7 +52,7 @@ def pool_of(*addresses: str, **limits: object) -> Origins:
         return list(addresses or ["127.0.0.1"])
 
     found = Addresses(Proxy(allow_private=True), ADMIN, query=query)
-    return Origins(Clock(), found, Limits(**limits))  # type: ignore[arg-type]
+    return Origins(Clock(), found, Limits(**limits))
 
 
 def http(port: int, host: str = NAME) -> OriginKey:
@@ -332,7 +332,7 @@ async def test_sweep_forgets_origins_that_nobody_asks(server, pool):
 def failing(health: Health, clock: Clock, kind: str = "connection_refused") -> None:
     """A request that the origin fails."""
     with pytest.raises(OriginError, match="it failed so"), health.watch(clock):
-        raise OriginError(kind, "it failed so")  # type: ignore[arg-type]
+        raise OriginError(kind, "it failed so")
 
 
 def left_alone(health: Health, clock: Clock) -> bool:
