@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from edge.http import caching, conditional, freshening, freshness, invalidation, reuse, variants
-from edge.http.caching import Line, Policy
-from edge.http.fields import FieldList, format_http_date
+from edge.http.caching import Policy
+from edge.http.fields import FieldList, Line, format_http_date
 
 START = 1_750_000_000
 PAUSE_S = 3

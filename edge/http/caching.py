@@ -21,9 +21,6 @@ from edge.http.partial import extent_of
 from edge.http.targeted import Members, targeted_directives
 from edge.http.variants import vary_names
 
-Line = tuple[bytes, bytes]
-
-
 # Settings
 
 

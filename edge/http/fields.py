@@ -22,6 +22,9 @@ TCHAR = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
 OWS = b" \t"
 
 
+Line = tuple[bytes, bytes]
+"""A field line: name and value."""
+
 # Field sections
 
 

@@ -16,11 +16,10 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from edge.errors import MalformedRequest, OriginError
-from edge.http.fields import DIGITS, OWS, saturating_int
+from edge.http.fields import DIGITS, OWS, Line, saturating_int
 from edge.http.hops import (
     HOP_BY_HOP,
     X_FORWARDED,
-    Line,
     Met,
     Names,
     is_protected,

@@ -17,29 +17,28 @@ from collections.abc import Iterable, Sequence
 
 from msgspec.structs import replace
 
-from edge.http.caching import Directives, Line, Policy, may_store_cookie, response_directives
+from edge.http.caching import Directives, Policy, may_store_cookie, response_directives
 from edge.http.conditional import only_value
 from edge.http.fields import (
     ENTITY_TAGS,
     OWS,
     FieldList,
     Fields,
+    Line,
     format_http_date,
     is_token,
     split_list,
     weak_match,
 )
 from edge.http.freshness import Stored, cache_date, validators
+from edge.http.hops import HOP_BY_HOP
 
 PRECONDITIONS = frozenset(
     (b"if-match", b"if-modified-since", b"if-none-match", b"if-range", b"if-unmodified-since")
 )
 """The client's own, which a request that validates for the store must not carry beside ours."""
 
-NOT_STORED = frozenset(
-    b"age connection keep-alive proxy-authenticate proxy-authentication-info proxy-authorization"
-    b" proxy-connection te trailer transfer-encoding upgrade".split()
-)
+NOT_STORED = HOP_BY_HOP | {b"age", b"trailer"}
 """
 Of one connection or one proxy; Age, which is made anew; Trailer, for trailers are not stored.
 

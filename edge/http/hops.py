@@ -15,12 +15,11 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from edge.errors import MalformedRequest
-from edge.http.fields import OWS, TCHAR, is_token
+from edge.http.fields import OWS, TCHAR, Line, is_token
 
 if TYPE_CHECKING:
     from edge.http.message import Request
 
-Line = tuple[bytes, bytes]
 Met = dict[bytes, list[bytes]]
 """Values of the fields that are read, not passed on as they are; by lower-case name."""
 

@@ -15,8 +15,7 @@ import msgspec
 import zttp
 
 from edge.errors import OriginError
-
-Field = tuple[bytes, bytes]
+from edge.http.fields import Line
 
 MAX_HEAD: Final = 16 << 10
 """Bytes of one response head: zttp's own ceiling, for heads that are put together here."""
@@ -34,7 +33,7 @@ class Head(msgspec.Struct):
     """A response's head, interim (1xx) or final."""
 
     status: int
-    fields: list[Field]
+    fields: list[Line]
     """Names in lower case."""
     version: bytes
 
@@ -42,7 +41,7 @@ class Head(msgspec.Struct):
 class End(msgspec.Struct):
     """The end of a response's content."""
 
-    trailers: list[Field]
+    trailers: list[Line]
 
 
 Event = Head | bytes | End
@@ -86,7 +85,7 @@ class Http1Client:
 
     # Out
 
-    def request(self, method: bytes, target: bytes, fields: list[Field], *, tunnel: bool) -> bytes:
+    def request(self, method: bytes, target: bytes, fields: list[Line], *, tunnel: bool) -> bytes:
         """
         The head of the request. `fields` say how its content is framed, if it has any.
 
@@ -117,7 +116,7 @@ class Http1Client:
             ) from error
         return self._connection.data_to_send()
 
-    def end(self, trailers: list[Field] | None = None) -> bytes:
+    def end(self, trailers: list[Line] | None = None) -> bytes:
         """
         The end of the request; trailers only where it is in chunks, for nothing else has room.
 

@@ -13,8 +13,8 @@ from functools import lru_cache
 from typing import Final
 
 from edge.errors import OriginError
-from edge.http.fields import OWS, TCHAR, is_token
-from edge.http.hops import Line, Met, split_plain
+from edge.http.fields import OWS, TCHAR, Line, is_token
+from edge.http.hops import Met, split_plain
 
 CDN_LOOP: Final = b"cdn-loop"
 FORWARDED: Final = b"forwarded"

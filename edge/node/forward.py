@@ -58,9 +58,7 @@ class Forwarder:
         self.clients = Clients(settings.clients)
         stated = settings.clients.country_header
         self.gateway = Gateway(self._instance, [stated.encode()] if stated else [])
-        listen = (*settings.listen.http, *settings.listen.https)
-        own = {address.rpartition(":")[2].encode() for address in listen}
-        self.ports = frozenset(own - {b"80", b"443"})
+        self.ports = frozenset(b"%d" % port for port in settings.listen.ports - {80, 443})
         """Ports that a client may name."""
 
     @property

@@ -16,7 +16,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Literal, cast
 
 from edge.errors import OriginError, OriginFault, RequestError
-from edge.http.http1_client import End, Event, Field, Head, Http1Client
+from edge.http.fields import Line
+from edge.http.http1_client import End, Event, Head, Http1Client
 
 if TYPE_CHECKING:
     from edge.node.clock import Clock
@@ -173,7 +174,7 @@ class OriginConnection(asyncio.Protocol):
 
     # An exchange
 
-    def begin(self, method: bytes, target: bytes, fields: list[Field], *, tunnel: bool) -> None:
+    def begin(self, method: bytes, target: bytes, fields: list[Line], *, tunnel: bool) -> None:
         """Send a request's head; `end` follows, after its content."""
         self.touched = self._clock.now
         self._is_sending = True
@@ -190,7 +191,7 @@ class OriginConnection(asyncio.Protocol):
         """
         await self._write(self._wire.content(chunk))
 
-    async def end(self, trailers: list[Field] | None = None) -> None:
+    async def end(self, trailers: list[Line] | None = None) -> None:
         """Send the end of the request. Raises as `send`."""
         data = self._wire.end(trailers)
         if data:

@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import Enum
 
-from edge.http.fields import delta_seconds, parse_cache_control
-from edge.site.headers import Field, apply, edge_lifetime
+from edge.http.fields import Line, delta_seconds, parse_cache_control
+from edge.site.headers import apply, edge_lifetime
 
 MAX_LIFETIME = 600
 """Seconds that anything but a file in performance mode is fresh, at the edge and downstream."""
@@ -50,7 +50,7 @@ class Envelope:
 
     def __init__(
         self,
-        custom: tuple[Field, ...],
+        custom: tuple[Line, ...],
         sharing: Sharing,
         *,
         lifetime: int,
@@ -110,7 +110,7 @@ class Envelope:
             )
         return self._of_missing
 
-    def dress(self, fields: Iterable[Field]) -> list[Field]:
+    def dress(self, fields: Iterable[Line]) -> list[Line]:
         """The fields of a response with those that an operator set in their place."""
         lines = list(fields)
         if self.noindex:

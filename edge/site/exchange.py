@@ -228,7 +228,9 @@ def enter(exchange: Exchange, forward: Forward, snapshot: Snapshot) -> Exchange 
         return None
     url = urlsplit(forward.urls[0])
     site = snapshot.hosts.get((url.hostname or "").encode())
-    if site is None or site.branch is None or not is_own_port(url.port, snapshot):
+    if site is None or site.branch is None:
+        return None
+    if url.port is not None and url.port not in snapshot.ports:
         return None
     raw = url.path.encode()
     query = url.query.encode() if "?" in forward.urls[0] else None
@@ -239,13 +241,6 @@ def enter(exchange: Exchange, forward: Forward, snapshot: Snapshot) -> Exchange 
     if inner.needs_password:
         inner.envelope = exchange.site.envelope(before.path, Sharing.ONE, before.budget)
     return inner
-
-
-def is_own_port(port: int | None, snapshot: Snapshot) -> bool:
-    """Whether a URL's port is this node's: another one is another server's of the same name."""
-    listen = snapshot.settings.listen
-    own = {address.rpartition(":")[2] for address in (*listen.http, *listen.https)}
-    return port in (None, 80, 443) or str(port) in own
 
 
 def map_back(outer: str, inner: str, found: str) -> str | None:

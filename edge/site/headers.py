@@ -14,7 +14,7 @@ from itertools import chain
 from typing import Annotated, Final
 
 from edge.errors import ConfigError
-from edge.http.fields import delta_seconds, is_field_value, parse_cache_control, split_list
+from edge.http.fields import Line, delta_seconds, is_field_value, parse_cache_control, split_list
 from edge.site import reading
 from edge.site.expressions import FEW, Budget
 from edge.site.globs import Glob, compile_glob
@@ -36,8 +36,6 @@ Source: RFC 9110 §7.6.1 for the connection's own.
 
 SURROGATE: Final = re.compile("[\ud800-\udfff]")
 """What no UTF-8 can say, and YAML can write."""
-
-Field = tuple[bytes, bytes]
 
 
 # The document
@@ -148,7 +146,7 @@ class HeaderPlan:
     def __init__(self, entries: Iterable[HeaderEntry]) -> None:
         self.patterns: list[str] = []
         """Of each entry, in the order of the file."""
-        self.fields: list[dict[bytes, Field]] = []
+        self.fields: list[dict[bytes, Line]] = []
         """Of each entry by lower-case name."""
         self.exact: dict[str, list[int]] = {}
         self.by_folder: dict[str, list[tuple[int, Glob]]] = {}
@@ -205,14 +203,14 @@ class HeaderPlan:
             yield from self.by_folder.get(path[: end + 1], ())
             end = path.find("/", end + 1)
 
-    def merge(self, numbers: Iterable[int]) -> tuple[Field, ...]:
+    def merge(self, numbers: Iterable[int]) -> tuple[Line, ...]:
         """The fields of these entries; of one name the last counts."""
-        merged: dict[bytes, Field] = {}
+        merged: dict[bytes, Line] = {}
         for number in numbers:
             merged.update(self.fields[number])
         return tuple(merged.values())
 
-    def fields_for(self, path: str) -> tuple[Field, ...]:
+    def fields_for(self, path: str) -> tuple[Line, ...]:
         """
         The fields for a decoded path. Depends on the path alone.
 
@@ -229,7 +227,7 @@ class HeaderPlan:
 # Meeting a response
 
 
-def apply(fields: Iterable[Field], custom: Sequence[Field]) -> list[Field]:
+def apply(fields: Iterable[Line], custom: Sequence[Line]) -> list[Line]:
     """
     The response's fields with the custom ones in place of those of the same name.
 

@@ -49,6 +49,11 @@ class Listen(Document, frozen=True, kw_only=True):
     admin: AdminSocket = "127.0.0.1:9901"
     """Address of the admin API, or `unix:` and a path."""
 
+    @property
+    def ports(self) -> frozenset[int]:
+        """Where requests arrive."""
+        return frozenset(int(each.rpartition(":")[2]) for each in (*self.http, *self.https))
+
     def __post_init__(self) -> None:
         """One address, one listener; port 0 is a new one each time."""
         addresses = [each for each in (*self.http, *self.https, self.admin) if each[-2:] != ":0"]

@@ -243,7 +243,7 @@ class Shortcuts:
 class Snapshot:
     """One whole world."""
 
-    __slots__ = ("apps", "hosts", "known", "number", "root", "settings", "shortcuts")
+    __slots__ = ("apps", "hosts", "known", "number", "ports", "root", "settings", "shortcuts")
 
     def __init__(
         self,
@@ -255,6 +255,8 @@ class Snapshot:
     ) -> None:
         self.number = number
         self.settings = settings or Settings()
+        self.ports = self.settings.listen.ports | {80, 443}
+        """Behind a host of ours, others are another server's of the same name."""
         self.root = ""
         """Folder that relative paths of the settings start from."""
         self.apps = apps

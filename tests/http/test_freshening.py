@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.http.caching import Line, Policy, SetCookie, response_directives
-from edge.http.fields import FieldList, format_http_date
+from edge.http.caching import Policy, SetCookie, response_directives
+from edge.http.fields import FieldList, Line, format_http_date
 from edge.http.freshening import (
     PRECONDITIONS,
     HeadEffect,

@@ -15,7 +15,6 @@ from edge.site.exchange import (
     enter,
     envelope_of,
     follow,
-    is_own_port,
     map_back,
     open_exchange,
 )
@@ -770,11 +769,15 @@ def test_several_servers_to_choose_from_are_not_inside():
 
 @pytest.mark.parametrize(
     ("port", "is_own"),
-    [(None, True), (80, True), (443, True), (8080, True), (8443, True), (8081, False), (0, False)],
+    [("", True), (":80", True), (":443", True), (":8080", True), (":8443", True), (":8081", False)],
 )
 def test_ports_of_this_node(port, is_own):
     """Those it listens on, and the schemes' own, which something in front may map."""
-    assert is_own_port(port, snapshot_of(settings=LISTEN)) is is_own
+    outer = compile_site(TREE, name="shop", rules=[("/manual/<*>", f"{HOST}{port}/<*>", "200")])
+    snapshot = snapshot_of(outer, compile_site(INNER, name="docs"), settings=LISTEN)
+    exchange = decided(outer.hosts[b"main.shop.x.test"], "/manual/b")
+
+    assert (enter(exchange, exchange.decision, snapshot) is not None) is is_own
 
 
 # Canonical forms inside
