@@ -8,13 +8,13 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from edge.http.fields import FieldList
+from edge.http.fields import FieldList, Line
 from edge.http.message import Request
 from edge.site.documents import App, decode_app
 from edge.site.exchange import Exchange, open_exchange
 from edge.site.expressions import Budget
 from edge.site.generation import Activation, AppState, BranchState, RetainedFile
-from edge.site.headers import CustomHttp, decode_headers
+from edge.site.headers import CustomHttp, HeaderPlan, decode_headers
 from edge.site.library import Library, compile_app
 from edge.site.manifest import Entry, Header, Manifest
 from edge.site.plan import compile_plan
@@ -58,6 +58,11 @@ def app_of(text: str) -> App:
     app, mistakes = decode_app(text, "app.yml")
     assert app is not None, mistakes
     return app
+
+
+def fields_of(plan: HeaderPlan, path: str) -> tuple[Line, ...]:
+    """The custom fields of a decoded path."""
+    return plan.merge(plan.matching(path))
 
 
 def compile_site(

@@ -210,14 +210,6 @@ class HeaderPlan:
             merged.update(self.fields[number])
         return tuple(merged.values())
 
-    def fields_for(self, path: str) -> tuple[Line, ...]:
-        """
-        The fields for a decoded path. Depends on the path alone.
-
-        Cost: a few µs where entries have a folder or an extension of their own; to be remembered.
-        """
-        return self.merge(self.matching(path))
-
     def longest_lifetime(self, default: int, cap: int) -> int:
         """The longest of the lifetimes that `edge_lifetime` has for any path."""
         stated = (fields[b"cache-control"] for fields in self.fields if b"cache-control" in fields)

@@ -26,6 +26,7 @@ from edge.site.headers import HeaderPlan, decode_headers
 from edge.site.plan import Redirect, Rewrite, compile_plan
 from edge.site.redirects import decode_redirects
 from edge.site.subject import Subject
+from tests.support_site import fields_of
 
 SPA = r"</^[^.]+$|\.(?!(css|gif|ico|jpg|js|png|txt|svg|woff|woff2|ttf|map|json|webp)$)([^.]+$)/>"
 
@@ -144,7 +145,7 @@ def fields(found, path, root=None):
     """The headers that the node would send for a path."""
     document, errors = decode_headers(found.files["customHttp.yml"], "customHttp.yml")
     assert errors == []
-    return dict(HeaderPlan(document.entries_for(root)).fields_for(path))
+    return dict(fields_of(HeaderPlan(document.entries_for(root)), path))
 
 
 def told(found):

@@ -18,6 +18,7 @@ from edge.site.headers import HeaderPlan, decode_headers
 from edge.site.plan import Forward, Redirect, Rewrite, compile_plan
 from edge.site.redirects import decode_redirects
 from edge.site.subject import Subject
+from tests.support_site import fields_of
 
 HERE = ("_redirects", 1)
 
@@ -48,7 +49,7 @@ def fields(found, path):
     """The headers that the node would send for a path."""
     document, errors = decode_headers(found.files["customHttp.yml"], "customHttp.yml")
     assert errors == []
-    return dict(HeaderPlan(document.custom_headers).fields_for(path))
+    return dict(fields_of(HeaderPlan(document.custom_headers), path))
 
 
 def told(found):

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from edge.http.message import finish_head
 from edge.site.globs import compile_glob
 from edge.site.headers import Header, HeaderEntry, HeaderPlan, apply, parse_value
+from tests.support_site import fields_of
 
 UNHURRIED = settings(deadline=None)
 """The machine's cores are shared with others."""
@@ -125,7 +126,7 @@ def test_no_value_can_split_a_response(values, names):
         except ValueError as refusal:
             assert len(refusal.args) == 2  # noqa: PT017 - a UnicodeError has five
     plan = HeaderPlan([HeaderEntry(pattern="*", headers=tuple(accepted))])
-    merged = apply([(b"Vary", b"Accept-Encoding"), (b"A", b"ours")], plan.fields_for("/a"))
+    merged = apply([(b"Vary", b"Accept-Encoding"), (b"A", b"ours")], fields_of(plan, "/a"))
     lines = finish_head(200, merged).lines
 
     assert not any(set(b"\r\n\0") & set(value) for _, value in merged)

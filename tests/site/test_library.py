@@ -11,7 +11,7 @@ from edge.site.headers import Header as Field
 from edge.site.library import Library, compile_app
 from edge.site.plan import EMPTY, compile_plan
 from edge.site.rule import Rule
-from tests.support_site import library_of, state_of
+from tests.support_site import fields_of, library_of, state_of
 
 HEADERS = CustomHttp(
     custom_headers=(HeaderEntry(pattern="**", headers=(Field(key="X-Own", value="a"),)),),
@@ -68,7 +68,7 @@ def test_a_branchs_own_documents_come_before_its_apps():
     branches = compile_app("k", with_documents(app, rules="own"), "x.test", shelf).branches
     assert (branches["main"].plan, branches["dev"].plan) == (plans["own"], plans["app"])
     assert branches["main"].headers is branches["dev"].headers
-    assert branches["main"].headers.fields_for("/x") == ((b"X-Own", b"a"),)
+    assert fields_of(branches["main"].headers, "/x") == ((b"X-Own", b"a"),)
 
 
 def test_without_documents_there_are_no_rules_and_no_headers():
