@@ -17,11 +17,12 @@ from typing import NamedTuple
 from edge.control import durable
 from edge.control.announcements import APP_NAME
 from edge.errors import ConfigError, StoreError
+from edge.node.roots import context_with
 from edge.site.documents import App, decode_app, decode_settings
 from edge.site.headers import CustomHttp, decode_headers
 from edge.site.redirects import MAX_BYTES, Rule, decode_redirects
 from edge.site.settings import Settings
-from edge.site.yaml_nodes import child, compose
+from edge.site.yaml_nodes import child, compose, find_key
 
 NEW_APP = """\
 # {name}: made by its first deploy. Every key is optional; the README lists them all.
@@ -117,6 +118,22 @@ def read_settings(config: Path | None) -> tuple[Settings | None, list[ConfigErro
     except (OSError, UnicodeDecodeError) as error:
         return None, [_unreadable(str(config), error)]
     return decode_settings(text, str(config))
+
+
+def check_ca_file(config: Path | None, settings: Settings) -> list[ConfigError]:
+    """The authorities of origins can be read, as each worker will."""
+    file = settings.proxy.ca_file
+    if config is None or file is None:
+        return []
+    try:
+        context_with(config_root(config) / file)
+    except OSError as error:  # ssl.SSLError is one
+        root = compose(config.read_text(encoding="utf-8"), str(config))
+        line, column = find_key(root, ("proxy", "ca_file"), eq)
+        problem = f"proxy.ca_file: {file} cannot be used: {error.strerror or error}"
+        hint = "name a file of certificates in PEM, or remove the key"
+        return [ConfigError(str(config), line, column, problem, hint)]
+    return []
 
 
 def read_apps(folder: Path, shown: str) -> Configuration:

@@ -80,9 +80,11 @@ class Reload:
         found.settings = settings
         found.mistakes += mistakes
         if settings is not None:
+            found.mistakes += configuration.check_ca_file(self._config, settings)
             if old and not (self._root / shown).is_dir():
-                found.settings = None
                 found.mistakes.append(self._apps_gone(shown, len(old)))
+            if found.mistakes:
+                found.settings = None
             self._find_conflicts(found, settings.default_domain, old)
             self._appraise(found, settings, old, lint=lint)
         return found

@@ -21,6 +21,7 @@ from tests.support_control import (
     publish,
     write_app,
 )
+from tests.support_origin import Authority
 
 FILES = {"index.html": "hello"}
 SHOP = 'domains: {shop.example: {subdomains: {"": main}}}\n'
@@ -137,6 +138,20 @@ def test_a_mistake_in_edge_yml_changes_nothing(tmp_path, changes):
     ]
     assert (error.kept, error.reloaded.changed) == (["good", "other"], [])
     assert changes.generations.current() == before
+
+
+@pytest.mark.parametrize("content", [None, b"no certificate"])
+def test_authorities_that_cannot_be_read_are_told_and_change_nothing(tmp_path, changes, content):
+    """Where the key stands and what to write; workers are not even asked."""
+    (tmp_path / "edge.yml").write_text("proxy:\n  ca_file: own.pem\n")
+    if content is not None:
+        (tmp_path / "own.pem").write_bytes(content)
+
+    told = str(refused(changes).errors[0])
+    assert told.startswith(f"{tmp_path}/edge.yml:2:3: proxy.ca_file: own.pem cannot be used: ")
+    assert told.endswith("(name a file of certificates in PEM, or remove the key)")
+    Authority(tmp_path).root.rename(tmp_path / "own.pem")
+    assert changes.check().errors == []
 
 
 def test_a_refused_configuration_is_not_loaded_by_a_restart(tmp_path, changes):
