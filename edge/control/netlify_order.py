@@ -73,8 +73,8 @@ class Marks:
             what, why = KINDS[kind]
             shown = ", ".join(map(str, list(lines)[:MANY]))
             more = f" and {len(lines) - MANY} more" if len(lines) > MANY else ""
-            word = "line" if len(lines) == 1 else "lines"
-            draft.note((file, min(lines)), f"{word} {shown}{more}: {what}", why)
+            others = f"lines {shown}{more}: " if len(lines) > 1 else ""
+            draft.note((file, min(lines)), others + what, why)
 
 
 def add_redirects(redirects: Sequence[Redirect], draft: Draft) -> None:
