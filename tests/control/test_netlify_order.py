@@ -30,10 +30,14 @@ def rules(draft):
 
 
 def kinds(draft):
-    """The lines of each kind of note."""
+    """The lines of each kind of note: the one that it stands at, or those that it lists."""
     names = {what: name for name, (what, _) in KINDS.items()}
-    split = [note.what.split(": ", maxsplit=1) for note in draft.notes]
-    return {names[what]: lines for lines, what in split}
+    found = {}
+    for note in draft.notes:
+        lines, colon, what = note.what.partition(": ")
+        is_listed = colon and lines.startswith("lines ")
+        found[names[what if is_listed else note.what]] = lines if is_listed else f"line {note.line}"
+    return found
 
 
 def decide(draft, path, country=None):
