@@ -114,15 +114,12 @@ def test_the_notes_of_these_examples_are_few(imported):
         (2, "lines 2, 3, 8, 9: without ! it holds here even where a file exists"),
         (
             4,
-            (
-                "line 4: without ! it holds here for all its paths, those of pages, scripts and"
-                " images too"
-            ),
+            ("without ! it holds here for all its paths, those of pages, scripts and images too"),
         ),
         (
             10,
             (
-                "line 10: 200 without ! is a fallback here: what exists, else this page, for"
+                "200 without ! is a fallback here: what exists, else this page, for"
                 " navigations alone"
             ),
         ),
