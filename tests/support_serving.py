@@ -16,7 +16,7 @@ from edge.http.fields import FieldList, format_http_date
 from edge.http.message import Request, Response, parse_lines
 from edge.node.clock import Clock
 from edge.node.orders import Listeners
-from edge.node.worker import Worker
+from edge.node.worker import Team, Worker
 from edge.site.places import Places
 
 HOST = "main.site.edge.localhost"
@@ -99,9 +99,9 @@ class Site:
         self.changes.activate(identifier)
         return identifier
 
-    def new_worker(self, workers: int = 1) -> Worker:
+    def new_worker(self, workers: int = 1, slot: int = 0) -> Worker:
         """Another worker on this state folder, without anything loaded."""
-        return Worker(self.places, Listeners(), workers)
+        return Worker(self.places, Listeners(), Team(workers, slot))
 
     async def start(self, worker: Worker | None = None) -> Site:
         """Have a worker serve what `current` names."""
@@ -163,7 +163,10 @@ def request(
     """A request as a connection makes it; underscores in field names become dashes."""
     peer = str(fields.pop("peer", "192.0.2.1"))
     lines = [
-        (name.replace("_", "-").encode(), value if isinstance(value, bytes) else value.encode())
+        (
+            name.replace("_", "-").lower().encode(),
+            value if isinstance(value, bytes) else value.encode(),
+        )
         for name, value in fields.items()
     ]
     return Request(

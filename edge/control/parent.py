@@ -146,18 +146,21 @@ class Parent:
             admin.run(self._places, self._config, self._admin)
 
         self._children.append(Child("control", control))
-        for slot in self._slots:
+        for slot in range(self._workers):
             self._children.append(Child("worker", self._worker(slot, lock)))
         for child in self._children:
             self._fork(child)
 
-    def _worker(self, slot: Listeners, lock: int) -> Callable[[], None]:
+    def _worker(self, slot: int, lock: int) -> Callable[[], None]:
+        family = os.getpid()
+
         def work() -> None:
             os.close(lock)
-            self._close_all_but(slot)
+            self._close_all_but(self._slots[slot])
             from edge.node import worker  # noqa: PLC0415  (the parent stays without it)
 
-            worker.run(self._places, slot, self._workers)
+            team = worker.Team(self._workers, slot, family)
+            worker.run(self._places, self._slots[slot], team)
 
         return work
 

@@ -173,11 +173,20 @@ class Reason(enum.Enum):
     USELESS = b"stale-at-once"
     """Stale on arrival, with nothing to validate it by: `freshness.is_useful`."""
 
-    TOO_LARGE = b"too-large"
-    """Said by whoever stores."""
+    # These are said by whoever stores.
 
-    INCOMPLETE = b"incomplete"
-    """Said by whoever stores."""
+    TOO_LARGE = b"too-large"
+    COOKIE = b"cookie"
+    """It answers cookies that the key leaves out."""
+
+    CLIENT = b"client-address"
+    """It repeats the address of the client, which no key has."""
+
+    OVERTAKEN = b"overtaken"
+    """What it answers was purged or changed while it was on its way."""
+
+    ELSEWHERE = b"elsewhere"
+    """Another worker of the node stores it."""
 
 
 ABOUT_REQUEST = frozenset((Reason.REQUEST_CONTENT, Reason.REQUEST_NO_STORE, Reason.AUTHORIZATION))

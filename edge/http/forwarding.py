@@ -35,7 +35,6 @@ from edge.http.provenance import (
     trusted_client_lines,
     via,
 )
-from edge.http.relocation import MAPPED, Relocation, relocate
 
 if TYPE_CHECKING:
     from edge.http.fields import Fields
@@ -225,11 +224,9 @@ def content_length(met: Met) -> bytes | None:
 # Back to the client
 
 
-def response_fields(
-    status: int, version: bytes, fields: Fields, way: Relocation | None
-) -> list[Line]:
+def response_fields(status: int, version: bytes, fields: Fields) -> list[Line]:
     """
-    The field lines of an origin's response for the client, or for being stored.
+    The field lines of an origin's response for being passed on or stored, in the origin's URLs.
 
     Content-Length is there at most once; a message without one is framed by whoever sends it.
 
@@ -245,8 +242,6 @@ def response_fields(
         raise OriginError("http_protocol_error", str(error)) from error
     if removed := removed_options(met):
         lines = [line for line in lines if line[0] not in removed]
-    if way is not None:
-        lines = [(n, relocate(n, v, way)) if n in MAPPED else (n, v) for n, v in lines]
     lines += content
     lines.append(via(met, version, PSEUDONYM))
     if not is_sendable(lines):

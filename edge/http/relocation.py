@@ -12,6 +12,8 @@ from typing import Final
 
 import msgspec
 
+from edge.http.fields import Line
+
 MAPPED: Final = frozenset((b"location", b"content-location", b"refresh"))
 
 ABSOLUTE: Final = re.compile(
@@ -37,6 +39,11 @@ class Relocation(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """Path of the target before what was captured by `<*>`: `/api/` of `http://app/api/<*>`."""
     source_prefix: bytes = b""
     """Path of the source before it."""
+
+
+def relocated(lines: list[Line], way: Relocation) -> list[Line]:
+    """The lines of an answer, lower case, in the client's URLs."""
+    return [(n, relocate(n, v, way)) if n in MAPPED else (n, v) for n, v in lines]
 
 
 def relocate(name: bytes, value: bytes, way: Relocation) -> bytes:

@@ -7,13 +7,10 @@ filled in. The origin with the least to do comes first, one that is left alone l
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from collections.abc import Sequence
+from typing import Final, NamedTuple
 
 from edge.node.origins import Origin, OriginKey, Origins
-
-if TYPE_CHECKING:
-    from edge.site.exchange import Exchange
-    from edge.site.plan import Forward
 
 PORTS: Final = {"http": 80, "https": 443}
 
@@ -29,11 +26,14 @@ class Aim(NamedTuple):
     """Which one it is, from 0."""
 
 
-def aims_of(origins: Origins, exchange: Exchange, forward: Forward) -> list[Aim]:
-    """A rule's targets, first the one with the least to do."""
-    is_carried = exchange.branch.carries_rules
+def aims_of(origins: Origins, urls: Sequence[str], *, is_carried: bool) -> list[Aim]:
+    """
+    A rule's targets, first the one with the least to do.
+
+    `is_carried` says that the rule is inside a deployment.
+    """
     aims = []
-    for number, url in enumerate(forward.urls):
+    for number, url in enumerate(urls):
         scheme, _, rest = url.partition("://")
         authority, slash, path = rest.partition("/")
         host, port = split_authority(authority, PORTS[scheme])

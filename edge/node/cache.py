@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from edge.node.clock import Clock
+    from edge.node.room import Room
     from edge.site.envelope import Envelope
     from edge.site.manifest import Asset
 
@@ -36,7 +37,7 @@ message, in the field lines for HTTP/2. They may be a megabyte.
 """
 
 SECOND_CHANCES = 64
-"""Used responses that one addition may pass over: it must end, however many were used."""
+"""Used responses that one eviction may pass over: it must end, however many were used."""
 
 Key = tuple[bytes, int, "Envelope"]
 
@@ -120,12 +121,13 @@ class Stored:
 
 
 class Cache:
-    """The stored responses of a worker, least recently used out first (about)."""
+    """The stored files of a worker, least recently used out first (about)."""
 
-    def __init__(self, capacity: int) -> None:
-        self.capacity = capacity
+    def __init__(self, room: Room) -> None:
+        self.room = room
+        room.tenants.append(self)
         self.size = 0
-        """Bytes, overhead included; never above `capacity`."""
+        """Bytes, overhead included; never above the room's capacity."""
         self._queue: OrderedDict[Stored, None] = OrderedDict()
         """Exactly what is stored, next to go first."""
 
@@ -133,14 +135,9 @@ class Cache:
         """How many responses are stored."""
         return len(self._queue)
 
-    def resize(self, capacity: int) -> None:
-        """Have room for `capacity` bytes, and no more."""
-        self.capacity = capacity
-        self._make_room()
-
     def add(self, stored: Stored) -> bool:
         """Keep `stored` on its asset and make room; False when there could never be enough."""
-        if stored.cost > self.capacity:
+        if stored.cost > self.room.capacity:
             return False
         twin = cast("Stored | None", stored.asset.stored.get(stored.key))
         if twin is not None:  # two requests missed at once
@@ -148,7 +145,7 @@ class Cache:
         stored.asset.stored[stored.key] = stored
         self._queue[stored] = None
         self.size += stored.cost
-        self._make_room()
+        self.room.make()
         return True
 
     def drop(self, assets: Iterable[Asset]) -> int:
@@ -168,16 +165,18 @@ class Cache:
         self.size = 0
         return count
 
-    def _make_room(self) -> None:
-        chances = SECOND_CHANCES
-        while self.size > self.capacity:
+    def evict(self) -> bool:
+        """Let one go that was not used of late; False when there is none."""
+        if not self._queue:
+            return False
+        for _ in range(SECOND_CHANCES):
             stored = next(iter(self._queue))
-            if stored.used and chances:
-                chances -= 1
-                stored.used = False
-                self._queue.move_to_end(stored)
-            else:
-                self._remove(stored)
+            if not stored.used:
+                break
+            stored.used = False
+            self._queue.move_to_end(stored)
+        self._remove(next(iter(self._queue)))
+        return True
 
     def _remove(self, stored: Stored) -> None:
         del self._queue[stored]

@@ -1,55 +1,58 @@
 """
-A request to an origin, and its answer: the steps of RFC 9110 §7.6 around one exchange.
+A client's request to an origin, and the answer as the client gets it.
 
-Laws: what a client sends is framed anew, and so is what comes back; content passes as fast as the
-slower end takes it. Nothing is sent twice that could do harm, nor after an answer began. A client
-that goes away takes its request along.
+Laws: what may be answered from the store is asked of it, everything else goes through; either way
+the answer gets the operator's fields here, as it is sent. A change that went through is told to the
+store before its answer is sent.
 """
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Final
 
-from edge.errors import ContentTooLarge, OriginError, RequestError
-from edge.http.fields import FieldList, saturating_int, split_list
-from edge.http.forwarding import Gateway, Passage, request_fields, response_fields, trailer_fields
+from msgspec.structs import replace
+
+from edge.errors import OriginError
+from edge.http.fields import FieldList, Line, split_list
+from edge.http.forwarding import Gateway, Passage, request_fields
 from edge.http.hops import offered_upgrade, split_plain
-from edge.http.http1_client import End, Head
+from edge.http.http1_client import Head
+from edge.http.invalidation import SAFE, invalidated_targets
 from edge.http.message import REASONS, Response, pass_head
-from edge.http.relocation import MAPPED, Relocation
+from edge.http.relocation import MAPPED, Relocation, relocated
+from edge.http.tags import without_tags
+from edge.http.target import split_query
+from edge.http.variants import ACCEPT_ENCODING, normal_accept_encoding
 from edge.node.aims import aims_of
 from edge.node.clients import Clients
-from edge.node.origins import Origins
-from edge.node.passages import client_authority, is_verified, scheme_of
-from edge.node.tasks import spawn
+from edge.node.errand import Errand, Message, check_size, stated_size
+from edge.node.inquiry import Inquiry, Supply
+from edge.node.passages import client_authority, is_verified, names_of, scheme_of
 from edge.node.tunnels import OriginTunnel
+from edge.site import keys
 from edge.site.settings import Limits, Settings
 
 if TYPE_CHECKING:
     from edge.http.message import Request
-    from edge.node.origin import OriginConnection
+    from edge.node.origins import Origins
+    from edge.node.siblings import Siblings
     from edge.site.exchange import Exchange
     from edge.site.plan import Forward
-
-IDEMPOTENT: Final = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"))
-"""Source: RFC 9110 §9.2.2."""
-
-EVENT_STREAM: Final = b"text/event-stream"
 
 SHARED: Final = (b"public", b"private", b"s-maxage", b"proxy-revalidate")
 """Directives about shared caches, which are to keep nothing of what is for one client."""
 
-SMALL: Final = 256 * 1024
-"""Content that is here with its head and is no more than this goes out in one piece."""
+BY_METHOD: Final = b"edge; fwd=method"
+BYPASSED: Final = b"edge; fwd=bypass"
 
 
 class Forwarder:
-    """Sends requests of a worker to origins."""
+    """Sends requests of a worker to the store and to origins."""
 
-    def __init__(self, origins: Origins, instance: bytes) -> None:
+    def __init__(self, origins: Origins, store: Siblings, instance: bytes) -> None:
         """`instance` is what origins know the node by."""
         self.origins = origins
+        self.store = store
         self._instance = instance
         self.configure(Settings())
 
@@ -68,288 +71,218 @@ class Forwarder:
 
     async def forward(self, exchange: Exchange, forward: Forward) -> Response:
         """
-        The origin's answer.
+        The answer, of an origin or of the store.
 
         Raises:
             OriginError: there is none; nothing of one has been sent.
             RequestError: the client's content broke off, or is too large.
         """
-        call = Call(self, exchange, forward)
-        try:
-            return await call.run()
-        except BaseException:
-            call.abandon()
-            raise
+        return await Call(self, exchange, forward).run()
 
 
 class Call:
-    """One request to an origin, from its first try to the end of its answer."""
+    """One request that a rule sends elsewhere."""
 
     def __init__(self, forwarder: Forwarder, exchange: Exchange, forward: Forward) -> None:
         self.forwarder = forwarder
-        self.limits = forwarder.limits
         self.exchange = exchange
-        self.rule = forward.rule
-        self.client = client_authority(exchange, forwarder.ports)
+        self.forward = forward
         self.request: Request = exchange.request
-        self.aims = aims_of(forwarder.origins, exchange, forward)
-        self.take_aim()
-        self.upgrade = offered_upgrade(self.request)
+        self.client = client_authority(exchange, forwarder.ports)
         self.is_trusted = forwarder.clients.is_trusted(self.request.peer)
         self.scheme = scheme_of(self.request, is_trusted=self.is_trusted)
-        self.connection: OriginConnection | None = None
-        self.upload: asyncio.Task[None] | None = None
-        self.sent = False
-        """Whether content of the client has been read: then it cannot be sent again."""
-
-    def take_aim(self) -> None:
-        """Turn to the best of the targets that are left."""
-        aim = self.aims.pop(0)
-        self.origin, self.authority, self.target, self.number = aim
-
-    # Towards the origin
+        self.upgrade = offered_upgrade(self.request)
 
     async def run(self) -> Response:
-        """The answer; of another target where the first one cannot be reached."""
-        length = self.request.fields.get(b"content-length", b"")
-        self.check_size(saturating_int(length) if length.isdigit() else 0)
-        clock = self.forwarder.origins.clock
-        while True:
-            health = self.origin.health
-            try:
-                with health.watch(clock):
-                    head = await self.exchange_heads()
-                return await self.answer(head)
-            except OriginError as error:
-                is_unsent = error.retry == "yes" and not self.sent
-                if not (is_unsent and self.aims and health.may_retry()):
-                    raise
-            self.take_aim()
+        """The answer. Raises as `Forwarder.forward`."""
+        request = self.request
+        if request.method in (b"GET", b"HEAD") and request.ends and not self.upgrade:
+            store, inquiry = self.forwarder.store, self.inquiry()
+            supply = store.at_once(inquiry) or await store.ask(inquiry, request.inform)
+        else:
+            length = request.fields.get(b"content-length", b"")
+            check_size(stated_size(length), self.forwarder.limits.body)
+            supply = await self.pass_through()
+        return self.dress(supply)
 
-    def check_size(self, size: int) -> None:
-        """Refuse content that is too large: what it says, else what has come of it."""
-        if self.limits.body and size > self.limits.body:
-            raise ContentTooLarge(f"the content is larger than {self.limits.body} bytes")
+    # Towards the store
 
-    async def exchange_heads(self) -> Head:
-        """The head of the final response; an idle connection may have closed under the request."""
-        for is_retry in (False, True):
-            try:
-                return await self.ask(fresh=is_retry)
-            except OriginError as error:
-                if is_retry or not self.may_repeat(error):
-                    raise
-            self.release()
-        raise AssertionError("the second try returns or raises")
-
-    def may_repeat(self, error: OriginError) -> bool:
-        """Whether sending the request again, on a new connection, can do no harm."""
-        return (
-            error.retry == "if_reused"
-            and self.connection is not None
-            and self.connection.is_reused
-            and self.request.method in IDEMPOTENT
-            and not self.sent
-            and self.origin.health.may_retry()
+    def inquiry(self) -> Inquiry:
+        """The request as the store sees it."""
+        exchange, choice = self.exchange, self.exchange.branch.cache
+        values = self.request.fields.getall(b"cookie")
+        chosen = keys.chosen_cookies(values, choice.cookies)
+        everything = keys.chosen_cookies(values, "all")
+        urls = tuple(keys.chosen_query(url, choice.query) for url in self.forward.urls)
+        lines = self.shared_lines(chosen)
+        return Inquiry(
+            method=self.request.method,
+            lines=lines,
+            urls=urls,
+            is_carried=exchange.branch.carries_rules,
+            key=self.key(urls[0], chosen),
+            app=exchange.branch.app,
+            branch=exchange.branch.name,
+            host=exchange.site.host,
+            page=self.page(),
+            cookie=b"" if chosen == everything else everything,
+            clients=names_of(lines),
         )
 
-    async def ask(self, *, fresh: bool) -> Head:
-        """Send the request, its content beside; the head of the final response."""
-        lines = request_fields(self.request, self.passage(), self.forwarder.gateway)
-        connection = self.connection = await self.origin.acquire(fresh=fresh)
-        connection.begin(self.request.method, self.target, lines, tunnel=bool(self.upgrade))
-        if self.request.ends:
-            await connection.end()
-        else:
-            self.upload = spawn(self.send_content(connection), "upload")
-        while True:
-            event = await connection.next(self.limits.origin_first_byte, "http_response_timeout")
-            assert isinstance(event, Head), "a head comes first"
-            if event.status >= 200 or event.status == 101:
-                return event
-            self.inform(event)
+    def shared_lines(self, cookies: bytes) -> list[Line]:
+        """
+        The lines for the origin, without what differs from client to client and is in no key.
 
-    def passage(self) -> Passage:
-        """What the origin is told about the client."""
+        Via says HTTP/1.1 whatever the client speaks: else its version would be in the answer.
+        """
+        request = self.request
+        accepted = b",".join(request.fields.getall(ACCEPT_ENCODING))
+        overrides = {ACCEPT_ENCODING: normal_accept_encoding(accepted), b"cookie": cookies}
+        if request.version != b"1.1":
+            request = replace(request, version=b"1.1")
+        return request_fields(request, self.passage(overrides), self.forwarder.gateway)
+
+    def key(self, url: str, cookies: bytes) -> bytes:
+        """What the answer is stored under, but for its Vary; proxies on the way are part of it."""
+        branch, fields = self.exchange.branch, self.request.fields
+        return keys.store_key(
+            branch.app.encode(),
+            branch.name.encode(),
+            b"carried" if branch.carries_rules else b"",
+            self.scheme + b"://" + self.client,
+            url.encode(),
+            cookies,
+            b",".join(fields.getall(b"via")),
+            b",".join(fields.getall(b"cdn-loop")),
+        )
+
+    def page(self) -> bytes:
+        """The label of the address that the client asked."""
+        exchange = self.exchange
+        path = exchange.subject.path if exchange.outer is None else exchange.outer
+        query = split_query(self.request.target)[1]
+        asked = "" if query is None else "?" + query.decode("latin-1")
+        chosen = keys.chosen_query(asked, exchange.branch.cache.query)
+        return keys.label_of_page(exchange.site.host, path, chosen.encode("latin-1"))
+
+    # Past the store
+
+    def passage(self, overrides: dict[bytes, bytes] | None = None) -> Passage:
+        """What the origin is told about the client; its own name comes with the target."""
         return Passage(
-            host=self.authority,
+            host=b"",
             scheme=self.scheme,
             authority=self.client,
             is_trusted=self.is_trusted,
             is_verified=is_verified(self.exchange),
             upgrade=self.upgrade,
+            overrides=overrides or {},
         )
 
-    def inform(self, head: Head) -> None:
-        """Pass an interim response on; 100 (Continue) is our own to send."""
-        if self.request.inform is not None and head.status != 100:
-            fields = response_fields(head.status, head.version, FieldList(head.fields), None)
-            self.request.inform(head.status, fields)
-
-    async def send_content(self, connection: OriginConnection) -> None:
-        """The client's content, piece by piece; what goes wrong ends the exchange."""
-        self.sent = True
-        size = 0
-        content = self.request.content
-        assert content is not None, "a request that does not end has content"
+    async def pass_through(self) -> Supply:
+        """The answer to what no store may answer. Raises as `run`."""
+        forwarder, request, urls = self.forwarder, self.request, self.forward.urls
+        is_carried = self.exchange.branch.carries_rules
+        message = Message(
+            method=request.method,
+            lines=request_fields(request, self.passage(), forwarder.gateway),
+            content=None if request.ends else request.content,
+            upgrade=self.upgrade,
+            inform=request.inform,
+        )
+        origins = forwarder.origins
+        errand = Errand(origins, aims_of(origins, urls, is_carried=is_carried), message)
         try:
-            async for chunk in content:
-                size += len(chunk)
-                self.check_size(size)
-                await connection.send(chunk)
-            await connection.end(trailer_fields(content.trailers))
-        except (OriginError, RequestError) as error:
-            connection.give_up(error)
-        except Exception:
-            connection.give_up(OriginError("proxy_internal_error", "the content was not sent"))
+            head = await errand.run()
+            if request.method not in SAFE:
+                await self.invalidate(head, errand.number)
+            return await self.passed(errand, head)
+        except BaseException:
+            errand.abandon()
             raise
+
+    async def passed(self, errand: Errand, head: Head) -> Supply:
+        """An answer that goes on as it comes."""
+        is_method = self.request.method not in (b"GET", b"HEAD")
+        supply = Supply(
+            status=head.status,
+            lines=head.fields,
+            handling=BY_METHOD if is_method and not self.upgrade else BYPASSED,
+            content=None,
+            number=errand.number,
+            trailers=errand.trailers,
+        )
+        if head.status == 101:
+            check_upgrade(head, self.upgrade)
+            idle_s = self.forwarder.limits.tunnel_idle
+            supply.content = supply.tunnel = OriginTunnel(*errand.take_connection(), idle_s)
+        else:
+            supply.content = await errand.content(head)
+        return supply
+
+    async def invalidate(self, head: Head, number: int) -> None:
+        """Have what a change has made wrong dropped everywhere (RFC 9111 §4.4)."""
+        url = self.forward.urls[number].encode()
+        fields = FieldList(head.fields)
+        targets = invalidated_targets(self.request.method, head.status, url, fields)
+        if targets:
+            app, query = self.exchange.branch.app, self.exchange.branch.cache.query
+            chosen = [keys.chosen_query(target.decode("latin-1"), query) for target in targets]
+            await self.forwarder.store.drop([keys.label_of_target(app, url) for url in chosen])
 
     # Back to the client
 
-    async def answer(self, head: Head) -> Response:
-        """The response; its content too where that is here already."""
+    def dress(self, supply: Supply) -> Response:
+        """The answer as it is sent: the client's URLs, the operator's fields, our Cache-Status."""
         envelope = self.exchange.envelope
-        if head.status == 404:
+        if supply.status == 404:
             envelope = envelope.of_missing()
-        is_mapped = any(name in MAPPED for name, _ in head.fields)
-        way = way_back(self) if is_mapped else None
-        fields = response_fields(head.status, head.version, FieldList(head.fields), way)
-        lines = [(name.lower(), value) for name, value in envelope.dress(fields)]
+        lines = supply.lines
+        if any(name in MAPPED for name, _ in lines):
+            lines = relocated(lines, self.way_back(supply.number))
+        lines = [(name.lower(), value) for name, value in envelope.dress(without_tags(lines))]
         lines = for_one(lines) if envelope.is_for_one else lines
-        lines.append((b"cache-status", b"edge; fwd=bypass"))
-        if head.status == 101:
-            return self.tunnel(lines)
-        finished = pass_head(head.status, REASONS.get(head.status, b""), lines)
+        lines.append((b"cache-status", supply.handling))
         names = {name for name, _ in lines}
-        block = b"\r\n" if b"date" in names else self.forwarder.origins.clock.date + b"\r\n"
-        if self.request.method == b"HEAD" or head.status in (204, 304):
-            await self.skip_to_end()
-            return Response(finished, block, None)
-        content, is_whole = self.content_here()
-        if is_whole:
-            is_framed = b"content-length" in names
-            if not is_framed:
-                lines.append((b"content-length", b"%d" % len(content)))
-                finished = pass_head(head.status, REASONS.get(head.status, b""), lines)
-            return Response(finished, block, content)
-        response = Response(finished, block, None, is_unframed=b"content-length" not in names)
-        is_stream = dict(head.fields).get(b"content-type", b"").lower().startswith(EVENT_STREAM)
-        limits = self.limits
-        patience = limits.tunnel_idle if is_stream else limits.origin_between_bytes
-        response.content = Relay(self, content, patience, response)
-        return response
-
-    def content_here(self) -> tuple[bytes, bool]:
-        """What of the content came with the head, and whether it is all."""
-        assert self.connection is not None, "an answer came over one"
-        chunks: list[bytes] = []
-        size = 0
-        while size <= SMALL and (event := self.connection.ready()) is not None:
-            if isinstance(event, End):
-                if event.trailers:  # they need a stream to stand behind
-                    self.connection.unread(event)
-                    break
-                self.release()
-                return b"".join(chunks), True
-            assert isinstance(event, bytes), "content follows a head"
-            chunks.append(event)
-            size += len(event)
-        return b"".join(chunks), False
-
-    async def skip_to_end(self) -> None:
-        """A response without content is over with its head."""
-        connection = self.connection
-        assert connection is not None, "an answer came over one"
-        while not isinstance(await connection.next(1.0, "http_response_incomplete"), End):
-            pass
-        self.release()
-
-    def tunnel(self, lines: list[tuple[bytes, bytes]]) -> Response:
-        """
-        What follows is no HTTP, but a protocol that was offered (RFC 9110 §7.8).
-
-        Raises:
-            OriginError: it is another one.
-        """
-        taken, offered = (
-            {each.lower() for each in split_plain([value])}
-            for value in (dict(lines)[b"upgrade"], self.upgrade)
+        content, tunnel = supply.content, supply.tunnel
+        if type(content) is bytes and b"content-length" not in names and supply.status != 304:
+            lines.append((b"content-length", b"%d" % len(content)))
+        return Response(
+            pass_head(supply.status, REASONS.get(supply.status, b""), lines),
+            b"\r\n" if b"date" in names or tunnel else self.forwarder.origins.clock.date + b"\r\n",
+            content,
+            is_unframed=not isinstance(content, bytes | None) and b"content-length" not in names,
+            trailers=supply.trailers,
+            tunnel=tunnel,
         )
-        if not taken <= offered:
-            raise OriginError("http_upgrade_failed", "101 for a protocol that nobody offered")
-        connection, self.connection = self.connection, None
-        assert connection is not None, "an answer came over one"
-        tunnel = OriginTunnel(connection, self.origin, self.limits.tunnel_idle)
-        head = pass_head(101, REASONS[101], lines)
-        return Response(head, b"\r\n", tunnel, tunnel=tunnel)
 
-    # The end
-
-    def release(self) -> None:
-        """Give the connection back; while content is still being sent it cannot be reused."""
-        connection, self.connection = self.connection, None
-        if connection is None:
-            return
-        if self.upload is not None and not self.upload.done():
-            self.upload.cancel()
-            connection.close()
-        self.upload = None
-        self.origin.release(connection)
-
-    def abandon(self) -> None:
-        """Nobody waits for the answer any more."""
-        if self.connection is not None:
-            self.connection.close()
-        self.release()
+    def way_back(self, number: int) -> Relocation:
+        """How an origin's Location is the client's, by the rule that led there."""
+        rule = self.exchange.branch.plan.rules[self.forward.rule]
+        before, behind = rule.prefixes(number)
+        authority = self.forward.urls[number].partition("://")[2].partition("/")[0]
+        return Relocation(
+            scheme=rule.targets[number].scheme,
+            authority=authority.lower().encode(),
+            client=self.scheme + b"://" + self.client,
+            target_prefix=behind,
+            source_prefix=before,
+        )
 
 
-class Relay:
-    """The content of an answer as it comes; a reader that goes away ends the exchange."""
+def check_upgrade(head: Head, offered: bytes) -> None:
+    """
+    What follows a 101 is no HTTP, but a protocol that was offered (RFC 9110 §7.8).
 
-    def __init__(self, call: Call, first: bytes, patience_s: float, response: Response) -> None:
-        """`first` is here already; what comes behind the content goes to `response`."""
-        self._call = call
-        self._first = first
-        self._patience_s = patience_s
-        self._response = response
-
-    def __aiter__(self) -> Relay:
-        return self
-
-    async def __anext__(self) -> bytes:
-        first, self._first = self._first, b""
-        if first:
-            return first
-        connection = self._call.connection
-        if connection is None:
-            raise StopAsyncIteration
-        event = await connection.next(self._patience_s, "connection_read_timeout")
-        if isinstance(event, End):
-            self._call.release()
-            self._response.trailers = trailer_fields(event.trailers)
-            raise StopAsyncIteration
-        assert isinstance(event, bytes), "content follows a head"
-        return event
-
-    async def aclose(self) -> None:
-        """Nobody reads on; harmless after the end, and due even where nobody began."""
-        self._call.abandon()
+    Raises:
+        OriginError: it is another one.
+    """
+    taken = {each.lower() for each in split_plain([dict(head.fields)[b"upgrade"]])}
+    if not taken <= {each.lower() for each in split_plain([offered])}:
+        raise OriginError("http_upgrade_failed", "101 for a protocol that nobody offered")
 
 
-def way_back(call: Call) -> Relocation:
-    """How an origin's Location is the client's, by the rule that led there."""
-    rule = call.exchange.branch.plan.rules[call.rule]
-    before, behind = rule.prefixes(call.number)
-    return Relocation(
-        scheme=rule.targets[call.number].scheme,
-        authority=call.authority.lower(),
-        client=call.scheme + b"://" + call.client,
-        target_prefix=behind,
-        source_prefix=before,
-    )
-
-
-def for_one(lines: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+def for_one(lines: list[Line]) -> list[Line]:
     """
     The fields of an answer that a password or a country decided: no shared cache may keep it.
 

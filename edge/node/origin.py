@@ -13,6 +13,7 @@ import os
 import select
 from collections import deque
 from collections.abc import Callable
+from math import inf
 from typing import TYPE_CHECKING, Final, Literal, cast
 
 from edge.errors import OriginError, OriginFault, RequestError
@@ -46,6 +47,7 @@ class OriginConnection(asyncio.Protocol):
         "_reading",
         "_wire",
         "_writable",
+        "deadline",
         "expires",
         "is_closed",
         "is_reused",
@@ -72,6 +74,8 @@ class OriginConnection(asyncio.Protocol):
         """Seconds that the reader waits at the most, and what it is called when they are over."""
         self._is_sending = False
         """Whether the request goes on: what it waits for is its client, not the origin."""
+        self.deadline = inf
+        """Until when the exchange has to be over, in monotonic seconds."""
         self._backlog = 0
         self._descriptor = -1
         self._poll = select.poll()
@@ -270,6 +274,10 @@ class OriginConnection(asyncio.Protocol):
         """End a wait for the origin that took too long."""
         if self.is_closed:
             return
+        if now > self.deadline:
+            self._fail(OriginError("http_response_timeout", "the whole exchange took too long"))
+            self._wake()
+            return
         backlog = self.transport.get_write_buffer_size()
         if backlog != self._backlog:  # it takes what is sent, if slowly
             self._backlog = backlog
@@ -292,6 +300,7 @@ class OriginConnection(asyncio.Protocol):
         keeps_s = self._wire.keeps_s
         self.expires = self._clock.now + (IDLE_S if keeps_s is None else min(IDLE_S, keeps_s - 1))
         self.is_reused = True
+        self.deadline = inf
         self._patience = (0.0, "connection_read_timeout")
         return True
 

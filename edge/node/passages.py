@@ -6,7 +6,11 @@ Laws: only what a cache key has, or a trusted proxy says; what the edge verified
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
+
+from edge.http.fields import OWS, Line
+from edge.http.provenance import UNKNOWN
 
 if TYPE_CHECKING:
     from edge.http.message import Request
@@ -46,3 +50,10 @@ def client_authority(exchange: Exchange, ports: frozenset[bytes]) -> bytes:
     host = exchange.site.host.encode()
     port = exchange.request.authority.rpartition(b":")[2]
     return host + b":" + port if port in ports else host
+
+
+def names_of(lines: Iterable[Line]) -> list[bytes]:
+    """What in the lines for an origin names the client: the addresses of X-Forwarded-For."""
+    stated = [value for name, value in lines if name == b"x-forwarded-for"]
+    nodes = [node for value in stated for each in value.split(b",") if (node := each.strip(OWS))]
+    return [node for node in nodes if node != UNKNOWN]

@@ -17,6 +17,7 @@ import signal
 import socket
 from pathlib import Path
 
+import msgspec
 import uvloop
 
 from edge.errors import EdgeError
@@ -24,19 +25,25 @@ from edge.http.http1 import Limits
 from edge.node import orders
 from edge.node.addresses import Addresses
 from edge.node.blobs import Blobs
+from edge.node.broker import Broker
 from edge.node.cache import Cache
 from edge.node.clock import Clock
 from edge.node.connection import Http1Connection, Service
 from edge.node.country import Countries
+from edge.node.desk import Desk
 from edge.node.files import Files
 from edge.node.forward import Forwarder
 from edge.node.handler import Handler
 from edge.node.loader import Loader
 from edge.node.orders import Listeners, Reply
 from edge.node.origins import Origins
+from edge.node.room import Room
 from edge.node.roots import Roots
+from edge.node.shelf import Shelf
+from edge.node.siblings import Siblings
 from edge.node.streams import take_over
 from edge.node.tasks import spawn
+from edge.node.transport import Connection
 from edge.node.trees import Trees
 from edge.site.places import Places
 from edge.site.rule import rule_key
@@ -55,22 +62,40 @@ FIRST_LOOK = 0.02
 """Seconds between looks for the first generation of a new state folder."""
 
 
+class Team(msgspec.Struct, frozen=True):
+    """The workers of one parent, and which of them this is."""
+
+    workers: int = 1
+    slot: int = 0
+    family: int = 0
+    """The parent's process id: workers of another parent are no siblings."""
+
+    def sockets(self, places: Places) -> list[Path]:
+        """Where each of them is asked for what it stores."""
+        names = [f"store-{self.family}-{slot}.sock" for slot in range(self.workers)]
+        return [places.run / name for name in names]
+
+
 class Worker:
     """Serves until told to drain."""
 
-    def __init__(self, places: Places, listeners: Listeners, workers: int) -> None:
+    def __init__(self, places: Places, listeners: Listeners, team: Team) -> None:
         self._places = places
         self._listeners = listeners
-        self._workers = workers
+        self._team = team
         self._clock = Clock()
-        self._cache = Cache(capacity=0)
+        self._room = Room(capacity=0)
+        self._cache = Cache(self._room)
         self._trees = Trees(places, self._cache)
         self._loader = Loader(places, self._trees)
         self._files = Files(self._clock, self._cache, Blobs(places), max_object=0)
         self._origins = Origins(
             self._clock, Addresses(Settings().proxy, Settings().listen.admin), Settings().limits
         )
-        self._forwarder = Forwarder(self._origins, instance_of(places))
+        self._broker = Broker(self._origins, Shelf(self._room))
+        self._desk = Desk(self._broker)
+        self._siblings = Siblings(self._broker, team.sockets(places), team.slot)
+        self._forwarder = Forwarder(self._origins, self._siblings, instance_of(places))
         self._handler = Handler(self._clock, self._files, self._trees, self._forwarder)
         self._service = Service(
             self._clock, self._handler.respond, self._handler.error_response, take_over
@@ -97,6 +122,7 @@ class Worker:
             loop.add_signal_handler(number, self.drain)
         path = orders.socket_path(self._places.run, "worker")
         control = await orders.listen(path, self._obey, self._listeners)
+        self._servers.append(await self.open_desk())
         while self._handler.snapshot.number == 0 and not self._service.draining:
             await self._follow_current()
             await asyncio.sleep(FIRST_LOOK)
@@ -109,7 +135,15 @@ class Worker:
         await self._drained.wait()
         ticking.cancel()
         control.close()
-        path.unlink(missing_ok=True)
+        for place in (path, self._siblings.place):
+            place.unlink(missing_ok=True)
+
+    async def open_desk(self) -> asyncio.AbstractServer:
+        """Be asked by siblings from now on."""
+        self._siblings.place.unlink(missing_ok=True)
+        return await asyncio.get_running_loop().create_unix_server(
+            lambda: Http1Connection(self._desk.service), self._siblings.place
+        )
 
     async def _listen(self) -> None:
         loop = asyncio.get_running_loop()
@@ -125,7 +159,8 @@ class Worker:
             await asyncio.sleep(1 - self._clock.now % 1)
             self._clock.tick()
             self._origins.sweep()
-            for connection in tuple(self._service.connections):
+            self._siblings.sweep(self._clock.now)
+            for connection in self._connections():
                 try:
                     connection.sweep(self._clock.now)
                 except Exception:  # one connection's trouble must not stop everyone's clock
@@ -134,6 +169,10 @@ class Worker:
                 spawn(self._follow_current(), "follow")  # the clock does not wait for the disk
             if self._countries.path is not None and self._clock.epoch % REFRESH_COUNTRIES == 0:
                 spawn(asyncio.to_thread(self._countries.refresh), "countries")
+
+    def _connections(self) -> list[Connection]:
+        """Of clients and of siblings."""
+        return [*self._service.connections, *self._desk.service.connections]
 
     # Generations
 
@@ -181,7 +220,8 @@ class Worker:
 
     def _apply(self, settings: Settings) -> None:
         limits, service = settings.limits, self._service
-        self._cache.resize(settings.cache.memory // self._workers)
+        self._room.resize(settings.cache.memory // self._team.workers)
+        self._broker.configure(settings.cache)
         self._files.max_object = settings.cache.max_object
         self._forwarder.configure(settings)
         self._reach_origins(settings)
@@ -197,13 +237,14 @@ class Worker:
         service.max_connections = limits.connections
 
     def _reach_origins(self, settings: Settings) -> None:
-        """A deploy changes nothing of this: connections to origins stay."""
+        """A deploy changes nothing of this: connections to origins stay, and what they answered."""
         context = self._roots.context
         reach = (settings.proxy, settings.listen.admin, settings.limits, context)
         if reach != self._reach:
             self._reach = reach
             addresses = Addresses(settings.proxy, settings.listen.admin)
             self._origins.configure(addresses, settings.limits, context)
+            self._broker.clear()  # it may hold what nobody may ask for any more
 
     # Orders
 
@@ -258,7 +299,10 @@ class Worker:
             "responses": dict(
                 zip(("1xx", "2xx", "3xx", "4xx", "5xx"), self._handler.responses[1:], strict=True)
             ),
-            "cache": {"bytes": self._cache.size, "capacity": self._cache.capacity},
+            "cache": {
+                "bytes": self._cache.size + self._broker.shelf.size,
+                "capacity": self._room.capacity,
+            },
             "slow_patterns": self._handler.slow,
             "manifest_files": self._trees.entries,
             "draining": self._service.draining,
@@ -277,13 +321,14 @@ class Worker:
             server.close()
         self._listeners.close()
         deadline = asyncio.get_running_loop().time() + self._drain
-        while self._service.connections and asyncio.get_running_loop().time() < deadline:
-            for connection in tuple(self._service.connections):
+        while self._connections() and asyncio.get_running_loop().time() < deadline:
+            for connection in self._connections():
                 connection.drain()
             await asyncio.sleep(0.05)
-        for connection in tuple(self._service.connections):
+        for connection in self._connections():
             connection.transport.abort()
         self._handler.verifier.close()
+        self._siblings.close()
         self._origins.close()
         self._drained.set()
 
@@ -300,6 +345,6 @@ def instance_of(places: Places) -> bytes:
     return hashlib.sha256(name.encode()).hexdigest()[:8].encode()
 
 
-def run(places: Places, listeners: Listeners, workers: int) -> None:
+def run(places: Places, listeners: Listeners, team: Team) -> None:
     """The whole life of a worker process."""
-    uvloop.run(Worker(places, listeners, workers).run())
+    uvloop.run(Worker(places, listeners, team).run())

@@ -17,6 +17,7 @@ from edge.site.schema import (
     Count,
     DefaultDomain,
     Document,
+    Duration,
     Email,
     FieldName,
     Host,
@@ -152,6 +153,11 @@ class Tls(Document, frozen=True, kw_only=True):
     """Whether http answers with a redirect where https is listened on."""
 
 
+ClientDirective = Literal[
+    "max-age", "max-stale", "min-fresh", "no-cache", "no-store", "only-if-cached"
+]
+
+
 class CacheSettings(Document, frozen=True, kw_only=True):
     """Stored responses of the whole node."""
 
@@ -161,6 +167,8 @@ class CacheSettings(Document, frozen=True, kw_only=True):
     """The largest response that is stored."""
     heuristic: bool = False
     """Whether responses without freshness get 10 % of their age (RFC 9111 §4.2.2)."""
+    client_directives: tuple[ClientDirective, ...] = ()
+    """Directives in a request's Cache-Control that are obeyed (RFC 9111 §5.2.1)."""
 
 
 class Limits(Document, frozen=True, kw_only=True):
@@ -200,6 +208,8 @@ class Limits(Document, frozen=True, kw_only=True):
     """Until an origin begins to answer, and the longest wait for a connection."""
     origin_between_bytes: Timeout = 60.0
     """Silence of an origin in the middle of its answer."""
+    origin_total: Duration = 0.0
+    """A whole exchange with an origin, event streams excepted. 0 is any time."""
     tunnel_idle: Timeout = 3_600.0
     """Silence of both ends of a tunnel (WebSocket), and of an event stream."""
     drain: Timeout = 30.0

@@ -77,6 +77,7 @@ class Branch:
         "active",
         "active_at",
         "app",
+        "cache",
         "carries_rules",
         "exempt",
         "headers",
@@ -111,6 +112,8 @@ class Branch:
         self.plan = plan
         self.carries_rules = state.rules is not None
         """Whether the plan came with the deployment, and not from the app's folder."""
+        self.cache = config.cache
+        """What tells stored answers of origins apart."""
         self.headers = headers
         self.trailing_slash = config.trailing_slash
         self.not_found = config.not_found

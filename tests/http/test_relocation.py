@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from edge.http.relocation import Relocation, relocate
+from edge.http.relocation import Relocation, relocate, relocated
 
 PLAIN = Relocation(scheme=b"http", authority=b"app:3000", client=b"https://example.com")
 UNDER = Relocation(
@@ -98,3 +98,20 @@ def test_what_is_mapped_stays_on_the_clients_host(value, way):
         parts = urlsplit(mapped)
         assert b"%b://%b" % (parts.scheme, parts.netloc) == way.client
         assert parts.path.startswith(b"/")
+
+
+def test_only_what_names_a_page_is_mapped():
+    """Other fields may hold URLs too, for readers that know the origin."""
+    lines = [
+        (b"location", b"http://app:3000/a"),
+        (b"content-location", b"/b"),
+        (b"refresh", b"0;url=http://app:3000/c"),
+        (b"link", b"<http://app:3000/d>"),
+    ]
+
+    assert relocated(lines, PLAIN) == [
+        (b"location", b"https://example.com/a"),
+        (b"content-location", b"/b"),
+        (b"refresh", b"0;url=https://example.com/c"),
+        (b"link", b"<http://app:3000/d>"),
+    ]

@@ -24,7 +24,7 @@ def origins():
 def aims(origins, target, path="/a/x?y=1", **options):
     """The targets of a request, best first."""
     exchange = decided(site_of([], rules=[("/a/<*>", target, "200")], **options), path)
-    return aims_of(origins, exchange, exchange.decision)
+    return aims_of(origins, exchange.decision.urls, is_carried=exchange.branch.carries_rules)
 
 
 TARGETS = {

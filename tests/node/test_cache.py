@@ -9,6 +9,7 @@ import pytest
 from edge.http.message import finish_head
 from edge.node.cache import JOIN_BELOW, OVERHEAD, SECOND_CHANCES, Cache, Stored
 from edge.node.clock import Clock
+from edge.node.room import Room
 from edge.site.envelope import BARE, Envelope, Sharing
 from edge.site.manifest import Asset, Entry, Header
 from tests.support_serving import set_epoch
@@ -38,7 +39,7 @@ COST = make().cost
 
 def test_a_stored_response_hangs_on_its_asset():
     """What is added is found on the asset and counted with its overhead."""
-    cache = Cache(10 * COST)
+    cache = Cache(Room(10 * COST))
     stored = make()
     assert cache.add(stored)
     assert remembered(cache, stored)
@@ -56,17 +57,17 @@ def test_the_cost_covers_what_is_held(size):
 
 def test_the_capacity_is_never_exceeded():
     """However much is added, the sum of bytes stays under the bound, and the oldest went."""
-    cache = Cache(3 * COST)
+    cache = Cache(Room(3 * COST))
     added = [make() for _ in range(10)]
     for stored in added:
         cache.add(stored)
-        assert cache.size <= cache.capacity
+        assert cache.size <= cache.room.capacity
     assert [remembered(cache, stored) for stored in added] == [False] * 7 + [True] * 3
 
 
 def test_what_was_used_gets_a_second_chance():
     """A hit saves a response from the next eviction, once."""
-    cache = Cache(3 * COST)
+    cache = Cache(Room(3 * COST))
     first, second, third, fourth, fifth = (make() for _ in range(5))
     for stored in (first, second, third):
         cache.add(stored)
@@ -83,20 +84,20 @@ def test_what_was_used_gets_a_second_chance():
 
 def test_an_eviction_ends_though_all_were_used():
     """With everything in use something goes all the same, after a bounded look."""
-    cache = Cache(4 * SECOND_CHANCES * COST)
+    cache = Cache(Room(4 * SECOND_CHANCES * COST))
     added = [make() for _ in range(4 * SECOND_CHANCES)]
     for stored in added:
         cache.add(stored)
         stored.used = True
     cache.add(make())
-    assert cache.size <= cache.capacity
+    assert cache.size <= cache.room.capacity
     assert sum(not stored.used for stored in added) == SECOND_CHANCES
     assert len(cache) == len(added)
 
 
 def test_what_can_never_fit_is_not_stored():
     """A response larger than the cache leaves what is there alone."""
-    cache = Cache(3 * COST)
+    cache = Cache(Room(3 * COST))
     kept = make()
     cache.add(kept)
     giant = make(4 * COST)
@@ -108,7 +109,7 @@ def test_what_can_never_fit_is_not_stored():
 
 def test_two_that_missed_at_once_are_counted_once():
     """The second copy of a response takes the place of the first."""
-    cache = Cache(10 * COST)
+    cache = Cache(Room(10 * COST))
     first = make()
     second = make(asset=first.asset)
     cache.add(first)
@@ -119,7 +120,7 @@ def test_two_that_missed_at_once_are_counted_once():
 
 def test_variants_are_stored_side_by_side():
     """Coding, status and envelope tell responses of one asset apart, and a drop takes them all."""
-    cache = Cache(10 * COST)
+    cache = Cache(Room(10 * COST))
     first = make()
     others = [
         make(key=key, asset=first.asset) for key in ((b"br", 200, KEY[2]), (b"br", 404, BARE))
@@ -133,7 +134,7 @@ def test_variants_are_stored_side_by_side():
 
 def test_a_drop_leaves_nothing_in_the_queue():
     """Over a thousand deploys nothing piles up: what is dropped is gone at once."""
-    cache = Cache(100 * COST)
+    cache = Cache(Room(100 * COST))
     for _ in range(1000):
         batch = [make() for _ in range(5)]
         for stored in batch:
@@ -144,7 +145,7 @@ def test_a_drop_leaves_nothing_in_the_queue():
 
 def test_clear_forgets_everything():
     """A purge says how many there were and leaves an empty, working cache."""
-    cache = Cache(10 * COST)
+    cache = Cache(Room(10 * COST))
     added = [make() for _ in range(4)]
     for stored in added:
         cache.add(stored)
@@ -157,19 +158,19 @@ def test_clear_forgets_everything():
 
 def test_a_smaller_capacity_counts_at_once():
     """When the operator lowers the bound, responses go without waiting for the next addition."""
-    cache = Cache(10 * COST)
+    cache = Cache(Room(10 * COST))
     for _ in range(10):
         cache.add(make())
-    cache.resize(4 * COST)
+    cache.room.resize(4 * COST)
     assert (cache.size, len(cache)) == (4 * COST, 4)
-    cache.resize(0)
+    cache.room.resize(0)
     assert (cache.size, len(cache)) == (0, 0)
 
 
 def test_the_accounts_stay_exact():
     """Whatever happens in whatever order, `size` is the sum of what is stored."""
     source = random.Random(7)
-    cache = Cache(50 * COST)
+    cache = Cache(Room(50 * COST))
     assets = [make().asset for _ in range(30)]
     keys = [(coding, *KEY[1:]) for coding in (b"identity", b"br", b"gzip")]
     for _ in range(3000):
@@ -177,13 +178,13 @@ def test_the_accounts_stay_exact():
             case 0:
                 cache.drop(source.choices(assets, k=3))
             case 1:
-                cache.resize(source.randrange(60) * COST)
+                cache.room.resize(source.randrange(60) * COST)
             case _:
                 stored = make(source.randrange(9000), source.choice(keys), source.choice(assets))
                 stored.used = source.random() < 0.5
                 cache.add(stored)
         found = [stored for asset in assets for stored in asset.stored.values()]
-        assert cache.size == sum(stored.cost for stored in found) <= cache.capacity
+        assert cache.size == sum(stored.cost for stored in found) <= cache.room.capacity
         assert set(cache._queue) == set(found)
 
 

@@ -1,0 +1,260 @@
+"""
+Who answers a request that may be answered from the store: a stored answer, or a flight.
+
+Laws: the order is RFC 9111's: select, reuse, else validate or fetch, then store. Many that ask the
+same are one request to the origin, unless its last answer could not be shared: those do not wait
+for each other. What the settings say decides what counts; the decisions are `edge.http`'s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Final
+
+from msgspec.structs import replace
+
+from edge.errors import OriginError
+from edge.http import reuse, variants
+from edge.http.cache_status import Forwarded, Handling
+from edge.http.caching import Policy
+from edge.http.freshening import PRECONDITIONS, lines_without
+from edge.http.freshness import remaining
+from edge.http.reuse import Reuse
+from edge.node.aims import aims_of
+from edge.node.errand import Errand, Message
+from edge.node.fetch import Manner
+from edge.node.flight import Flight
+from edge.node.inquiry import Inquiry, Supply
+from edge.node.presenting import present
+from edge.site.keys import TAG
+
+if TYPE_CHECKING:
+    from edge.http.message import Inform
+    from edge.node.origins import Origins
+    from edge.node.shelf import Entry, Shelf
+    from edge.site.settings import CacheSettings
+
+ROUNDS: Final = 3
+"""Times that a request waits for another one's answer before it goes by itself."""
+
+UNSHARED: Final = (b"authorization", b"if-match", b"if-unmodified-since", b"range")
+"""With one of these a request goes by itself: its answer is for those who have the same."""
+
+PERSONAL: Final = PRECONDITIONS | {b"authorization", b"cache-control", b"range"}
+"""What is left out where nobody waits for the answer."""
+
+
+class Broker:
+    """Answers inquiries from what a worker stores, and from origins."""
+
+    def __init__(self, origins: Origins, shelf: Shelf) -> None:
+        self.origins = origins
+        self.shelf = shelf
+        self.policy = Policy()
+        self.max_object = 0
+        self.on_replaced: Callable[[bytes], None] = lambda _: None
+        """Called with the key of an answer that other workers may have a copy of."""
+        self._flights: dict[tuple[bytes, bytes], Flight] = {}
+        """Those that others may wait for, by key and variant."""
+        self._flying: set[Flight] = set()
+
+    def configure(self, settings: CacheSettings) -> None:
+        """Go by these settings from now on."""
+        obeyed = frozenset(map(str.encode, settings.client_directives))
+        self.policy = Policy(heuristic=settings.heuristic, obeyed=obeyed)
+        self.max_object = settings.max_object
+
+    @property
+    def now(self) -> int:
+        """Epoch seconds."""
+        return self.origins.clock.epoch
+
+    def seconds(self) -> float:
+        """The loop's, for durations."""
+        return asyncio.get_running_loop().time()
+
+    def errand(self, inquiry: Inquiry, message: Message) -> Errand:
+        """The way to the origin."""
+        aims = aims_of(self.origins, inquiry.urls, is_carried=inquiry.is_carried)
+        return Errand(self.origins, aims, message)
+
+    # Asking
+
+    def at_once(self, inquiry: Inquiry) -> Supply | None:
+        """What needs nobody else: a stored answer that may serve, or 504 where that is wished."""
+        entry = self.shelf.select(inquiry.key, inquiry.fields)
+        wishes = reuse.wishes_of(inquiry.fields, self.policy)
+        if entry is None:
+            return unavailable() if wishes and wishes.only_if_cached else None
+        outcome = reuse.reuse(entry.stored, wishes, self.now)
+        if outcome is Reuse.UNAVAILABLE:
+            return unavailable()
+        if outcome is Reuse.VALIDATE:
+            return None
+        if outcome is Reuse.STALE_WHILE_REVALIDATE:
+            self._refresh(inquiry, entry)
+        return self.hit(entry, inquiry)
+
+    def hit(self, entry: Entry, inquiry: Inquiry) -> Supply:
+        """A stored answer that serves."""
+        if inquiry.page not in entry.labels:
+            self.shelf.name_page(entry, inquiry.page, inquiry.any_page)
+        handling = Handling(ttl=remaining(entry.stored, self.now))
+        return present(entry, inquiry, self.now, handling)
+
+    async def ask(self, inquiry: Inquiry, inform: Inform | None = None) -> Supply:
+        """
+        The answer to a request whose key is this worker's.
+
+        Raises:
+            OriginError: there is none, and nothing stored may stand in for it.
+        """
+        for _ in range(ROUNDS):
+            supply = self.at_once(inquiry)
+            if supply is not None:
+                return supply
+            if self._goes_alone(inquiry):
+                break
+            supply = await self._join(inquiry, inform)
+            if supply is not None:
+                return supply
+        return await self.go_alone(inquiry, inform)
+
+    def _goes_alone(self, inquiry: Inquiry) -> bool:
+        """Whether nobody else's answer can be this request's."""
+        if inquiry.method != b"GET" or self.is_unshared(inquiry):
+            return True
+        get = inquiry.fields.get
+        return any(get(name) is not None for name in UNSHARED) or self._lacks_cookies(inquiry)
+
+    def is_unshared(self, inquiry: Inquiry) -> bool:
+        """Whether the last answer of a key could not be stored."""
+        return self.shelf.marks.get(inquiry.key) is not None
+
+    def _lacks_cookies(self, inquiry: Inquiry) -> bool:
+        """
+        Whether a request has cookies that the key leaves out, and nothing is known of its answers.
+
+        It is sent with them, for a login must not break, and its answer is not stored.
+        """
+        shelf, key = self.shelf, inquiry.key
+        return bool(inquiry.cookie) and key not in shelf.marks and not shelf.variants(key)
+
+    async def _join(self, inquiry: Inquiry, inform: Inform | None) -> Supply | None:
+        """Wait for the flight that others wait for, or be the first."""
+        names = self._flight_key(inquiry)
+        flight = self._flights.get(names)
+        is_first = flight is None
+        if flight is None:
+            entry = self.shelf.select(inquiry.key, inquiry.fields)
+            forwarded = self._why(inquiry, entry)
+            flight = Flight(self, inquiry, entry, Manner(forwarded=forwarded), inform)
+            self._depart(flight, names)
+        return await flight.wait(inquiry, is_first=is_first)
+
+    def _flight_key(self, inquiry: Inquiry) -> tuple[bytes, bytes]:
+        stored = self.shelf.variants(inquiry.key)
+        names = stored[-1].stored.vary if stored else ()
+        return inquiry.key, variants.variant_key(names, inquiry.fields) or b""
+
+    async def go_alone(
+        self, inquiry: Inquiry, inform: Inform | None = None, *, may_store: bool = True
+    ) -> Supply:
+        """The answer to a request that nobody shares. Raises as `ask`."""
+        entry = self.shelf.select(inquiry.key, inquiry.fields)
+        forwarded = self._why(inquiry, entry)
+        if inquiry.cookie or not may_store:
+            entry = None  # what is stored was not asked for with these
+        manner = Manner(
+            forwarded=forwarded,
+            is_plain=not inquiry.cookie and self._is_plain(inquiry),
+            may_store=may_store,
+        )
+        flight = Flight(self, inquiry, entry, manner, inform)
+        self._flying.add(flight)
+        supply = await flight.wait(inquiry, is_first=True)
+        if supply is None:
+            raise OriginError("proxy_internal_error", "the answer was lost")
+        return supply
+
+    def _is_plain(self, inquiry: Inquiry) -> bool:
+        """Whether the client's own conditions are better left out: a whole answer can be stored."""
+        if inquiry.method != b"GET" or self.is_unshared(inquiry):
+            return False
+        get = inquiry.fields.get
+        return all(get(name) is None for name in UNSHARED[1:])
+
+    def _why(self, inquiry: Inquiry, entry: Entry | None) -> Forwarded:
+        """Why the origin is asked."""
+        if entry is not None:
+            is_fresh = self.now < entry.stored.fresh_until
+            return Forwarded.REQUEST if is_fresh else Forwarded.STALE
+        return Forwarded.VARY_MISS if self.shelf.variants(inquiry.key) else Forwarded.URI_MISS
+
+    def _refresh(self, inquiry: Inquiry, entry: Entry) -> None:
+        """Validate what serves stale, with nobody's credentials, unless somebody does already."""
+        names = self._flight_key(inquiry)
+        if names in self._flights:
+            return
+        anonymous = replace(inquiry, cookie=b"", lines=lines_without(inquiry.lines, PERSONAL))
+        manner = Manner(forwarded=Forwarded.STALE, is_background=True)
+        flight = Flight(self, anonymous, entry, manner)
+        self._depart(flight, names)
+
+    # Flights
+
+    def _depart(self, flight: Flight, names: tuple[bytes, bytes]) -> None:
+        """Others may wait for it too."""
+        flight.names = names
+        self._flights[names] = flight
+        self._flying.add(flight)
+
+    def close(self, flight: Flight) -> None:
+        """Nobody new is to wait for it."""
+        if self._flights.get(flight.names) is flight:
+            del self._flights[flight.names]
+
+    def end(self, flight: Flight) -> None:
+        """It is over."""
+        self.close(flight)
+        self._flying.discard(flight)
+
+    def keep(self, entry: Entry, inquiry: Inquiry) -> bool:
+        """Store an answer; whether there was room."""
+        is_lent = any(each.is_lent for each in self.shelf.variants(entry.key))
+        is_stored = self.shelf.put(entry)
+        if is_stored:
+            self.shelf.mark(entry.key, None)
+            self.shelf.name_page(entry, inquiry.page, inquiry.any_page)
+        if is_lent:
+            self.on_replaced(entry.key)
+        return is_stored
+
+    # Letting go
+
+    def drop(self, labels: Iterable[bytes], *, soft: bool = False) -> int:
+        """Let go of what is under any of the labels, on its way too; how many were stored."""
+        wanted = frozenset(labels)
+        has_tags = any(label.startswith(TAG) for label in wanted)
+        for flight in tuple(self._flying):
+            if wanted & flight.fetch.labels or (has_tags and flight.landing is None):
+                self._spoil(flight)
+        return self.shelf.drop(wanted, self.now, soft=soft)
+
+    def clear(self, *, soft: bool = False) -> int:
+        """The same for everything."""
+        for flight in tuple(self._flying):
+            self._spoil(flight)
+        return self.shelf.clear(self.now, soft=soft)
+
+    def _spoil(self, flight: Flight) -> None:
+        flight.fetch.is_spoiled = True
+        self.close(flight)
+
+
+def unavailable() -> Supply:
+    """Nothing stored may serve, and the client wants nothing else (RFC 9111 §5.2.1.7)."""
+    return Supply(
+        status=504, lines=[(b"content-length", b"0")], handling=b"edge; fwd=request", content=b""
+    )

@@ -1,0 +1,355 @@
+"""
+What is asked of an origin for the store, and what becomes of its answer there.
+
+Laws: the order is RFC 9111's: send, perhaps with conditions of our own; then freshen what is
+stored, or judge what came and store it. A part of an answer is never stored as if it were whole.
+What was dropped while it was on its way is not stored. Who waits for it is `flight`'s.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec.structs import replace
+
+from edge.errors import OriginError
+from edge.http import caching, freshening, freshness, reuse, variants
+from edge.http.cache_status import Forwarded
+from edge.http.caching import Reason
+from edge.http.fields import IDENTITY, FieldList, Line
+from edge.http.tags import tags_of, without_tags
+from edge.http.variants import ACCEPT_ENCODING
+from edge.node.errand import Errand, Message, Relay, stated_size
+from edge.node.fanout import Fanout
+from edge.node.shelf import Entry
+from edge.site.keys import label_of_tag
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from edge.http.fields import Fields
+    from edge.http.freshness import Arrival, Stored
+    from edge.http.http1_client import Head
+    from edge.http.message import Inform
+    from edge.node.broker import Broker
+    from edge.node.inquiry import Inquiry
+
+NOT_SHARED = freshening.PRECONDITIONS | {b"range"}
+"""A client's own conditions: what is asked for everybody has none of them."""
+
+ABOUT_CONDITIONS = frozenset((206, 304, 412, 416))
+"""Answers that say nothing about whether the next one can be stored."""
+
+NOT_OF_THE_ANSWER = (Reason.COOKIE, Reason.ELSEWHERE, Reason.OVERTAKEN)
+"""Why an answer is not stored that could have been."""
+
+
+class Manner(msgspec.Struct, frozen=True, kw_only=True):
+    """How and why an origin is asked."""
+
+    forwarded: Forwarded
+    is_plain: bool = True
+    """Whether it is asked without the client's own conditions and its other cookies."""
+    may_store: bool = True
+    """Whether the key is this worker's."""
+    is_background: bool = False
+    """Whether it goes on though nobody waits."""
+
+
+class Landing(msgspec.Struct, kw_only=True):
+    """What came of it: an entry, or content that still comes, or an answer for one client."""
+
+    status: int
+    """The origin's; 0 where it has none."""
+    entry: Entry | None = None
+    """Stored, freshened, or stale and served all the same."""
+    is_stored: bool = False
+    head: Head | None = None
+    """Of what is not an entry."""
+    coming: Coming | None = None
+    content: bytes | AsyncIterator[bytes] | None = None
+    """For one client."""
+    reason: Reason | None = None
+    """Why it is for one alone."""
+
+
+class Coming(msgspec.Struct, kw_only=True):
+    """An answer that will be stored when it is whole."""
+
+    draft: Entry
+    """Without its content."""
+    fanout: Fanout
+
+
+class Fetch:
+    """One request to an origin for the store."""
+
+    def __init__(
+        self,
+        broker: Broker,
+        inquiry: Inquiry,
+        entry: Entry | None,
+        manner: Manner,
+        inform: Inform | None,
+    ) -> None:
+        """`entry` is what has to be validated."""
+        self.broker = broker
+        self.inquiry = inquiry
+        self.entry = entry
+        self.manner = manner
+        self.labels = {*inquiry.labels, inquiry.page}
+        self.is_spoiled = False
+        """Whether what it brings was dropped before it came."""
+        self.errand: Errand | None = None
+        self._inform = inform
+        self._sent: list[Line] = []
+        self._departed = 0.0
+        """When it was sent, in the loop's seconds."""
+        self._reserved = 0
+
+    # There
+
+    async def land(self) -> Landing:
+        """
+        Ask, and see what came.
+
+        Raises:
+            OriginError: nothing came, and nothing stored may stand in for it.
+        """
+        errand = self.errand = self.broker.errand(self.inquiry, self._message())
+        self._departed = self.broker.seconds()
+        entry = self.entry
+        try:
+            head = await errand.run()
+        except OriginError as error:
+            if entry is not None and self._may_serve_stale(entry, error.status):
+                return Landing(status=0, entry=entry)
+            raise
+        if entry is not None and head.status == 304:
+            return await self._freshened(errand, entry, head)
+        if entry is not None and self._may_serve_stale(entry, head.status):
+            errand.abandon()
+            return Landing(status=head.status, entry=entry)
+        return await self._received(errand, head)
+
+    def _message(self) -> Message:
+        """The inquiry, with conditions for what is to be validated."""
+        inquiry, is_plain = self.inquiry, self.manner.is_plain
+        lines = list(inquiry.lines)
+        if self.entry is not None or is_plain:
+            lines = freshening.lines_without(lines, NOT_SHARED)
+        if self.entry is not None:
+            lines += freshening.conditional_fields(self.entry.stored)
+        if inquiry.cookie and not is_plain:
+            lines = [line for line in lines if line[0] != b"cookie"]
+            lines.append((b"cookie", inquiry.cookie))
+        self._sent = lines
+        return Message(method=inquiry.method, lines=lines, inform=self._inform)
+
+    def _may_serve_stale(self, entry: Entry, status: int) -> bool:
+        return reuse.may_serve_stale_on_error(entry.stored, status, self.broker.now)
+
+    def abandon(self) -> None:
+        """Nobody waits for what comes."""
+        if self.errand is not None:
+            self.errand.abandon()
+
+    # What is stored is still good
+
+    async def _freshened(self, errand: Errand, entry: Entry, head: Head) -> Landing:
+        """
+        A 304 to our own conditions; one that is about nothing we have is asked again without them.
+
+        Source: RFC 9111 §4.3.4.
+        """
+        await errand.content(head)
+        update, shelf = FieldList(head.fields), self.broker.shelf
+        entries = shelf.variants(self.inquiry.key)
+        entries = list(entries) if entry in entries else [*entries, entry]
+        places = freshening.identify([each.stored for each in entries], update)
+        if not places:
+            self.entry = None
+            return await self.land()
+        updated = {id(entries[place]): self._freshen(entries[place], update) for place in places}
+        served = updated.get(id(entry)) or updated[id(entries[places[0]])]
+        return Landing(status=304, entry=served, is_stored=shelf.has(served))
+
+    def _freshen(self, entry: Entry, update: Fields) -> Entry:
+        """
+        What a 304 or a HEAD makes of a stored answer; stored in its place if it may be.
+
+        What a request's own fields forbid to store says nothing about what is there.
+        """
+        broker, status = self.broker, entry.stored.status
+        lines = freshening.freshen(entry.lines, update, broker.now, broker.policy)
+        fields = FieldList(lines)
+        verdict = caching.may_store(b"GET", FieldList(self._sent), status, fields, broker.policy)
+        arrival = self._arrival(update)
+        stored = freshness.describe(status, fields, verdict.directives, arrival, broker.policy)
+        if ACCEPT_ENCODING in entry.stored.vary:
+            stored = varying_by_coding(stored)
+        updated = entry.renewed(stored, lines)
+        if stored.vary != entry.stored.vary:
+            updated.variant = variants.variant_key(stored.vary, self.inquiry.fields) or b""
+        if verdict.reason not in caching.ABOUT_REQUEST:
+            broker.shelf.remove(entry)
+            if verdict.reason is None and not self.is_spoiled:
+                broker.keep(updated, self.inquiry)
+        return updated
+
+    def _arrival(self, fields: Fields) -> Arrival:
+        """When it came: the clock has whole seconds, the time it took is exact."""
+        took_s = self.broker.seconds() - self._departed
+        return freshness.arrival_of(fields, self.broker.now - took_s, self.broker.now)
+
+    def _apply_head(self, head: Head) -> None:
+        """What the answer to a HEAD says about a stored answer to GET (RFC 9111 §4.3.5)."""
+        broker = self.broker
+        entry = broker.shelf.select(self.inquiry.key, self.inquiry.fields)
+        if entry is None or entry.is_copy or not self.manner.may_store:
+            return
+        update = FieldList(head.fields)
+        effect = freshening.head_effect(entry.stored, len(entry.content), head.status, update)
+        if effect is freshening.HeadEffect.UPDATE:
+            self._freshen(entry, update)
+        elif effect is freshening.HeadEffect.STALE:
+            entry.age(broker.now)
+
+    # What came instead
+
+    async def _received(self, errand: Errand, head: Head) -> Landing:
+        """An answer of its own: stored, or for one client."""
+        self.labels.update(map(label_of_tag, tags_of(head.fields)))
+        head.fields = without_tags(head.fields)
+        if self.inquiry.method == b"HEAD":
+            self._apply_head(head)
+        reason, stored = self._judge(head)
+        content = await errand.content(head)
+        if stored is not None and isinstance(content, Relay):
+            coming = Coming(draft=self._entry(head, stored), fanout=Fanout(content.take_first()))
+            return Landing(status=head.status, head=head, coming=coming, is_stored=True)
+        if stored is not None and not isinstance(content, Relay):
+            if not self._repeats_client(head, content or b""):
+                return self._store(head, stored, content or b"")
+            reason = Reason.CLIENT
+        self._note(head.status, reason)
+        self._forget_entry(head.status, reason)
+        return Landing(status=head.status, head=head, content=content, reason=reason)
+
+    def _judge(self, head: Head) -> tuple[Reason | None, Stored | None]:
+        """Why it is not stored, or what is to be remembered of it."""
+        broker, fields, inquiry = self.broker, FieldList(head.fields), self.inquiry
+        sent = FieldList(self._sent)
+        verdict = caching.may_store(inquiry.method, sent, head.status, fields, broker.policy)
+        if verdict.reason is not None:
+            return verdict.reason, None
+        arrival = self._arrival(fields)
+        stored = freshness.describe(head.status, fields, verdict.directives, arrival, broker.policy)
+        reason = self._refusal(head, stored)
+        if reason is not None:
+            return reason, None
+        is_uncoded = inquiry.fields.get(ACCEPT_ENCODING) == IDENTITY
+        return None, varying_by_coding(stored) if is_uncoded else stored
+
+    def _refusal(self, head: Head, stored: Stored) -> Reason | None:
+        """Why what the RFC allows is not stored all the same."""
+        if not freshness.is_useful(stored):
+            return Reason.USELESS
+        if stated_size(dict(head.fields).get(b"content-length", b"")) > self.broker.max_object:
+            return Reason.TOO_LARGE
+        if self.inquiry.cookie and not self.manner.is_plain:
+            return Reason.COOKIE
+        if not self.manner.may_store:
+            return Reason.ELSEWHERE
+        return Reason.OVERTAKEN if self.is_spoiled else None
+
+    def _note(self, status: int, reason: Reason | None) -> None:
+        """Remember for the next request whether answers of this key can be stored."""
+        if self.inquiry.method == b"HEAD" or status in ABOUT_CONDITIONS:
+            return
+        about = None if reason in NOT_OF_THE_ANSWER else reason
+        self.broker.shelf.mark(self.inquiry.key, about)
+
+    def _forget_entry(self, status: int, reason: Reason | None) -> None:
+        """What was to be validated has been replaced by something that is not stored."""
+        is_about = status < 500 and status not in ABOUT_CONDITIONS
+        if self.entry is not None and is_about and reason not in NOT_OF_THE_ANSWER:
+            self.broker.shelf.remove(self.entry)
+
+    def _repeats_client(self, head: Head, content: bytes) -> bool:
+        """Whether it says who asked, and so is for nobody else."""
+        values = b"\n".join([value for _, value in head.fields])
+        return any(each in values or each in content for each in self.inquiry.clients)
+
+    # Storing
+
+    def _entry(self, head: Head, stored: Stored, content: bytes = b"") -> Entry:
+        """A stored answer, not on the shelf yet."""
+        inquiry, broker = self.inquiry, self.broker
+        fields = FieldList(head.fields)
+        directives = caching.response_directives(fields, broker.policy.targeted)
+        lines = freshening.stored_fields(fields, directives, broker.now)
+        variant = variants.variant_key(stored.vary, inquiry.fields) or b""
+        entry = Entry(inquiry.key, variant, stored, lines, content)
+        entry.labels = dict.fromkeys(self.labels - {inquiry.page})
+        entry.number = 0 if self.errand is None else self.errand.number
+        return entry
+
+    def _store(self, head: Head, stored: Stored, content: bytes) -> Landing:
+        """Put a whole answer on the shelf."""
+        entry = self._entry(head, stored, content)
+        if head.status != 204:
+            entry.lines = freshening.framed(entry.lines, len(content))
+        is_stored = self.broker.keep(entry, self.inquiry)
+        return Landing(status=head.status, entry=entry, is_stored=is_stored)
+
+    async def bring_in(self, landing: Landing, coming: Coming) -> None:
+        """Pass content on to its readers as it comes, and store it when it is whole."""
+        fanout, errand = coming.fanout, self.errand
+        assert errand is not None, "what comes was asked for"
+        try:
+            while (chunk := await errand.next()) is not None:
+                fanout.feed(chunk)
+                if fanout.is_kept and not self._may_grow(len(chunk)):
+                    self._let_go(fanout)
+                await fanout.room()
+            fanout.finish()
+        except OriginError as error:
+            fanout.fail(error)
+        else:
+            self._keep(landing, coming)
+        finally:
+            errand.abandon()
+            self.broker.shelf.give_back(self._reserved)
+
+    def _may_grow(self, size: int) -> bool:
+        """Whether so many bytes more are still small enough to be stored, and have room."""
+        if self._reserved + size > self.broker.max_object or not self.broker.shelf.reserve(size):
+            return False
+        self._reserved += size
+        return True
+
+    def _let_go(self, fanout: Fanout) -> None:
+        """It is too large after all: who reads it reads on, nobody new comes."""
+        fanout.let_go()
+        self._note(200, Reason.TOO_LARGE)
+
+    def _keep(self, landing: Landing, coming: Coming) -> None:
+        """Store what is whole now, unless it was dropped meanwhile or is for one client alone."""
+        if not coming.fanout.is_kept or self.is_spoiled or landing.head is None:
+            return
+        content = coming.fanout.whole()
+        if self._repeats_client(landing.head, content):
+            self._note(landing.status, Reason.CLIENT)
+        else:
+            self._store(landing.head, coming.draft.stored, content)
+
+
+def varying_by_coding(stored: Stored) -> Stored:
+    """
+    The same, as an answer to those alone who accept no coding.
+
+    It says nothing about what others would get; many origins (nginx: `gzip_vary off`) do not tell.
+    """
+    return replace(stored, vary=tuple(sorted({*stored.vary, ACCEPT_ENCODING})))

@@ -1,0 +1,270 @@
+"""
+Stored answers of origins: by key and variant, and by the labels that purges go by.
+
+Laws: bounded by bytes together with the files (`room`), by number in a key's variants and in what
+is remembered of keys that nothing is stored for. What is dropped is found by no later request.
+What may be stored and when it serves is `broker`'s to ask; here is no judgement.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final
+
+from edge.http import variants
+from edge.http.freshening import mark_stale, recency
+from edge.node.cache import JOIN_BELOW, SECOND_CHANCES
+
+if TYPE_CHECKING:
+    from edge.http.caching import Reason
+    from edge.http.fields import Fields, Line
+    from edge.http.freshness import Stored
+    from edge.http.message import Response
+    from edge.node.room import Room
+    from edge.site.envelope import Envelope
+
+MAX_VARIANTS: Final = 64
+"""Variants of one key; an origin that varies by User-Agent makes one for each browser."""
+
+MAX_PAGES: Final = 16
+"""Addresses by which one answer is found; more happen where a rule maps many paths to one."""
+
+MAX_MARKS: Final = 50_000
+"""Keys of which is remembered why nothing is stored: 10 MiB."""
+
+OVERHEAD: Final = 6144
+"""Bytes that an answer costs besides content and field lines: objects, places in six indices."""
+
+HEADS: Final = 3
+"""Times that field lines are in memory: as stored, as sent, as sent over HTTP/2."""
+
+
+class Entry:
+    """One stored answer."""
+
+    __slots__ = (
+        "__weakref__",
+        "content",
+        "cost",
+        "is_copy",
+        "is_lent",
+        "key",
+        "labels",
+        "lines",
+        "number",
+        "pages",
+        "sent",
+        "stored",
+        "used",
+        "variant",
+    )
+
+    def __init__(
+        self,
+        key: bytes,
+        variant: bytes,
+        stored: Stored,
+        lines: list[Line],
+        content: bytes,
+    ) -> None:
+        self.key = key
+        self.variant = variant
+        """What the request stated in the fields that Vary names."""
+        self.stored = stored
+        self.lines = lines
+        """As the origin sent them, Content-Length included, without Age."""
+        self.content = content
+        self.labels: dict[bytes, None] = {}
+        """What it is found by when it has to go."""
+        self.pages = 0
+        """Addresses that it has answered, as far as they are counted."""
+        self.number = 0
+        """Which of a rule's targets it came from."""
+        self.is_copy = False
+        """Whether another worker has the original."""
+        self.is_lent = False
+        """Whether another worker may have a copy."""
+        self.used = False
+        self.sent: dict[Envelope, tuple[int, Response]] = {}
+        """The whole answer of one second, by what an operator's headers make of it."""
+        self.cost = 0
+        """Bytes of memory, once it is stored."""
+
+    def renewed(self, stored: Stored, lines: list[Line]) -> Entry:
+        """The same content with what a 304 says of it."""
+        entry = Entry(self.key, self.variant, stored, lines, self.content)
+        entry.labels = dict(self.labels)
+        entry.number, entry.pages = self.number, self.pages
+        return entry
+
+    def age(self, now: float) -> None:
+        """Have it validated before it serves again."""
+        self.stored = mark_stale(self.stored, now)
+        self.sent.clear()
+
+    def count(self) -> int:
+        """Bytes of memory."""
+        fields = sum(len(name) + len(value) + 64 for name, value in self.lines)
+        size = len(self.content)
+        joined = size if size < JOIN_BELOW else 0
+        labels = sum(map(len, self.labels))
+        return OVERHEAD + HEADS * fields + size + joined + labels + len(self.key)
+
+
+class Shelf:
+    """The stored answers of a worker."""
+
+    def __init__(self, room: Room) -> None:
+        self.room = room
+        room.tenants.append(self)
+        self.size = 0
+        """Bytes, overhead included, with those of answers that are still coming."""
+        self.coming = 0
+        """Bytes of answers that will be stored once they are whole."""
+        self.drops = 0
+        """How often something was dropped: what was asked for before is not to be stored."""
+        self.marks: dict[bytes, Reason | None] = {}
+        """By key: why its last answer was not stored; None where it could have been."""
+        self._slots: dict[bytes, list[Entry]] = {}
+        self._labels: dict[bytes, dict[Entry, None]] = {}
+        self._queue: OrderedDict[Entry, None] = OrderedDict()
+        """Exactly what is stored, next to go first."""
+
+    def __len__(self) -> int:
+        """How many answers are stored."""
+        return len(self._queue)
+
+    # Finding
+
+    def has(self, entry: Entry) -> bool:
+        """Whether this very answer is stored."""
+        return entry in self._queue
+
+    def variants(self, key: bytes) -> list[Entry]:
+        """What is stored under a key."""
+        return self._slots.get(key, [])
+
+    def select(self, key: bytes, request: Fields) -> Entry | None:
+        """The most recent answer that a request selects (RFC 9111 §4.1)."""
+        found: Entry | None = None
+        for entry in self._slots.get(key, ()):
+            if variants.matches(entry.stored.vary, entry.variant, request) and (
+                found is None or recency(entry.stored) > recency(found.stored)
+            ):
+                found = entry
+        if found is not None:
+            found.used = True
+        return found
+
+    # Storing
+
+    def put(self, entry: Entry) -> bool:
+        """Store an answer in place of the one it replaces; False when there is no room for it."""
+        slot = self._slots.get(entry.key, [])
+        for other in [each for each in slot if each.variant == entry.variant]:
+            self.remove(other)
+        entry.cost = entry.count()
+        if entry.cost > self.room.capacity:
+            return False
+        slot = self._slots.setdefault(entry.key, [])
+        if len(slot) >= MAX_VARIANTS:
+            self.remove(slot[0])
+            slot = self._slots.setdefault(entry.key, [])
+        slot.append(entry)
+        for label in entry.labels:
+            self._labels.setdefault(label, {})[entry] = None
+        self._queue[entry] = None
+        self.size += entry.cost
+        self.room.make()
+        return entry in self._queue
+
+    def name_page(self, entry: Entry, page: bytes, any_page: bytes) -> None:
+        """Have a purge of one more page find an answer; of any page once they are too many."""
+        if page in entry.labels:
+            return
+        label = page if entry.pages < MAX_PAGES else any_page
+        entry.pages += 1
+        entry.labels[label] = None
+        self._labels.setdefault(label, {})[entry] = None
+
+    def mark(self, key: bytes, reason: Reason | None) -> None:
+        """Remember of a key why nothing is stored."""
+        if key not in self.marks and len(self.marks) >= MAX_MARKS:
+            del self.marks[next(iter(self.marks))]
+        self.marks[key] = reason
+
+    def reserve(self, size: int) -> bool:
+        """Room for so many bytes of an answer that is still coming; never more than half of all."""
+        if self.coming + size > self.room.capacity // 2:
+            return False
+        self.coming += size
+        self.size += size
+        self.room.make()
+        return True
+
+    def give_back(self, size: int) -> None:
+        """What was reserved is not needed any more."""
+        self.coming -= size
+        self.size -= size
+
+    # Letting go
+
+    def drop(self, labels: Iterable[bytes], now: float, *, soft: bool = False) -> int:
+        """
+        Let go of all under any of the labels, or have it validated before it serves again.
+
+        Returns:
+            How many answers that were, copies of other workers' not counted.
+        """
+        self.drops += 1
+        found: dict[Entry, None] = {}
+        for label in labels:
+            found.update(self._labels.get(label, {}))
+        return self._let_go(found, now, soft=soft)
+
+    def clear(self, now: float, *, soft: bool = False) -> int:
+        """The same for everything; what is remembered of other keys too."""
+        self.drops += 1
+        self.marks.clear()
+        return self._let_go(tuple(self._queue), now, soft=soft)
+
+    def _let_go(self, entries: Iterable[Entry], now: float, *, soft: bool) -> int:
+        count = 0
+        for entry in entries:
+            count += not entry.is_copy
+            if soft and not entry.is_copy:
+                entry.age(now)
+            else:
+                self.remove(entry)
+        return count
+
+    def evict(self) -> bool:
+        """Let one go that was not used of late; False when there is none."""
+        if not self._queue:
+            return False
+        for _ in range(SECOND_CHANCES):
+            entry = next(iter(self._queue))
+            if not entry.used:
+                break
+            entry.used = False
+            self._queue.move_to_end(entry)
+        self.remove(next(iter(self._queue)))
+        return True
+
+    def remove(self, entry: Entry) -> None:
+        """Let one go, if it is there."""
+        if entry not in self._queue:
+            return
+        del self._queue[entry]
+        slot = self._slots[entry.key]
+        slot.remove(entry)
+        if not slot:
+            del self._slots[entry.key]
+        for label in entry.labels:
+            under = self._labels[label]
+            del under[entry]
+            if not under:
+                del self._labels[label]
+        entry.sent.clear()
+        self.size -= entry.cost
