@@ -22,26 +22,19 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import median
 from typing import TYPE_CHECKING
 
 import figures
 import servers
 from figures import Refused, Run
+from scenarios import CONNECTIONS, SCENARIOS, STREAMS, Scenario
+from tables import Result, as_json, table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
     from servers import Server
-
-CONNECTIONS = 64
-
-STREAMS = 10
-
-BUSY = 0.85
-"""Share of a core from which on a side counts as the limit; the rest is starting and stopping."""
 
 REQUESTS_PER_CONNECTION = 900
 """
@@ -49,46 +42,6 @@ For HTTP/2. nginx and Edge both say GOAWAY after 1,000 requests on one connectio
 does not connect again: with `-D` it idles to the end and calls what was in flight errors. So a
 round is as many short runs as fit into its seconds, each with fresh connections.
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Scenario:
-    """One file over one protocol, and the ratio to nginx that is aimed at."""
-
-    name: str
-    size: int
-    http2: bool = False
-    aim: float = 1.0
-
-    @property
-    def path(self) -> str:
-        """Where the file is, whatever the protocol."""
-        return f"/{self.name.removeprefix('h2-')}.bin"
-
-
-SCENARIOS = {
-    scenario.name: scenario
-    for scenario in (
-        Scenario("1kb", 1 << 10),
-        Scenario("10kb", 10 << 10),
-        Scenario("100kb", 100 << 10),
-        Scenario("10mb", 10 << 20, aim=0.7),
-        Scenario("h2-1kb", 1 << 10, http2=True),
-    )
-}
-
-
-@dataclass(slots=True)
-class Result:
-    """All rounds of one server in one scenario."""
-
-    runs: list[Run] = field(default_factory=list)
-    busy: list[float] = field(default_factory=list)
-    """Share of the round in which the server's processes had a processor."""
-    load: list[float] = field(default_factory=list)
-    """The same of the generator."""
-    refused: str = ""
-    """Why there is no figure; empty when there is one."""
 
 
 def write_site(folder: Path) -> Path:
@@ -203,76 +156,6 @@ def compare(
                 f"  {scenario.name} {number}/{rounds} {server.name}: {run.rate:,.0f}/s", flush=True
             )
     return results
-
-
-def table(scenario: Scenario, results: dict[str, Result]) -> Iterator[str]:
-    """Lines for a person: one per server, with our rate over that server's."""
-    protocol = f"HTTP/2, {STREAMS} streams" if scenario.http2 else "HTTP/1.1"
-    yield f"{scenario.name}: {scenario.size:,} bytes, {protocol}, {CONNECTIONS} connections"
-    columns = (
-        f"{'requests/s':>10} {'min - max':>19} {'MiB/s':>8} {'p99 ms':>7} {'busy':>5} {'load':>5}"
-    )
-    yield f"  {'':8} {columns}   edge ÷ it"
-    ours = results.get("edge")
-    for name, result in results.items():
-        if result.refused:
-            yield f"  {name:8} no figure: {result.refused}"
-            continue
-        yield f"  {name:8} {figures_text(result)}   {ratio_text(scenario, name, result, ours)}"
-        yield from doubts(result)
-
-
-def figures_text(result: Result) -> str:
-    """The columns of one server: medians, and the rates' lowest and highest."""
-    rates = figures.spread([run.rate for run in result.runs])
-    mib = median([run.bytes_read / run.seconds for run in result.runs]) / (1 << 20)
-    late = [run.p99_s * 1000 for run in result.runs if run.p99_s is not None]
-    p99 = f"{median(late):.2f}" if late else "-"
-    between = f"{rates.low:,.0f} - {rates.high:,.0f}"
-    busy, load = median(result.busy), median(result.load)
-    return f"{rates.median:>10,.0f} {between:>19} {mib:>8,.1f} {p99:>7} {busy:>5.0%} {load:>5.0%}"
-
-
-def doubts(result: Result) -> Iterator[str]:
-    """What to know before believing a server's figure: it was not the server that was the limit."""
-    if median(result.busy) >= BUSY:
-        return
-    if median(result.load) >= BUSY:
-        yield f"  {'':8} (the generator was the limit: this server could do more)"
-    else:
-        yield f"  {'':8} (neither was at its limit: the machine was shared, or the server waits)"
-
-
-def ratio_text(scenario: Scenario, name: str, result: Result, ours: Result | None) -> str:
-    """`1.07 (1.02 - 1.11)`, with the aim where nginx is the measure; empty for ourselves."""
-    if ours is None or ours is result:
-        return ""
-    if ours.refused:
-        return "no ratio"
-    ratio = figures.paired_ratio(ours.runs, result.runs)
-    text = f"{ratio.median:.2f} ({ratio.low:.2f} - {ratio.high:.2f})"
-    if name != "nginx":
-        return text
-    return f"{text}, aim {scenario.aim}: {'met' if ratio.median >= scenario.aim else 'MISSED'}"
-
-
-def as_json(results: dict[str, Result]) -> dict[str, object]:
-    """One scenario for a machine: every round, and nothing derived but the ratio."""
-    ours = results.get("edge")
-    document: dict[str, object] = {}
-    for name, result in results.items():
-        entry: dict[str, object] = {
-            "requests_per_s": [round(run.rate, 1) for run in result.runs],
-            "bytes_per_s": [round(run.bytes_read / run.seconds) for run in result.runs],
-            "p99_s": [run.p99_s for run in result.runs],
-            "busy": [round(share, 3) for share in result.busy],
-            "load": [round(share, 3) for share in result.load],
-            "refused": result.refused or None,
-        }
-        if ours and ours is not result and not ours.refused and not result.refused:
-            entry["edge_ratio"] = round(figures.paired_ratio(ours.runs, result.runs).median, 3)
-        document[name] = entry
-    return document
 
 
 # The command

@@ -36,6 +36,9 @@ def load(name: str) -> ModuleType:
 figures = load("figures")
 rulesets = load("rulesets")
 servers = load("servers")
+scenarios = load("scenarios")
+tables = load("tables")
+commands = load("commands")
 compare = load("compare")
 node = load("node")
 scale = load("scale")
@@ -166,7 +169,7 @@ def test_runs_are_joined_by_their_own_seconds() -> None:
 
 def result(rates: list[float], busy: float = 0.99, load: float = 0.5, refused: str = "") -> object:
     """What a comparison keeps of one server."""
-    return compare.Result(runs(*rates), [busy] * len(rates), [load] * len(rates), refused)
+    return tables.Result(runs(*rates), [busy] * len(rates), [load] * len(rates), refused)
 
 
 @pytest.mark.parametrize(
@@ -176,7 +179,7 @@ def test_the_table_says_whether_the_aim_is_met(ours: list[float], verdict: str) 
     """The aim is judged against nginx, by the median of the paired ratios."""
     results = {"edge": result(ours), "nginx": result([100.0, 100.0])}
 
-    [line] = [each for each in compare.table(compare.SCENARIOS["1kb"], results) if "nginx" in each]
+    [line] = [each for each in tables.table(scenarios.SCENARIOS["1kb"], results) if "nginx" in each]
 
     assert line.endswith(f"aim 1.0: {verdict}")
 
@@ -185,11 +188,11 @@ def test_no_ratio_is_printed_after_a_refusal() -> None:
     """A server that was refused shows the reason, and the others get no ratio to it."""
     results = {"edge": result([], refused="wrk: Socket errors"), "nginx": result([100.0])}
 
-    lines = list(compare.table(compare.SCENARIOS["1kb"], results))
+    lines = list(tables.table(scenarios.SCENARIOS["1kb"], results))
 
     assert any("edge" in line and "no figure: wrk: Socket errors" in line for line in lines)
     assert any("nginx" in line and line.endswith("no ratio") for line in lines)
-    assert compare.as_json(results)["nginx"].keys().isdisjoint({"edge_ratio"})
+    assert tables.as_json(results)["nginx"].keys().isdisjoint({"edge_ratio"})
 
 
 @pytest.mark.parametrize(
@@ -205,7 +208,7 @@ def test_a_figure_that_is_not_the_servers_says_so(
     busy: float, load: float, doubt: str | None
 ) -> None:
     """A rate counts as a server's own when the server's core was what ran out."""
-    lines = list(compare.doubts(result([100.0], busy, load)))
+    lines = list(tables.doubts(result([100.0], busy, load)))
 
     assert len(lines) == (doubt is not None)
     assert doubt is None or doubt in lines[0]
@@ -232,7 +235,7 @@ class QuietHandler(http.server.SimpleHTTPRequestHandler):
 def test_a_wrong_answer_is_found_before_it_is_timed(site: tuple[Path, int]) -> None:
     """The very file passes; other bytes of the same length and a 404 do not."""
     folder, port = site
-    server, scenario = servers.Server("x", None, folder, port, port), compare.SCENARIOS["1kb"]
+    server, scenario = servers.Server("x", None, folder, port, port), scenarios.SCENARIOS["1kb"]
     compare.check_answer(server, scenario, folder)
 
     expected = folder.parent / "expected"
@@ -249,7 +252,7 @@ def test_the_files_are_the_same_in_every_run(tmp_path: Path) -> None:
     """Two machines, or two days, measure the same bytes; one file serves both protocols."""
     one, two = compare.write_site(tmp_path / "one"), compare.write_site(tmp_path / "two")
 
-    for scenario in compare.SCENARIOS.values():
+    for scenario in scenarios.SCENARIOS.values():
         content = (one / scenario.path[1:]).read_bytes()
 
         assert len(content) == scenario.size
@@ -311,7 +314,7 @@ def test_an_ended_connection_is_not_called_open() -> None:
 @pytest.mark.parametrize(("value", "met"), [(8.0, True), (8.01, False)], ids=["at", "over"])
 def test_a_limit_includes_itself(value: float, met: bool) -> None:  # noqa: FBT001 - a table's column
     """`≤ 8 KiB` is met by 8 KiB."""
-    figure = scale.at_most("RSS of each", value, 8, "KiB")
+    figure = tables.at_most("RSS of each", value, 8, "KiB")
 
     assert (figure.aim, figure.met) == ("≤ 8 KiB", met)
 
