@@ -3,10 +3,16 @@ Edge beside its peers: the same files, the same core, the same minutes.
 
     python bench/compare.py                       everything that is installed, five rounds of 3 s
     python bench/compare.py --scenario 1kb --peers edge,nginx --rounds 9 --seconds 5
+    python bench/compare.py --scenario proxy-1kb,proxy-1mb,proxy-hit
 
-Every server has core 0 to itself while it is measured, the generator has core 1. The rounds
-interleave (A B A B …), so that a slow minute of the machine meets every server. A generator that
-reports an error, another status than 2xx or short answers gives no figure, and no ratio either.
+    1kb 10kb 100kb 10mb h2-1kb    files of the server's own, the last one over HTTP/2
+    proxy-1kb proxy-1mb           passed through from an origin that forbids to store them
+    proxy-hit                     1 KB that the origin allows to store: it should be asked once
+
+Every server has core 0 to itself while it is measured, the generator has core 1, and so has the
+origin of the proxies: an nginx, which is needed. The rounds interleave (A B A B …), so that a slow
+minute of the machine meets every server. A generator that reports an error, another status than
+2xx or short answers gives no figure, and no ratio either.
 """
 
 from __future__ import annotations
@@ -26,10 +32,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import figures
+import gateways
 import servers
 from figures import Refused, Run
-from scenarios import CONNECTIONS, SCENARIOS, STREAMS, Scenario
-from tables import Result, as_json, table
+from scenarios import CONNECTIONS, FILES, SCENARIOS, STREAMS, Scenario
+from tables import Result, Round, as_json, table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -111,20 +118,28 @@ def load_http2(server: Server, scenario: Scenario, seconds: float) -> Run:
     return figures.joined(runs)
 
 
-def play_round(server: Server, scenario: Scenario, seconds: float) -> tuple[Run, float, float]:
-    """One run against one server, how busy the server was, and how busy the generator."""
+def play_round(server: Server, scenario: Scenario, seconds: float) -> Round:
+    """One run against one server, how busy both sides were, and what the origin got of it."""
     load = load_http2 if scenario.http2 else load_http1
-    began, used, spent = time.monotonic(), servers.cpu_seconds(server.process.pid), children_s()
+    asked = gateways.requests_of(server)
+    began, used, spent = time.monotonic(), servers.cpu_seconds(server.process.pid), load_s(server)
     run = load(server, scenario, seconds)
     elapsed = time.monotonic() - began
     busy = (servers.cpu_seconds(server.process.pid) - used) / elapsed
-    return run, busy, (children_s() - spent) / elapsed
+    loaded = (load_s(server) - spent) / elapsed
+    passed_on = (gateways.requests_of(server) - asked - 1) / run.requests  # the last is our own
+    return Round(run, busy, loaded, min(1.0, max(0.0, passed_on)))
 
 
-def children_s() -> float:
-    """Processor seconds of the generators that have ended; a server counts when it is stopped."""
+def load_s(server: Server) -> float:
+    """
+    Processor seconds that the generator's core has given: generators that have ended, the origin.
+
+    Another server counts when it is stopped, which is after the last round.
+    """
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime
+    origin = servers.cpu_seconds(server.behind.process.pid) if server.behind else 0.0
+    return usage.ru_utime + usage.ru_stime + origin
 
 
 # A comparison
@@ -145,16 +160,13 @@ def compare(
                     check_answer(server, scenario, site)
                     play_round(server, scenario, 1.0)  # warms caches and pages, and is thrown away
                     continue
-                run, busy, load = play_round(server, scenario, seconds)
+                played = play_round(server, scenario, seconds)
             except (Refused, OSError) as problem:
                 result.refused = str(problem)
                 continue
-            result.runs.append(run)
-            result.busy.append(busy)
-            result.load.append(load)
-            print(
-                f"  {scenario.name} {number}/{rounds} {server.name}: {run.rate:,.0f}/s", flush=True
-            )
+            result.rounds.append(played)
+            rate = f"{played.run.rate:,.0f}/s"
+            print(f"  {scenario.name} {number}/{rounds} {server.name}: {rate}", flush=True)
     return results
 
 
@@ -162,24 +174,53 @@ def compare(
 
 
 def start_peers(
-    names: Iterable[str], site: Path, work: Path, stack: contextlib.ExitStack
+    peers: dict[str, Callable[[Path, Path], Server]],
+    site: Path,
+    work: Path,
+    stack: contextlib.ExitStack,
 ) -> list[Server]:
-    """Those of `names` that are installed and come up; the others are named on stderr."""
+    """Those of `peers` that are installed and come up; the others are named on stderr."""
     running = []
-    for name in names:
+    for name, start in peers.items():
         if not servers.is_installed(name):
             print(f"{name}: not installed, left out", file=sys.stderr)
             continue
         folder = work / name
         folder.mkdir()
         try:
-            server = servers.PEERS[name][1](site, folder)
+            server = start(site, folder)
         except servers.NotStarted as problem:
             print(f"{name}: left out: {problem}", file=sys.stderr)
             continue
         stack.callback(server.stop)
         running.append(server)
     return running
+
+
+def start_files(
+    chosen: argparse.Namespace, site: Path, work: Path, stack: contextlib.ExitStack
+) -> list[Server]:
+    """The peers as servers of files; none where only proxies are compared."""
+    if not any(scenario in FILES for scenario in chosen_scenarios(chosen)):
+        return []
+    peers = {name: servers.PEERS[name][1] for name in chosen.peers}
+    return start_peers(peers, site, work, stack)
+
+
+def start_gateways(
+    chosen: argparse.Namespace, site: Path, stack: contextlib.ExitStack
+) -> list[Server]:
+    """The peers as proxies, in memory where that can be; only those that a scenario asks for."""
+    wanted = {name for scenario in chosen_scenarios(chosen) for name in scenario.gateways}
+    folder = tempfile.TemporaryDirectory(prefix="edge-bench-", dir=gateways.memory_backed())
+    work = Path(stack.enter_context(folder))
+    peers = {name: gateways.GATEWAYS[name] for name in chosen.peers if name in wanted}
+    return start_peers(peers, site, work, stack)
+
+
+def chosen_scenarios(chosen: argparse.Namespace) -> list[Scenario]:
+    """In the order in which they were named."""
+    return [SCENARIOS[name] for name in chosen.scenario]
 
 
 def listed(choices: Iterable[str]) -> Callable[[str], list[str]]:
@@ -226,15 +267,17 @@ def main() -> int:
     with contextlib.ExitStack() as stack:
         work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edge-bench-")))
         site = write_site(work / "site")
-        running = start_peers(chosen.peers, site, work, stack)
-        if not running:
+        files = start_files(chosen, site, work, stack)
+        proxies = start_gateways(chosen, site, stack)
+        if not files and not proxies:
             return 1
         print(
             f"load average before: {os.getloadavg()[0]:.2f} (other work on the machine blurs this)"
         )
-        for name in chosen.scenario:
-            everything[name] = compare(
-                running, SCENARIOS[name], site, chosen.rounds, chosen.seconds
+        for scenario in chosen_scenarios(chosen):
+            asked = [server for server in proxies if server.name in scenario.gateways]
+            everything[scenario.name] = compare(
+                asked if scenario.gateways else files, scenario, site, chosen.rounds, chosen.seconds
             )
             print()
     for name, results in everything.items():
@@ -242,10 +285,8 @@ def main() -> int:
     if chosen.json:
         document = {name: as_json(results) for name, results in everything.items()}
         chosen.json.write_text(json.dumps(document, indent=2) + "\n")
-    complete = len(running) and not any(
-        r.refused for rs in everything.values() for r in rs.values()
-    )
-    return 0 if complete else 1
+    refused = any(result.refused for each in everything.values() for result in each.values())
+    return 1 if refused else 0
 
 
 if __name__ == "__main__":

@@ -38,6 +38,7 @@ rulesets = load("rulesets")
 servers = load("servers")
 scenarios = load("scenarios")
 tables = load("tables")
+gateways = load("gateways")
 commands = load("commands")
 compare = load("compare")
 node = load("node")
@@ -167,9 +168,16 @@ def test_runs_are_joined_by_their_own_seconds() -> None:
     assert (joined.requests, joined.seconds, joined.rate) == (400, 2.0, 200.0)
 
 
-def result(rates: list[float], busy: float = 0.99, load: float = 0.5, refused: str = "") -> object:
+def result(
+    rates: list[float],
+    busy: float = 0.99,
+    load: float = 0.5,
+    refused: str = "",
+    passed_on: float = 0.0,
+) -> object:
     """What a comparison keeps of one server."""
-    return tables.Result(runs(*rates), [busy] * len(rates), [load] * len(rates), refused)
+    rounds = [tables.Round(run, busy, load, passed_on) for run in runs(*rates)]
+    return tables.Result(rounds, refused)
 
 
 @pytest.mark.parametrize(
@@ -208,10 +216,46 @@ def test_a_figure_that_is_not_the_servers_says_so(
     busy: float, load: float, doubt: str | None
 ) -> None:
     """A rate counts as a server's own when the server's core was what ran out."""
-    lines = list(tables.doubts(result([100.0], busy, load)))
+    lines = list(tables.doubts(scenarios.SCENARIOS["1kb"], result([100.0], busy, load)))
 
     assert len(lines) == (doubt is not None)
     assert doubt is None or doubt in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "peer", "aim"),
+    [("proxy-1kb", "caddy", 4.0), ("proxy-hit", "varnish", 2.0), ("proxy-1mb", "nginx", None)],
+)
+def test_each_peer_has_an_aim_of_its_own(name: str, peer: str, aim: float | None) -> None:
+    """Where nothing is aimed at, the ratio stands alone."""
+    results = {"edge": result([300.0]), peer: result([100.0])}
+
+    [line] = [each for each in tables.table(scenarios.SCENARIOS[name], results) if peer in each]
+
+    assert line.endswith(f"aim {aim}: {'met' if aim < 3 else 'MISSED'}" if aim else "3.00)")
+
+
+@pytest.mark.parametrize(
+    ("name", "passed_on", "doubted"),
+    [("proxy-hit", 0.98, True), ("proxy-hit", 0.0001, False), ("proxy-1kb", 1.0, False)],
+)
+def test_misses_are_not_called_hits(name: str, passed_on: float, doubted: bool) -> None:  # noqa: FBT001 - a table's column
+    """A rate of hits is doubted when the origin was asked all the time."""
+    played = result([100.0], passed_on=passed_on)
+
+    lines = list(tables.doubts(scenarios.SCENARIOS[name], played))
+
+    assert lines == (
+        ["           (the origin got 98% of the requests: these are no hits)"] * doubted
+    )
+
+
+def test_every_proxy_can_be_started() -> None:
+    """What a scenario compares is in the table of proxies, and its program in the other one."""
+    named = {name for scenario in scenarios.PROXIED for name in scenario.gateways}
+
+    assert named == set(gateways.GATEWAYS)
+    assert named <= set(servers.PEERS)
 
 
 @pytest.fixture
@@ -282,6 +326,21 @@ def test_the_configuration_of_the_node_is_valid(tmp_path: Path) -> None:
     assert errors == []
     assert settings is not None
     assert (settings.workers, settings.listen.http) == (1, ("127.0.0.1:8080",))
+
+
+def test_the_node_in_front_of_an_origin_is_configured_well(tmp_path: Path) -> None:
+    """Its one rule leads every path to the origin, which `proxy.allow` names."""
+    gateways.write_rule(tmp_path / "app", 9000)
+    text = (tmp_path / "app/redirects.json").read_text()
+    more = gateways.edge_settings(9000, "body: 1MiB")
+    config = servers.write_edge_config(tmp_path, 1, 8080, 9901, more)
+
+    rules, *complaints = decode_redirects(text, "redirects.json")
+    settings, errors = decode_settings(config.read_text(), str(config))
+
+    assert (errors, complaints) == ([], [[], []])
+    assert (settings.proxy.allow, settings.limits.body) == (("127.0.0.1:9000",), 1 << 20)
+    assert [rule.status for rule in rules] == ["200"]
 
 
 def test_who_listens_is_found_by_the_socket() -> None:
