@@ -46,7 +46,7 @@ def run(chosen: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix=f"edge-{chosen.command}-") as folder:
         try:
             chosen.function(chosen, Path(folder))
-        except NotStarted as problem:
+        except (NotStarted, OSError) as problem:
             print(f"{chosen.command}: {problem}", file=sys.stderr)
             return 1
     return 0

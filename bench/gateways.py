@@ -172,6 +172,26 @@ def start_varnish(site: Path, work: Path) -> Server:
     )
 
 
+NGINX_TUNNELS = """
+    server {{
+        listen 127.0.0.1:{port} backlog=4096;
+        location / {{
+            proxy_http_version 1.1;
+            proxy_set_header Upgrade $http_upgrade;
+            proxy_set_header Connection upgrade;
+            proxy_pass http://127.0.0.1:{origin_port};
+        }}
+        location = /1kb.bin {{ return 200; }}
+    }}
+"""
+
+
+def serve_nginx_tunnels(origin_port: int, work: Path) -> Server:
+    """One worker that takes WebSockets to 127.0.0.1:`origin_port`."""
+    port = servers.free_port()
+    return servers.run_nginx(NGINX_TUNNELS.format(port=port, origin_port=origin_port), work, port)
+
+
 GATEWAYS: dict[str, Callable[[Path, Path], Server]] = {
     "edge": start_edge,
     "nginx": start_nginx,

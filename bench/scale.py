@@ -31,7 +31,7 @@ from commands import add_command, make_parser, raise_file_limit, run
 from node import Admin, memory_of, workers_of
 from rulesets import write_rules
 from servers import HOST, NotStarted, Server
-from tables import Figure, at_most, print_table
+from tables import Figure, at_most, exactly, print_table
 
 from edge.node.cache import Cache
 from edge.node.loader import Loader
@@ -245,12 +245,11 @@ def idle(chosen: argparse.Namespace, work: Path) -> None:
     finally:
         server.stop()
     each = (during - before) / chosen.connections / KIB
-    all_alive = alive == chosen.connections
     figures = [
         at_most("RSS of each", each, 8, "KiB"),
         Figure("RSS of the worker before", f"{before / MIB:,.2f} MiB"),
         Figure("RSS of the worker with all", f"{during / MIB:,.2f} MiB"),
-        Figure("still open when measured", f"{alive:,}", f"= {chosen.connections:,}", all_alive),
+        exactly("still open when measured", alive, chosen.connections),
     ]
     print_table(f"{chosen.connections:,} idle HTTP/1.1 connections, one worker", figures)
 

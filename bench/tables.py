@@ -152,6 +152,11 @@ def at_most(what: str, value: float, limit: float, unit: str) -> Figure:
     return Figure(what, f"{value:,.2f} {unit}", f"≤ {limit:,g} {unit}", value <= limit)
 
 
+def exactly(what: str, value: int, wanted: int) -> Figure:
+    """A count that has to be right."""
+    return Figure(what, f"{value:,}", f"= {wanted:,}", value == wanted)
+
+
 def print_table(title: str, lines: list[Figure]) -> None:
     """Figures for a person."""
     width = max(len(figure.what) for figure in lines)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import asyncio
 import functools
 import http.server
 import importlib.util
@@ -42,6 +44,7 @@ gateways = load("gateways")
 commands = load("commands")
 compare = load("compare")
 node = load("node")
+proxy = load("proxy")
 scale = load("scale")
 micro = load("micro")
 
@@ -358,6 +361,54 @@ def test_memory_is_shared_out() -> None:
 
     assert 0 < pss <= rss
     assert node.memory_of(2**22 + 1) == (0, 0)
+
+
+def test_the_kernel_keeps_the_peak_of_memory() -> None:
+    """What was given back again is seen; what was before `forget_peak` is not."""
+    node.forget_peak(os.getpid())
+    before = node.peak_of(os.getpid())
+    assert len(b"peak" * (16 << 20)) == 64 << 20
+
+    assert node.peak_of(os.getpid()) - before > 60 << 20
+    node.forget_peak(os.getpid())
+    assert node.peak_of(os.getpid()) - before < 60 << 20
+
+
+@pytest.mark.parametrize(("share", "value"), [(0.5, 50), (0.99, 99), (1.0, 100), (0.001, 1)])
+def test_a_percentile_is_one_of_the_values(share: float, value: int) -> None:
+    """Not more than the share of them is smaller."""
+    assert figures.percentile(range(100, 0, -1), share) == value
+
+
+async def test_the_origin_of_a_stampede_counts_whom_it_answers() -> None:
+    """Without a node between, every client is one request."""
+    origin = proxy.SlowOrigin(0.0)
+    async with await asyncio.start_server(origin.converse, "127.0.0.1", 0) as side:
+        answers = await proxy.stampede(side.sockets[0].getsockname()[1], "/cold-0", 20)
+
+    assert origin.asked == {"/cold-0": 20}
+    assert all(map(proxy.is_whole, answers))
+    assert not proxy.is_whole(answers[0][:-1])
+
+
+def test_a_long_answer_is_counted_to_its_end() -> None:
+    """An answer of another size is an error, not a figure."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), proxy.Spring) as spring:
+        threading.Thread(target=spring.serve_forever, daemon=True).start()
+        proxy.drain(spring.server_port, "/private/3", 3 << 20)
+        with pytest.raises(servers.NotStarted, match="3,145,728 of 4,194,304 bytes"):
+            proxy.drain(spring.server_port, "/public/3", 4 << 20)
+        spring.shutdown()
+
+
+async def test_every_message_has_its_round_trip() -> None:
+    """As many times as there were messages, over all connections."""
+    chosen = argparse.Namespace(connections=3, messages=4, rate=1_000)
+    async with proxy.echoing() as port:
+        times = await proxy.round_trips(port, chosen)
+
+    assert len(times) == 12
+    assert min(times) > 0
 
 
 def test_an_ended_connection_is_not_called_open() -> None:
