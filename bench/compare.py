@@ -3,10 +3,16 @@ Edge beside its peers: the same files, the same core, the same minutes.
 
     python bench/compare.py                       everything that is installed, five rounds of 3 s
     python bench/compare.py --scenario 1kb --peers edge,nginx --rounds 9 --seconds 5
+    python bench/compare.py --scenario proxy-1kb,proxy-1mb,proxy-hit
 
-Every server has core 0 to itself while it is measured, the generator has core 1. The rounds
-interleave (A B A B …), so that a slow minute of the machine meets every server. A generator that
-reports an error, another status than 2xx or short answers gives no figure, and no ratio either.
+    1kb 10kb 100kb 10mb h2-1kb    files of the server's own, the last one over HTTP/2
+    proxy-1kb proxy-1mb           passed through from an origin that forbids to store them
+    proxy-hit                     1 KB that the origin allows to store: it should be asked once
+
+Every server has core 0 to itself while it is measured, the generator has core 1, and so has the
+origin of the proxies: an nginx, which is needed. The rounds interleave (A B A B …), so that a slow
+minute of the machine meets every server. A generator that reports an error, another status than
+2xx or short answers gives no figure, and no ratio either.
 """
 
 from __future__ import annotations
@@ -22,26 +28,20 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import median
 from typing import TYPE_CHECKING
 
 import figures
+import gateways
 import servers
 from figures import Refused, Run
+from scenarios import CONNECTIONS, FILES, SCENARIOS, STREAMS, Scenario
+from tables import Result, Round, as_json, table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
     from servers import Server
-
-CONNECTIONS = 64
-
-STREAMS = 10
-
-BUSY = 0.85
-"""Share of a core from which on a side counts as the limit; the rest is starting and stopping."""
 
 REQUESTS_PER_CONNECTION = 900
 """
@@ -49,46 +49,6 @@ For HTTP/2. nginx and Edge both say GOAWAY after 1,000 requests on one connectio
 does not connect again: with `-D` it idles to the end and calls what was in flight errors. So a
 round is as many short runs as fit into its seconds, each with fresh connections.
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Scenario:
-    """One file over one protocol, and the ratio to nginx that is aimed at."""
-
-    name: str
-    size: int
-    http2: bool = False
-    aim: float = 1.0
-
-    @property
-    def path(self) -> str:
-        """Where the file is, whatever the protocol."""
-        return f"/{self.name.removeprefix('h2-')}.bin"
-
-
-SCENARIOS = {
-    scenario.name: scenario
-    for scenario in (
-        Scenario("1kb", 1 << 10),
-        Scenario("10kb", 10 << 10),
-        Scenario("100kb", 100 << 10),
-        Scenario("10mb", 10 << 20, aim=0.7),
-        Scenario("h2-1kb", 1 << 10, http2=True),
-    )
-}
-
-
-@dataclass(slots=True)
-class Result:
-    """All rounds of one server in one scenario."""
-
-    runs: list[Run] = field(default_factory=list)
-    busy: list[float] = field(default_factory=list)
-    """Share of the round in which the server's processes had a processor."""
-    load: list[float] = field(default_factory=list)
-    """The same of the generator."""
-    refused: str = ""
-    """Why there is no figure; empty when there is one."""
 
 
 def write_site(folder: Path) -> Path:
@@ -158,20 +118,28 @@ def load_http2(server: Server, scenario: Scenario, seconds: float) -> Run:
     return figures.joined(runs)
 
 
-def play_round(server: Server, scenario: Scenario, seconds: float) -> tuple[Run, float, float]:
-    """One run against one server, how busy the server was, and how busy the generator."""
+def play_round(server: Server, scenario: Scenario, seconds: float) -> Round:
+    """One run against one server, how busy both sides were, and what the origin got of it."""
     load = load_http2 if scenario.http2 else load_http1
-    began, used, spent = time.monotonic(), servers.cpu_seconds(server.process.pid), children_s()
+    asked = gateways.requests_of(server)
+    began, used, spent = time.monotonic(), servers.cpu_seconds(server.process.pid), load_s(server)
     run = load(server, scenario, seconds)
     elapsed = time.monotonic() - began
     busy = (servers.cpu_seconds(server.process.pid) - used) / elapsed
-    return run, busy, (children_s() - spent) / elapsed
+    loaded = (load_s(server) - spent) / elapsed
+    passed_on = (gateways.requests_of(server) - asked - 1) / run.requests  # the last is our own
+    return Round(run, busy, loaded, min(1.0, max(0.0, passed_on)))
 
 
-def children_s() -> float:
-    """Processor seconds of the generators that have ended; a server counts when it is stopped."""
+def load_s(server: Server) -> float:
+    """
+    Processor seconds that the generator's core has given: generators that have ended, the origin.
+
+    Another server counts when it is stopped, which is after the last round.
+    """
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime
+    origin = servers.cpu_seconds(server.behind.process.pid) if server.behind else 0.0
+    return usage.ru_utime + usage.ru_stime + origin
 
 
 # A comparison
@@ -192,111 +160,67 @@ def compare(
                     check_answer(server, scenario, site)
                     play_round(server, scenario, 1.0)  # warms caches and pages, and is thrown away
                     continue
-                run, busy, load = play_round(server, scenario, seconds)
+                played = play_round(server, scenario, seconds)
             except (Refused, OSError) as problem:
                 result.refused = str(problem)
                 continue
-            result.runs.append(run)
-            result.busy.append(busy)
-            result.load.append(load)
-            print(
-                f"  {scenario.name} {number}/{rounds} {server.name}: {run.rate:,.0f}/s", flush=True
-            )
+            result.rounds.append(played)
+            rate = f"{played.run.rate:,.0f}/s"
+            print(f"  {scenario.name} {number}/{rounds} {server.name}: {rate}", flush=True)
     return results
-
-
-def table(scenario: Scenario, results: dict[str, Result]) -> Iterator[str]:
-    """Lines for a person: one per server, with our rate over that server's."""
-    protocol = f"HTTP/2, {STREAMS} streams" if scenario.http2 else "HTTP/1.1"
-    yield f"{scenario.name}: {scenario.size:,} bytes, {protocol}, {CONNECTIONS} connections"
-    columns = (
-        f"{'requests/s':>10} {'min - max':>19} {'MiB/s':>8} {'p99 ms':>7} {'busy':>5} {'load':>5}"
-    )
-    yield f"  {'':8} {columns}   edge ÷ it"
-    ours = results.get("edge")
-    for name, result in results.items():
-        if result.refused:
-            yield f"  {name:8} no figure: {result.refused}"
-            continue
-        yield f"  {name:8} {figures_text(result)}   {ratio_text(scenario, name, result, ours)}"
-        yield from doubts(result)
-
-
-def figures_text(result: Result) -> str:
-    """The columns of one server: medians, and the rates' lowest and highest."""
-    rates = figures.spread([run.rate for run in result.runs])
-    mib = median([run.bytes_read / run.seconds for run in result.runs]) / (1 << 20)
-    late = [run.p99_s * 1000 for run in result.runs if run.p99_s is not None]
-    p99 = f"{median(late):.2f}" if late else "-"
-    between = f"{rates.low:,.0f} - {rates.high:,.0f}"
-    busy, load = median(result.busy), median(result.load)
-    return f"{rates.median:>10,.0f} {between:>19} {mib:>8,.1f} {p99:>7} {busy:>5.0%} {load:>5.0%}"
-
-
-def doubts(result: Result) -> Iterator[str]:
-    """What to know before believing a server's figure: it was not the server that was the limit."""
-    if median(result.busy) >= BUSY:
-        return
-    if median(result.load) >= BUSY:
-        yield f"  {'':8} (the generator was the limit: this server could do more)"
-    else:
-        yield f"  {'':8} (neither was at its limit: the machine was shared, or the server waits)"
-
-
-def ratio_text(scenario: Scenario, name: str, result: Result, ours: Result | None) -> str:
-    """`1.07 (1.02 - 1.11)`, with the aim where nginx is the measure; empty for ourselves."""
-    if ours is None or ours is result:
-        return ""
-    if ours.refused:
-        return "no ratio"
-    ratio = figures.paired_ratio(ours.runs, result.runs)
-    text = f"{ratio.median:.2f} ({ratio.low:.2f} - {ratio.high:.2f})"
-    if name != "nginx":
-        return text
-    return f"{text}, aim {scenario.aim}: {'met' if ratio.median >= scenario.aim else 'MISSED'}"
-
-
-def as_json(results: dict[str, Result]) -> dict[str, object]:
-    """One scenario for a machine: every round, and nothing derived but the ratio."""
-    ours = results.get("edge")
-    document: dict[str, object] = {}
-    for name, result in results.items():
-        entry: dict[str, object] = {
-            "requests_per_s": [round(run.rate, 1) for run in result.runs],
-            "bytes_per_s": [round(run.bytes_read / run.seconds) for run in result.runs],
-            "p99_s": [run.p99_s for run in result.runs],
-            "busy": [round(share, 3) for share in result.busy],
-            "load": [round(share, 3) for share in result.load],
-            "refused": result.refused or None,
-        }
-        if ours and ours is not result and not ours.refused and not result.refused:
-            entry["edge_ratio"] = round(figures.paired_ratio(ours.runs, result.runs).median, 3)
-        document[name] = entry
-    return document
 
 
 # The command
 
 
 def start_peers(
-    names: Iterable[str], site: Path, work: Path, stack: contextlib.ExitStack
+    peers: dict[str, Callable[[Path, Path], Server]],
+    site: Path,
+    work: Path,
+    stack: contextlib.ExitStack,
 ) -> list[Server]:
-    """Those of `names` that are installed and come up; the others are named on stderr."""
+    """Those of `peers` that are installed and come up; the others are named on stderr."""
     running = []
-    for name in names:
+    for name, start in peers.items():
         if not servers.is_installed(name):
             print(f"{name}: not installed, left out", file=sys.stderr)
             continue
         folder = work / name
         folder.mkdir()
         try:
-            server = servers.PEERS[name][1](site, folder)
+            server = start(site, folder)
         except servers.NotStarted as problem:
             print(f"{name}: left out: {problem}", file=sys.stderr)
             continue
         stack.callback(server.stop)
         running.append(server)
     return running
+
+
+def start_files(
+    chosen: argparse.Namespace, site: Path, work: Path, stack: contextlib.ExitStack
+) -> list[Server]:
+    """The peers as servers of files; none where only proxies are compared."""
+    if not any(scenario in FILES for scenario in chosen_scenarios(chosen)):
+        return []
+    peers = {name: servers.PEERS[name][1] for name in chosen.peers}
+    return start_peers(peers, site, work, stack)
+
+
+def start_gateways(
+    chosen: argparse.Namespace, site: Path, stack: contextlib.ExitStack
+) -> list[Server]:
+    """The peers as proxies, in memory where that can be; only those that a scenario asks for."""
+    wanted = {name for scenario in chosen_scenarios(chosen) for name in scenario.gateways}
+    folder = tempfile.TemporaryDirectory(prefix="edge-bench-", dir=gateways.memory_backed())
+    work = Path(stack.enter_context(folder))
+    peers = {name: gateways.GATEWAYS[name] for name in chosen.peers if name in wanted}
+    return start_peers(peers, site, work, stack)
+
+
+def chosen_scenarios(chosen: argparse.Namespace) -> list[Scenario]:
+    """In the order in which they were named."""
+    return [SCENARIOS[name] for name in chosen.scenario]
 
 
 def listed(choices: Iterable[str]) -> Callable[[str], list[str]]:
@@ -343,15 +267,17 @@ def main() -> int:
     with contextlib.ExitStack() as stack:
         work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edge-bench-")))
         site = write_site(work / "site")
-        running = start_peers(chosen.peers, site, work, stack)
-        if not running:
+        files = start_files(chosen, site, work, stack)
+        proxies = start_gateways(chosen, site, stack)
+        if not files and not proxies:
             return 1
         print(
             f"load average before: {os.getloadavg()[0]:.2f} (other work on the machine blurs this)"
         )
-        for name in chosen.scenario:
-            everything[name] = compare(
-                running, SCENARIOS[name], site, chosen.rounds, chosen.seconds
+        for scenario in chosen_scenarios(chosen):
+            asked = [server for server in proxies if server.name in scenario.gateways]
+            everything[scenario.name] = compare(
+                asked if scenario.gateways else files, scenario, site, chosen.rounds, chosen.seconds
             )
             print()
     for name, results in everything.items():
@@ -359,10 +285,8 @@ def main() -> int:
     if chosen.json:
         document = {name: as_json(results) for name, results in everything.items()}
         chosen.json.write_text(json.dumps(document, indent=2) + "\n")
-    complete = len(running) and not any(
-        r.refused for rs in everything.values() for r in rs.values()
-    )
-    return 0 if complete else 1
+    refused = any(result.refused for each in everything.values() for result in each.values())
+    return 1 if refused else 0
 
 
 if __name__ == "__main__":

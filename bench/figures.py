@@ -7,6 +7,7 @@ which anything went wrong has no figure: `Refused` says why, and no ratio is mad
 
 from __future__ import annotations
 
+import math
 import re
 import statistics
 from dataclasses import dataclass
@@ -123,6 +124,12 @@ def joined(runs: Sequence[Run]) -> Run:
 def spread(values: Sequence[float]) -> Spread:
     """Median, lowest and highest of at least one value."""
     return Spread(statistics.median(values), min(values), max(values))
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The value that `share` of at least one value do not exceed: 0.99 for p99."""
+    ranked = sorted(values)
+    return ranked[max(0, math.ceil(share * len(ranked)) - 1)]
 
 
 def paired_ratio(ours: Sequence[Run], theirs: Sequence[Run]) -> Spread:

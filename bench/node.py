@@ -1,7 +1,7 @@
 """
 A running node from outside: its memory, its workers, its admin API.
 
-Only what `scale.py` asks of it. Memory comes from /proc, so this is Linux.
+Only what `scale.py` and `proxy.py` ask of it. Memory comes from /proc, so this is Linux.
 """
 
 from __future__ import annotations
@@ -32,6 +32,18 @@ def memory_of(pid: int) -> tuple[int, int]:
             if name in sizes:
                 sizes[name] = int(rest[0]) * 1024
     return sizes["Pss:"], sizes["Rss:"]
+
+
+def forget_peak(pid: int) -> None:
+    """Let `peak_of` begin anew with what the process has now."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+
+def peak_of(pid: int) -> int:
+    """The highest RSS in bytes since the process began, or since `forget_peak`."""
+    text = Path(f"/proc/{pid}/status").read_text()
+    [line] = [line for line in text.splitlines() if line.startswith("VmHWM:")]
+    return int(line.split()[1]) * 1024
 
 
 def listens_on(pid: int, port: int) -> bool:

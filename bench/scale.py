@@ -17,23 +17,21 @@ import argparse
 import asyncio
 import contextlib
 import http.client
-import os
 import random
-import resource
 import socket
 import subprocess
 import sys
-import tempfile
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import servers
+from commands import add_command, make_parser, raise_file_limit, run
 from node import Admin, memory_of, workers_of
 from rulesets import write_rules
 from servers import HOST, NotStarted, Server
+from tables import Figure, at_most, exactly, print_table
 
 from edge.node.cache import Cache
 from edge.node.loader import Loader
@@ -50,31 +48,6 @@ PROSE = (
     "the node keeps every branch apart and answers with what was deployed last a file is stored "
     "once by its hash whatever it is called <p> </p> <a href= class= section cache field value"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """One line of the table."""
-
-    what: str
-    value: str
-    aim: str = ""
-    met: bool | None = None
-    """None where nothing is aimed at."""
-
-
-def at_most(what: str, value: float, limit: float, unit: str) -> Figure:
-    """A figure that should not exceed `limit`."""
-    return Figure(what, f"{value:,.2f} {unit}", f"≤ {limit:,g} {unit}", value <= limit)
-
-
-def print_table(title: str, figures: list[Figure]) -> None:
-    """Figures for a person."""
-    width = max(len(figure.what) for figure in figures)
-    print(f"\n{title}")
-    for figure in figures:
-        verdict = "" if figure.met is None else "met" if figure.met else "MISSED"
-        print(f"  {figure.what:{width}}  {figure.value:>14}  {figure.aim:12} {verdict}".rstrip())
 
 
 def memory_figures(server: Server, when: str, limit: float | None = None) -> Iterator[Figure]:
@@ -272,12 +245,11 @@ def idle(chosen: argparse.Namespace, work: Path) -> None:
     finally:
         server.stop()
     each = (during - before) / chosen.connections / KIB
-    all_alive = alive == chosen.connections
     figures = [
         at_most("RSS of each", each, 8, "KiB"),
         Figure("RSS of the worker before", f"{before / MIB:,.2f} MiB"),
         Figure("RSS of the worker with all", f"{during / MIB:,.2f} MiB"),
-        Figure("still open when measured", f"{alive:,}", f"= {chosen.connections:,}", all_alive),
+        exactly("still open when measured", alive, chosen.connections),
     ]
     print_table(f"{chosen.connections:,} idle HTTP/1.1 connections, one worker", figures)
 
@@ -337,15 +309,6 @@ def load(state: str) -> None:
     snapshot = asyncio.run(loader.load(number, Snapshot(0, {}, {})))
     print(time.monotonic() - began)
     assert snapshot.number == number
-
-
-def raise_file_limit(wanted: int) -> None:
-    """Room for that many descriptors, here and in every process started from here."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard != resource.RLIM_INFINITY and hard < wanted:
-        raise NotStarted(f"the limit of open files is {hard}: raise it to {wanted} (ulimit -Hn)")
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 @contextlib.contextmanager
@@ -413,21 +376,11 @@ def serve(work: Path, workers: int) -> Server:
 
 def parse_arguments() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    commands = parser.add_subparsers(dest="command", required=True)
-
-    def command(name: str, function: object, **options: int) -> None:
-        sub = commands.add_parser(name, help=str(function.__doc__).strip())
-        for option, default in options.items():
-            sub.add_argument(f"--{option}", type=int, default=default, help=f"({default:,})")
-        sub.set_defaults(function=function)
-
-    command("fleet", fleet, apps=1_000, branches=10, files=20, workers=2)
-    command("deploy", deploy, files=10_000, size=10_240, workers=2)
-    command("idle", idle, connections=10_000)
-    command("rules", rules, rules=100_000, workers=2)
+    parser, commands = make_parser(__doc__)
+    add_command(commands, "fleet", fleet, apps=1_000, branches=10, files=20, workers=2)
+    add_command(commands, "deploy", deploy, files=10_000, size=10_240, workers=2)
+    add_command(commands, "idle", idle, connections=10_000)
+    add_command(commands, "rules", rules, rules=100_000, workers=2)
     loader = commands.add_parser("load", help="(the other process of `rules`)")
     loader.add_argument("state")
     holder = commands.add_parser("hold", help="(the other process of `idle`)")
@@ -445,14 +398,7 @@ def main() -> int:
     if chosen.command == "load":
         load(chosen.state)
         return 0
-    print(f"load average before: {os.getloadavg()[0]:.2f} (other work on the machine blurs this)")
-    with tempfile.TemporaryDirectory(prefix="edge-scale-") as folder:
-        try:
-            chosen.function(chosen, Path(folder))
-        except NotStarted as problem:
-            print(f"{chosen.command}: {problem}", file=sys.stderr)
-            return 1
-    return 0
+    return run(chosen)
 
 
 if __name__ == "__main__":

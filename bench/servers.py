@@ -54,7 +54,7 @@ class Server:
     admin_port: int = 0
     """Edge's alone."""
     behind: Server | None = None
-    """The origin that a pure cache needs."""
+    """The origin of a proxy."""
 
     def stop(self, patience_s: float = 10.0) -> None:
         """SIGTERM, and SIGKILL to the session's processes that outlive `patience_s`."""
@@ -160,9 +160,9 @@ def wait_until(server: Server, port: int, path: str, patience_s: float = 30.0) -
 # The node itself
 
 
-def write_edge_config(work: Path, workers: int, port: int, admin_port: int) -> Path:
+def write_edge_config(work: Path, workers: int, port: int, admin_port: int, more: str = "") -> Path:
     """
-    An `edge.yml` with everything under `work`.
+    An `edge.yml` with everything under `work`, and `more` at its end.
 
     There is no access log to turn off yet. When there is, it is turned off here: the peers write
     none either.
@@ -178,6 +178,7 @@ def write_edge_config(work: Path, workers: int, port: int, admin_port: int) -> P
         f'  http: ["127.0.0.1:{port}"]\n'
         f'  admin: "127.0.0.1:{admin_port}"\n'
         f"admin: {{token_file: {work}/var/admin.token}}\n"
+        f"{more}"
     )
     return config
 
@@ -198,12 +199,12 @@ def edge_command(*arguments: str, config: Path) -> subprocess.CompletedProcess[s
     return done
 
 
-def serve_edge(work: Path, workers: int, core: int | None = SERVER_CORE) -> Server:
+def serve_edge(work: Path, workers: int, core: int | None = SERVER_CORE, more: str = "") -> Server:
     """A node with its state in `work`, ready but perhaps without a deployment."""
     if not EDGE.exists():
         raise NotStarted(f"{EDGE} is missing: install the project first (pip install -e .)")
     port, admin_port = free_port(), free_port()
-    config = write_edge_config(work, workers, port, admin_port)
+    config = write_edge_config(work, workers, port, admin_port, more)
     server = start("edge", [str(EDGE), "serve", "-c", str(config)], work, core)
     server.port = server.h2_port = port
     server.admin_port = admin_port
@@ -213,7 +214,11 @@ def serve_edge(work: Path, workers: int, core: int | None = SERVER_CORE) -> Serv
 
 def start_edge(site: Path, work: Path) -> Server:
     """One worker, and `site` deployed through the running node."""
-    server = serve_edge(work, workers=1)
+    return deployed(serve_edge(work, workers=1), site, work)
+
+
+def deployed(server: Server, site: Path, work: Path) -> Server:
+    """The node itself, once it serves `site` as `HOST`; a node that refuses it is stopped."""
     try:
         arguments = ("deploy", str(site), "--app", "bench", "--branch", "main")
         edge_command(*arguments, config=work / "edge.yml")
@@ -254,25 +259,35 @@ http {{
     fastcgi_temp_path {work}/nginx.fastcgi;
     uwsgi_temp_path {work}/nginx.uwsgi;
     scgi_temp_path {work}/nginx.scgi;
+    {inside}
+}}
+"""
+
+NGINX_FILES = """
     server {{
         listen 127.0.0.1:{port} backlog=1024;
         listen 127.0.0.1:{h2_port} http2 backlog=1024;
         root {site};
     }}
-}}
 """
 
 
 def start_nginx(site: Path, work: Path, core: int = SERVER_CORE) -> Server:
     """One worker; Debian's nginx 1.22 needs a port of its own for HTTP/2 in the clear."""
     port, h2_port = free_port(), free_port()
+    server = run_nginx(NGINX_FILES.format(site=site, port=port, h2_port=h2_port), work, port, core)
+    server.h2_port = h2_port
+    return server
+
+
+def run_nginx(inside: str, work: Path, port: int, core: int = SERVER_CORE) -> Server:
+    """One worker that does what `inside` says; it answers on `port`."""
     config = work / "nginx.conf"
     # Files in a temporary folder belong to whoever runs this, and nobody else may enter it.
-    user = getpass.getuser()
-    config.write_text(NGINX.format(work=work, site=site, port=port, h2_port=h2_port, user=user))
+    config.write_text(NGINX.format(work=work, inside=inside, user=getpass.getuser()))
     early_log = str(work / "nginx.error.log")
     server = start("nginx", ["nginx", "-e", early_log, "-c", str(config)], work, core)
-    server.port, server.h2_port = port, h2_port
+    server.port = server.h2_port = port
     wait_until(server, port, "/1kb.bin")
     return server
 
@@ -288,17 +303,21 @@ CADDY = """\
 }}
 http://:{port} {{
     bind 127.0.0.1
-    root * {site}
-    file_server
+    {inside}
 }}
 """
 
 
 def start_caddy(site: Path, work: Path) -> Server:
+    """The files themselves."""
+    return run_caddy(f"root * {site}\n    file_server", work)
+
+
+def run_caddy(inside: str, work: Path) -> Server:
     """One core by the pin and by GOMAXPROCS, which Go takes from the pin by itself."""
     port = free_port()
     config = work / "Caddyfile"
-    config.write_text(CADDY.format(port=port, site=site, work=work))
+    config.write_text(CADDY.format(port=port, inside=inside, work=work))
     command = ["caddy", "run", "--adapter", "caddyfile", "--config", str(config)]
     server = start("caddy", command, work)
     server.port = server.h2_port = port
@@ -309,20 +328,30 @@ def start_caddy(site: Path, work: Path) -> Server:
 def start_varnish(site: Path, work: Path) -> Server:
     """In front of an nginx on the generator's core, which is asked once for each file."""
     origin = start_nginx(site, work, core=GENERATOR_CORE)
-    origin.name = "origin of varnish"
+    return in_front(origin, lambda origin: run_varnish(origin.port, work))
+
+
+def run_varnish(origin_port: int, work: Path) -> Server:
+    """In front of 127.0.0.1:`origin_port`."""
     port = free_port()
     command = [
         "varnishd", "-F", "-n", str(work / "varnish"), "-a", f"127.0.0.1:{port}",
-        "-b", f"127.0.0.1:{origin.port}", "-s", "malloc,512m", "-t", "3600", "-p", "feature=+http2",
+        "-b", f"127.0.0.1:{origin_port}", "-s", "malloc,512m", "-t", "3600", "-p", "feature=+http2",
     ]  # fmt: skip
+    server = start("varnish", command, work)
+    server.port = server.h2_port = port
+    wait_until(server, port, "/1kb.bin")
+    return server
+
+
+def in_front(origin: Server, start: Callable[[Server], Server]) -> Server:
+    """What `start` makes of the origin, which ends with it, or at once when it does not start."""
     try:
-        server = start("varnish", command, work)
-        server.port = server.h2_port = port
-        server.behind = origin
-        wait_until(server, port, "/1kb.bin")
+        server = start(origin)
     except NotStarted:
         origin.stop()
         raise
+    server.behind = origin
     return server
 
 

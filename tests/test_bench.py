@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import asyncio
 import functools
 import http.server
 import importlib.util
@@ -36,8 +38,13 @@ def load(name: str) -> ModuleType:
 figures = load("figures")
 rulesets = load("rulesets")
 servers = load("servers")
+scenarios = load("scenarios")
+tables = load("tables")
+gateways = load("gateways")
+commands = load("commands")
 compare = load("compare")
 node = load("node")
+proxy = load("proxy")
 scale = load("scale")
 micro = load("micro")
 
@@ -164,9 +171,16 @@ def test_runs_are_joined_by_their_own_seconds() -> None:
     assert (joined.requests, joined.seconds, joined.rate) == (400, 2.0, 200.0)
 
 
-def result(rates: list[float], busy: float = 0.99, load: float = 0.5, refused: str = "") -> object:
+def result(
+    rates: list[float],
+    busy: float = 0.99,
+    load: float = 0.5,
+    refused: str = "",
+    passed_on: float = 0.0,
+) -> object:
     """What a comparison keeps of one server."""
-    return compare.Result(runs(*rates), [busy] * len(rates), [load] * len(rates), refused)
+    rounds = [tables.Round(run, busy, load, passed_on) for run in runs(*rates)]
+    return tables.Result(rounds, refused)
 
 
 @pytest.mark.parametrize(
@@ -176,7 +190,7 @@ def test_the_table_says_whether_the_aim_is_met(ours: list[float], verdict: str) 
     """The aim is judged against nginx, by the median of the paired ratios."""
     results = {"edge": result(ours), "nginx": result([100.0, 100.0])}
 
-    [line] = [each for each in compare.table(compare.SCENARIOS["1kb"], results) if "nginx" in each]
+    [line] = [each for each in tables.table(scenarios.SCENARIOS["1kb"], results) if "nginx" in each]
 
     assert line.endswith(f"aim 1.0: {verdict}")
 
@@ -185,11 +199,11 @@ def test_no_ratio_is_printed_after_a_refusal() -> None:
     """A server that was refused shows the reason, and the others get no ratio to it."""
     results = {"edge": result([], refused="wrk: Socket errors"), "nginx": result([100.0])}
 
-    lines = list(compare.table(compare.SCENARIOS["1kb"], results))
+    lines = list(tables.table(scenarios.SCENARIOS["1kb"], results))
 
     assert any("edge" in line and "no figure: wrk: Socket errors" in line for line in lines)
     assert any("nginx" in line and line.endswith("no ratio") for line in lines)
-    assert compare.as_json(results)["nginx"].keys().isdisjoint({"edge_ratio"})
+    assert tables.as_json(results)["nginx"].keys().isdisjoint({"edge_ratio"})
 
 
 @pytest.mark.parametrize(
@@ -205,10 +219,46 @@ def test_a_figure_that_is_not_the_servers_says_so(
     busy: float, load: float, doubt: str | None
 ) -> None:
     """A rate counts as a server's own when the server's core was what ran out."""
-    lines = list(compare.doubts(result([100.0], busy, load)))
+    lines = list(tables.doubts(scenarios.SCENARIOS["1kb"], result([100.0], busy, load)))
 
     assert len(lines) == (doubt is not None)
     assert doubt is None or doubt in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "peer", "aim"),
+    [("proxy-1kb", "caddy", 4.0), ("proxy-hit", "varnish", 2.0), ("proxy-1mb", "nginx", None)],
+)
+def test_each_peer_has_an_aim_of_its_own(name: str, peer: str, aim: float | None) -> None:
+    """Where nothing is aimed at, the ratio stands alone."""
+    results = {"edge": result([300.0]), peer: result([100.0])}
+
+    [line] = [each for each in tables.table(scenarios.SCENARIOS[name], results) if peer in each]
+
+    assert line.endswith(f"aim {aim}: {'met' if aim < 3 else 'MISSED'}" if aim else "3.00)")
+
+
+@pytest.mark.parametrize(
+    ("name", "passed_on", "doubted"),
+    [("proxy-hit", 0.98, True), ("proxy-hit", 0.0001, False), ("proxy-1kb", 1.0, False)],
+)
+def test_misses_are_not_called_hits(name: str, passed_on: float, doubted: bool) -> None:  # noqa: FBT001 - a table's column
+    """A rate of hits is doubted when the origin was asked all the time."""
+    played = result([100.0], passed_on=passed_on)
+
+    lines = list(tables.doubts(scenarios.SCENARIOS[name], played))
+
+    assert lines == (
+        ["           (the origin got 98% of the requests: these are no hits)"] * doubted
+    )
+
+
+def test_every_proxy_can_be_started() -> None:
+    """What a scenario compares is in the table of proxies, and its program in the other one."""
+    named = {name for scenario in scenarios.PROXIED for name in scenario.gateways}
+
+    assert named == set(gateways.GATEWAYS)
+    assert named <= set(servers.PEERS)
 
 
 @pytest.fixture
@@ -232,7 +282,7 @@ class QuietHandler(http.server.SimpleHTTPRequestHandler):
 def test_a_wrong_answer_is_found_before_it_is_timed(site: tuple[Path, int]) -> None:
     """The very file passes; other bytes of the same length and a 404 do not."""
     folder, port = site
-    server, scenario = servers.Server("x", None, folder, port, port), compare.SCENARIOS["1kb"]
+    server, scenario = servers.Server("x", None, folder, port, port), scenarios.SCENARIOS["1kb"]
     compare.check_answer(server, scenario, folder)
 
     expected = folder.parent / "expected"
@@ -249,7 +299,7 @@ def test_the_files_are_the_same_in_every_run(tmp_path: Path) -> None:
     """Two machines, or two days, measure the same bytes; one file serves both protocols."""
     one, two = compare.write_site(tmp_path / "one"), compare.write_site(tmp_path / "two")
 
-    for scenario in compare.SCENARIOS.values():
+    for scenario in scenarios.SCENARIOS.values():
         content = (one / scenario.path[1:]).read_bytes()
 
         assert len(content) == scenario.size
@@ -281,6 +331,21 @@ def test_the_configuration_of_the_node_is_valid(tmp_path: Path) -> None:
     assert (settings.workers, settings.listen.http) == (1, ("127.0.0.1:8080",))
 
 
+def test_the_node_in_front_of_an_origin_is_configured_well(tmp_path: Path) -> None:
+    """Its one rule leads every path to the origin, which `proxy.allow` names."""
+    gateways.write_rule(tmp_path / "app", 9000)
+    text = (tmp_path / "app/redirects.json").read_text()
+    more = gateways.edge_settings(9000, "body: 1MiB")
+    config = servers.write_edge_config(tmp_path, 1, 8080, 9901, more)
+
+    rules, *complaints = decode_redirects(text, "redirects.json")
+    settings, errors = decode_settings(config.read_text(), str(config))
+
+    assert (errors, complaints) == ([], [[], []])
+    assert (settings.proxy.allow, settings.limits.body) == (("127.0.0.1:9000",), 1 << 20)
+    assert [rule.status for rule in rules] == ["200"]
+
+
 def test_who_listens_is_found_by_the_socket() -> None:
     """A process is known to serve a port by the listening socket that it holds."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -298,6 +363,54 @@ def test_memory_is_shared_out() -> None:
     assert node.memory_of(2**22 + 1) == (0, 0)
 
 
+def test_the_kernel_keeps_the_peak_of_memory() -> None:
+    """What was given back again is seen; what was before `forget_peak` is not."""
+    node.forget_peak(os.getpid())
+    before = node.peak_of(os.getpid())
+    assert len(b"peak" * (16 << 20)) == 64 << 20
+
+    assert node.peak_of(os.getpid()) - before > 60 << 20
+    node.forget_peak(os.getpid())
+    assert node.peak_of(os.getpid()) - before < 60 << 20
+
+
+@pytest.mark.parametrize(("share", "value"), [(0.5, 50), (0.99, 99), (1.0, 100), (0.001, 1)])
+def test_a_percentile_is_one_of_the_values(share: float, value: int) -> None:
+    """Not more than the share of them is smaller."""
+    assert figures.percentile(range(100, 0, -1), share) == value
+
+
+async def test_the_origin_of_a_stampede_counts_whom_it_answers() -> None:
+    """Without a node between, every client is one request."""
+    origin = proxy.SlowOrigin(0.0)
+    async with await asyncio.start_server(origin.converse, "127.0.0.1", 0) as side:
+        answers = await proxy.stampede(side.sockets[0].getsockname()[1], "/cold-0", 20)
+
+    assert origin.asked == {"/cold-0": 20}
+    assert all(map(proxy.is_whole, answers))
+    assert not proxy.is_whole(answers[0][:-1])
+
+
+def test_a_long_answer_is_counted_to_its_end() -> None:
+    """An answer of another size is an error, not a figure."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), proxy.Spring) as spring:
+        threading.Thread(target=spring.serve_forever, daemon=True).start()
+        proxy.drain(spring.server_port, "/private/3", 3 << 20)
+        with pytest.raises(servers.NotStarted, match="3,145,728 of 4,194,304 bytes"):
+            proxy.drain(spring.server_port, "/public/3", 4 << 20)
+        spring.shutdown()
+
+
+async def test_every_message_has_its_round_trip() -> None:
+    """As many times as there were messages, over all connections."""
+    chosen = argparse.Namespace(connections=3, messages=4, rate=1_000)
+    async with proxy.echoing() as port:
+        times = await proxy.round_trips(port, chosen)
+
+    assert len(times) == 12
+    assert min(times) > 0
+
+
 def test_an_ended_connection_is_not_called_open() -> None:
     """Silence is open; an end by the other side is not."""
     near, far = socket.socketpair()
@@ -311,7 +424,7 @@ def test_an_ended_connection_is_not_called_open() -> None:
 @pytest.mark.parametrize(("value", "met"), [(8.0, True), (8.01, False)], ids=["at", "over"])
 def test_a_limit_includes_itself(value: float, met: bool) -> None:  # noqa: FBT001 - a table's column
     """`≤ 8 KiB` is met by 8 KiB."""
-    figure = scale.at_most("RSS of each", value, 8, "KiB")
+    figure = tables.at_most("RSS of each", value, 8, "KiB")
 
     assert (figure.aim, figure.met) == ("≤ 8 KiB", met)
 

@@ -27,8 +27,8 @@ LARGE = hashlib.sha256(b"large").digest() * (2 * MIB)
 NGINX_CONF = """
 daemon off;
 master_process off;
-pid nginx.pid;
-error_log error.log;
+pid {name}.pid;
+error_log {name}.log;
 events {{}}
 http {{
     types {{ text/html html; text/plain txt; application/octet-stream bin; }}
@@ -45,34 +45,44 @@ http {{
     server {{
         listen 127.0.0.1:{port};
         root files;
-        location /old {{ return 301 http://$http_host/nginx/dir/; }}
+        location = /old {{ return 301 /dir/; }}
+        location = /pid {{ return 200 $pid; }}
         location /put {{ client_max_body_size 1m; return 201 $content_length; }}
     }}
 }}
 """
 
 
+def is_there(port: int, _: int) -> bool:
+    """Whether something speaks HTTP on a port of this machine."""
+    with contextlib.suppress(httpx.TransportError):
+        return bool(httpx.get(f"http://127.0.0.1:{port}/").status_code)
+    return False
+
+
+def is_nginx(port: int, pid: int) -> bool:
+    """Whether this process answers: nginx tries for seconds to get a port that a stranger has."""
+    with contextlib.suppress(httpx.TransportError):
+        return httpx.get(f"http://127.0.0.1:{port}/pid").text == str(pid)
+    return False
+
+
 @contextlib.contextmanager
-def process(folder: Path, port: int, *command: str, **environment: str):
+def process(folder: Path, port: int, *command: str, is_ready=is_there, **environment: str):
     """A server that answers on its port; it ends with the block."""
     with (folder / "output.log").open("wb") as log:
         running = subprocess.Popen(
             command, cwd=folder, stdout=log, stderr=log, env=os.environ | environment
         )
         try:
-            eventually(lambda: running.poll() is not None or is_there(port), timeout_s=60)
+            eventually(
+                lambda: running.poll() is not None or is_ready(port, running.pid), timeout_s=60
+            )
             assert running.poll() is None, (folder / "output.log").read_text()
             yield running
         finally:
             running.terminate()
             running.wait(20)
-
-
-def is_there(port: int) -> bool:
-    """Whether something speaks HTTP on a port of this machine."""
-    with contextlib.suppress(httpx.TransportError):
-        return bool(httpx.get(f"http://127.0.0.1:{port}/").status_code)
-    return False
 
 
 @contextlib.contextmanager
@@ -88,15 +98,21 @@ def before(folder: Path, port: int):
 # nginx
 
 
+def run_nginx(folder: Path, port: int, name: str):
+    """It, with `NAME.conf` and `NAME.log` of the folder, as a process of this test's own."""
+    assert NGINX is not None, "nginx is not installed (.ci/packages installs it)"
+    (folder / f"{name}.conf").write_text(NGINX_CONF.format(port=port, name=name))
+    command = (NGINX, "-p", str(folder), "-e", f"{name}.log", "-c", f"{name}.conf")
+    return process(folder, port, *command, is_ready=is_nginx)
+
+
 @pytest.fixture(scope="module")
 def nginx(tmp_path_factory):
-    """Debian's nginx as a process of this test's own; its folder and port."""
-    if NGINX is None:
-        pytest.skip("nginx is not installed")
+    """Debian's nginx; its folder and port."""
     folder, port = tmp_path_factory.mktemp("nginx"), free_port()
     files = {"files/a.txt": TEXT, "files/dir/index.html": "a folder", "files/large.bin": LARGE}
-    write_tree(folder, files | {"nginx.conf": NGINX_CONF.format(port=port)})
-    with process(folder, port, NGINX, "-p", str(folder), "-e", "error.log", "-c", "nginx.conf"):
+    write_tree(folder, files)
+    with run_nginx(folder, port, "first"):
         yield folder, port
 
 
@@ -116,6 +132,15 @@ def test_nginx_serves_what_the_edge_has_not(node):
     assert fields["Via"] == "1.1 edge"
     status, fields, content = node.get("/nothing.txt")
     assert (status, b"nginx" in content) == (404, True)
+
+
+@pytest.mark.parametrize("path", ["/dir", "/old"])
+def test_nginx_redirects_to_itself(node, path):
+    """By absolute URLs of its own host and port, which lead the client to the host it asked."""
+    for host in (HOST, f"{HOST}:{node.port}"):
+        status, fields, _ = node.get(path, host=host)
+        assert (status, fields["Location"]) == (301, f"http://{host}/dir/")
+        assert node.get("/dir/", host=host)[::2] == (200, b"a folder")
 
 
 def test_nginx_compresses(node):
@@ -187,11 +212,8 @@ def test_a_restart_of_nginx_is_told_and_over_with_it(node, nginx, tmp_path):
     folder, _ = nginx
     port = free_port()
     with before(tmp_path, port) as fresh:
-        conf = NGINX_CONF.format(port=port)
-        command = (str(NGINX), "-p", str(folder), "-e", "other.log", "-c", "other.conf")
-        (folder / "other.conf").write_text(conf.replace("nginx.pid", "other.pid"))
         for _ in range(2):
-            with process(folder, port, *command):
+            with run_nginx(folder, port, "other"):
                 assert [fresh.get("/dir/")[0] for _ in range(20)] == [200] * 20
             assert {fresh.get("/dir/", method="POST")[0] for _ in range(4)} == {502}
 

@@ -1,0 +1,166 @@
+"""From figures to the lines that a person reads, and the document that a machine reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from statistics import median
+from typing import TYPE_CHECKING
+
+import figures
+from scenarios import CONNECTIONS, STREAMS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from figures import Run
+    from scenarios import Scenario
+
+BUSY = 0.85
+"""Share of a core from which on a side counts as the limit; the rest is starting and stopping."""
+
+MISSES = 0.001
+"""Share of the requests up to which a server is said to have answered from its cache."""
+
+
+# Beside peers
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One run against one server, and what it took."""
+
+    run: Run
+    busy: float
+    """Share of the round in which the server's processes had a processor."""
+    load: float
+    """The same of the generator and the origin, who share one."""
+    passed_on: float = 0.0
+    """Share of the requests that the origin got."""
+
+
+@dataclass(slots=True)
+class Result:
+    """All rounds of one server in one scenario."""
+
+    rounds: list[Round] = field(default_factory=list)
+    refused: str = ""
+    """Why there is no figure; empty when there is one."""
+
+    @property
+    def runs(self) -> list[Run]:
+        """What the generator measured, round by round."""
+        return [each.run for each in self.rounds]
+
+
+def table(scenario: Scenario, results: dict[str, Result]) -> Iterator[str]:
+    """Lines for a person: one per server, with our rate over that server's."""
+    protocol = f"HTTP/2, {STREAMS} streams" if scenario.http2 else "HTTP/1.1"
+    yield f"{scenario.name}: {scenario.size:,} bytes, {protocol}, {CONNECTIONS} connections"
+    columns = (
+        f"{'requests/s':>10} {'min - max':>19} {'MiB/s':>8} {'p99 ms':>7} {'busy':>5} {'load':>5}"
+    )
+    yield f"  {'':8} {columns}   edge ÷ it"
+    ours = results.get("edge")
+    for name, result in results.items():
+        if result.refused:
+            yield f"  {name:8} no figure: {result.refused}"
+            continue
+        yield f"  {name:8} {figures_text(result)}   {ratio_text(scenario, name, result, ours)}"
+        yield from doubts(scenario, result)
+
+
+def figures_text(result: Result) -> str:
+    """The columns of one server: medians, and the rates' lowest and highest."""
+    rates = figures.spread([run.rate for run in result.runs])
+    mib = median([run.bytes_read / run.seconds for run in result.runs]) / (1 << 20)
+    late = [run.p99_s * 1000 for run in result.runs if run.p99_s is not None]
+    p99 = f"{median(late):.2f}" if late else "-"
+    between = f"{rates.low:,.0f} - {rates.high:,.0f}"
+    busy, load = shares(result)
+    return f"{rates.median:>10,.0f} {between:>19} {mib:>8,.1f} {p99:>7} {busy:>5.0%} {load:>5.0%}"
+
+
+def shares(result: Result) -> tuple[float, float]:
+    """How busy the server's core was, and the generator's: medians."""
+    return median([each.busy for each in result.rounds]), median([e.load for e in result.rounds])
+
+
+def doubts(scenario: Scenario, result: Result) -> Iterator[str]:
+    """What to know before believing a figure: no hits, or another limit than the server."""
+    passed_on = median([each.passed_on for each in result.rounds])
+    if scenario.hits and passed_on > MISSES:
+        yield f"  {'':8} (the origin got {passed_on:.0%} of the requests: these are no hits)"
+    busy, load = shares(result)
+    if busy >= BUSY:
+        return
+    if load >= BUSY:
+        yield f"  {'':8} (the generator was the limit: this server could do more)"
+    else:
+        yield f"  {'':8} (neither was at its limit: the machine was shared, or the server waits)"
+
+
+def ratio_text(scenario: Scenario, name: str, result: Result, ours: Result | None) -> str:
+    """`1.07 (1.02 - 1.11)`, with the aim where that peer is the measure; empty for ourselves."""
+    if ours is None or ours is result:
+        return ""
+    if ours.refused:
+        return "no ratio"
+    ratio = figures.paired_ratio(ours.runs, result.runs)
+    text = f"{ratio.median:.2f} ({ratio.low:.2f} - {ratio.high:.2f})"
+    aim = scenario.aims.get(name)
+    if aim is None:
+        return text
+    return f"{text}, aim {aim}: {'met' if ratio.median >= aim else 'MISSED'}"
+
+
+def as_json(results: dict[str, Result]) -> dict[str, object]:
+    """One scenario for a machine: every round, and nothing derived but the ratio."""
+    ours = results.get("edge")
+    document: dict[str, object] = {}
+    for name, result in results.items():
+        entry: dict[str, object] = {
+            "requests_per_s": [round(run.rate, 1) for run in result.runs],
+            "bytes_per_s": [round(run.bytes_read / run.seconds) for run in result.runs],
+            "p99_s": [run.p99_s for run in result.runs],
+            "busy": [round(each.busy, 3) for each in result.rounds],
+            "load": [round(each.load, 3) for each in result.rounds],
+            "passed_on": [round(each.passed_on, 3) for each in result.rounds],
+            "refused": result.refused or None,
+        }
+        if ours and ours is not result and not ours.refused and not result.refused:
+            entry["edge_ratio"] = round(figures.paired_ratio(ours.runs, result.runs).median, 3)
+        document[name] = entry
+    return document
+
+
+# By itself
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One line of the table."""
+
+    what: str
+    value: str
+    aim: str = ""
+    met: bool | None = None
+    """None where nothing is aimed at."""
+
+
+def at_most(what: str, value: float, limit: float, unit: str) -> Figure:
+    """A figure that should not exceed `limit`."""
+    return Figure(what, f"{value:,.2f} {unit}", f"≤ {limit:,g} {unit}", value <= limit)
+
+
+def exactly(what: str, value: int, wanted: int) -> Figure:
+    """A count that has to be right."""
+    return Figure(what, f"{value:,}", f"= {wanted:,}", value == wanted)
+
+
+def print_table(title: str, lines: list[Figure]) -> None:
+    """Figures for a person."""
+    width = max(len(figure.what) for figure in lines)
+    print(f"\n{title}")
+    for figure in lines:
+        verdict = "" if figure.met is None else "met" if figure.met else "MISSED"
+        print(f"  {figure.what:{width}}  {figure.value:>14}  {figure.aim:12} {verdict}".rstrip())
