@@ -114,9 +114,28 @@ def add_node_commands(command: Grammar) -> None:
     sub.add_argument("--app", required=True)
     add_branch(command("delete-branch", run.delete_branch, "forget a branch; its hosts answer 404"))
     command("reload", run.reload, "serve the files as they are now")
-    sub = command("purge", run.purge, "forget stored responses")
-    sub.add_argument("--all", action="store_true", required=True)
+    add_purge(command)
     command("status", run.status, "what the node is doing")
+
+
+def add_purge(command: Grammar) -> None:
+    """What is forgotten is named by one of five options."""
+    sub = command(
+        "purge",
+        run.purge,
+        "forget stored responses: of addresses, tags, hosts, an app or branch, or all",
+        "edge purge --url https://www.example.com/news --url https://www.example.com/",
+    )
+    what = sub.add_mutually_exclusive_group(required=True)
+    what.add_argument("--url", action="append", metavar="U", help="https://host/path; repeatable")
+    what.add_argument(
+        "--tag", action="append", metavar="T", help="Cache-Tag or Surrogate-Key; repeatable"
+    )
+    what.add_argument("--host", action="append", metavar="H", help="a hostname; repeatable")
+    what.add_argument("--app", help="all branches of an app, or --branch alone")
+    what.add_argument("--all", action="store_true", help="everything")
+    sub.add_argument("--branch", help="of --app")
+    sub.add_argument("--soft", action="store_true", help="keep them, validate before they serve")
 
 
 def add_rule_commands(command: Grammar) -> None:

@@ -141,10 +141,23 @@ def reload(options: argparse.Namespace) -> int:
 
 
 def purge(options: argparse.Namespace) -> int:
-    """Forget stored responses."""
+    """Forget stored responses, or have them validated."""
+    if options.branch and not options.app:
+        raise EdgeError("--branch goes with --app: it says whose branch that is")
+    named = {
+        "urls": options.url,
+        "tags": options.tag,
+        "hosts": options.host,
+        "app": options.app,
+        "branch": options.branch,
+        "all": options.all,
+        "soft": options.soft,
+    }
     with open_node(options) as node:
-        document = node.purge()
-    return report.line(f"{document['purged']} stored responses went", document, options.json)
+        document = node.purge({name: value for name, value in named.items() if value})
+    became = "to be validated" if options.soft else "went"
+    count = report.counted(document["purged"], "stored response")
+    return report.line(f"{count} {became}", document, options.json)
 
 
 def status(options: argparse.Namespace) -> int:

@@ -35,6 +35,11 @@ LINE_EVERY = 2.0
 """Seconds between progress lines where there is no terminal."""
 
 
+def counted(number: int, noun: str) -> str:
+    """`1 app`, `2 apps`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def line(text: str, document: Document, as_document: bool) -> int:
     """One sentence, or the document."""
     print(json.dumps(document) if as_document else text)

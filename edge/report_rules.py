@@ -17,15 +17,10 @@ from edge.control.configuration import Configuration, as_json
 from edge.control.imported import Note
 from edge.control.operations import Document
 from edge.control.replay import Replayed
-from edge.report import line, shown, table
+from edge.report import counted, line, shown, table
 
 LISTED = 50
 """Changes of a replay that a person gets to see; `--json` has more."""
-
-
-def counted(number: int, noun: str) -> str:
-    """`1 app`, `2 apps`."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def checked(found: Configuration, apps: int, *, strict: bool, as_document: bool) -> int:
@@ -70,6 +65,8 @@ def _print_answer(trail: Document) -> None:
         print(shown(f"  {name}: {value}"))
     if trail["verdict"]:
         print(shown(f"  cache: {trail['verdict']}"))
+    for each in trail["stored"]:
+        print(shown(f"  {each}"))
 
 
 def replayed(found: Replayed, skipped: int, examples: Sequence[str], as_document: bool) -> int:

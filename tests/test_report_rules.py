@@ -26,6 +26,7 @@ TRAIL = {
     "headers": ["**", "*.html"],
     "fields": [["Cache-Control", "no-store"], ["X-Own", "mine"]],
     "verdict": "made anew",
+    "stored": [],
 }
 
 
@@ -171,10 +172,11 @@ def test_what_a_client_sent_does_not_reach_the_terminal(capsys):
     """In the request, a step, a file, a header's pattern or value."""
     evil = "a\x1b[2Jb"
     parts = {"url": evil, "steps": [evil], "location": evil, "headers": [evil], "verdict": evil}
-    report_rules.explained(TRAIL | parts | {"fields": [[evil, evil]]}, as_document=False)
+    more = {"fields": [[evil, evil]], "stored": [evil]}
+    report_rules.explained(TRAIL | parts | more, as_document=False)
 
     out = capsys.readouterr().out
-    assert ("\x1b" in out, out.count("a�[2Jb")) == (False, 7)
+    assert ("\x1b" in out, out.count("a�[2Jb")) == (False, 8)
 
 
 # Replaying

@@ -516,7 +516,7 @@ def test_every_question_of_the_guide_is_answered(shop, block):
     rules = next(b.text for b in RULE_BLOCKS if b.page == block.page)
     shop.write(rules=rules)
     shop.changes.reload()
-    trail = ask(block.text.encode(), shop.changes.rehearsals)
+    trail = ask(block.text.encode(), shop.changes.rehearsals, shop.changes.fleet.stored)
 
     place = "/new?a=1" if "rules" in block.text else "/index.html"
     assert place in (trail["location"], trail["file"])

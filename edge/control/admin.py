@@ -167,7 +167,7 @@ class Admin:
                 web.delete(branch, self._call(self._delete_branch)),
                 web.post("/v1/deployments/{id}/activate", self._activate),
                 web.post("/v1/explain", self._explain),
-                web.post("/v1/purge", self._call(lambda _: operations.purge())),
+                web.post("/v1/purge", self._purge),
             ]
         )
         return application
@@ -236,6 +236,10 @@ class Admin:
         body = await request.read()
         begun = await self._change(lambda: self._operations.announce(app, branch, body))
         return web.json_response(begun, status=201)
+
+    async def _purge(self, request: web.Request) -> web.Response:
+        body = await request.read()
+        return web.json_response(await self._change(self._operations.forget, body))
 
     async def _explain(self, request: web.Request) -> web.Response:
         body = await request.read()

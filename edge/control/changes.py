@@ -17,7 +17,7 @@ from pathlib import Path
 
 import msgspec
 
-from edge.control import activation, durable
+from edge.control import activation, durable, purging
 from edge.control.announcements import FileDigest
 from edge.control.appraisal import Appraisal
 from edge.control.blobs import BlobStore
@@ -28,6 +28,7 @@ from edge.control.deployments import LEASE, Deployments, Marked, NoSuch
 from edge.control.fleet import Fleet
 from edge.control.generations import Generations
 from edge.control.hits import Hits
+from edge.control.purging import Purge, Selection
 from edge.control.rehearsals import Proposal, Rehearsals
 from edge.control.reload import Reload, Reloaded
 from edge.errors import ConfigError, StoreError
@@ -247,21 +248,45 @@ class Changes:
         """Remember which rules requests hit; beside a change, for it writes files of its own."""
         self._hits.add(self.fleet.hits(), time.time())
 
-    def purge(self) -> int:
-        """Forget stored responses everywhere, performance mode's previous answers included."""
+    def purge(self, selection: Selection) -> int:
+        """
+        Forget stored answers everywhere, performance mode's previous ones included.
+
+        Returns:
+            How many there were; those that several workers have copies of count once.
+
+        Raises:
+            NoSuch: what is named is not there.
+            Malformed: a URL is none.
+        """
+        branches = {} if selection.app is None else self._named(selection.app, selection.branch)
+        purge = purging.find(selection, self.rehearsals.serving().snapshot, branches)
         with self.exclusively():
-            generation = self.generations.current()
-            changed: dict[str, AppState | None] = {}
-            for name, owner in self.generations.apps(generation).items():
-                branches = {
-                    label: msgspec.structs.replace(state, previous=None)
-                    for label, state in owner.branches.items()
-                }
-                if branches != owner.branches:
-                    changed[name] = msgspec.structs.replace(owner, branches=branches)
-            if changed and generation is not None:
-                self.generations.commit(generation.settings, changed)
-            return self.fleet.purge()
+            self._end_previous(purge)
+            return self.fleet.purge(purge.order)
+
+    def _named(self, app: str, branch: str | None) -> dict[str, str]:
+        """The branches of an app that are meant, with their labels."""
+        if branch is not None:
+            return {branch: self.branch(app, branch).label}
+        return {state.name: state.label for state in self.app(app).branches.values()}
+
+    def _end_previous(self, purge: Purge) -> None:
+        """Let no earlier deployment answer for what is purged."""
+        generation = self.generations.current()
+        meant = {(app, label) for app, label, _ in purge.files}
+        changed: dict[str, AppState | None] = {}
+        for name, owner in self.generations.apps(generation).items():
+            branches = {
+                label: msgspec.structs.replace(state, previous=None)
+                if purge.everything or (name, label) in meant
+                else state
+                for label, state in owner.branches.items()
+            }
+            if branches != owner.branches:
+                changed[name] = msgspec.structs.replace(owner, branches=branches)
+        if changed and generation is not None:
+            self.generations.commit(generation.settings, changed)
 
     # What there is
 

@@ -135,9 +135,9 @@ class Client:
         """Serve the operator's files as they are now."""
         return self._call("POST", "/v1/reload")
 
-    def purge(self) -> Document:
+    def purge(self, selection: Document) -> Document:
         """Forget stored responses."""
-        return self._call("POST", "/v1/purge")
+        return self._call("POST", "/v1/purge", selection)
 
     def status(self) -> Document:
         """What the node is doing."""

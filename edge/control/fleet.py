@@ -61,9 +61,14 @@ class Fleet:
                     known[key] = known.get(key, 0) + count
         return total
 
-    def purge(self) -> int:
-        """Have every worker forget its stored responses; how many they were."""
-        return sum(reply.get("purged", 0) for reply in self._order({"do": "purge"}))
+    def stored(self, app: str, url: str) -> list[Reply]:
+        """What each worker has stored of a URL of an origin, or why not."""
+        replies = self._order({"do": "stored", "app": app, "url": url})
+        return [reply for reply in replies if "error" not in reply]
+
+    def purge(self, order: Reply) -> int:
+        """Have every worker forget what an order names; how many stored responses they were."""
+        return sum(reply.get("purged", 0) for reply in self._order(order))
 
     def _order(self, order: Reply) -> list[Reply]:
         workers = orders.peers(self._run, "worker")

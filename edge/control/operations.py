@@ -16,6 +16,7 @@ from edge.control.announcements import Announcement, FileDigest, decode_announce
 from edge.control.blobs import BlobWriter
 from edge.control.changes import Changes
 from edge.control.configuration import as_json
+from edge.control.purging import decode_selection
 from edge.control.reload import Refused, Reloaded
 from edge.site.generation import BranchState
 from edge.site.manifest import Header
@@ -59,7 +60,7 @@ class Node(Protocol):
         """Serve the operator's files as they are now."""
         ...
 
-    def purge(self) -> Document:
+    def purge(self, selection: Document) -> Document:
         """Forget stored responses."""
         ...
 
@@ -180,9 +181,13 @@ class Operations:
         """Serve the operator's files as they are now."""
         return reloaded(self.changes.reload())
 
-    def purge(self) -> Document:
+    def purge(self, selection: Document) -> Document:
         """Forget stored responses."""
-        return {"purged": self.changes.purge()}
+        return self.forget(msgspec.json.encode(selection))
+
+    def forget(self, body: bytes) -> Document:
+        """As `purge`, with what is named as JSON."""
+        return {"purged": self.changes.purge(decode_selection(body))}
 
     def status(self) -> Document:
         """What the node is doing."""
@@ -199,7 +204,7 @@ class Operations:
 
     def ask(self, body: bytes) -> Document:
         """As `explain`, with the question as JSON."""
-        return questions.ask(body, self.changes.rehearsals)
+        return questions.ask(body, self.changes.rehearsals, self.changes.fleet.stored)
 
 
 def reloaded(result: Reloaded) -> Document:

@@ -14,6 +14,7 @@ import msgspec
 
 from edge.control.announcements import Malformed
 from edge.control.rehearsals import Rehearsals, inline
+from edge.control.stored import Look, add_stored
 from edge.errors import MalformedRequest, Mistaken
 from edge.http.fields import FieldList, is_field_value, is_token
 from edge.http.message import Request
@@ -64,9 +65,11 @@ class Question(msgspec.Struct, forbid_unknown_fields=True):
         return bytes(self.rules) not in (b"", b"null")
 
 
-def ask(body: bytes, rehearsals: Rehearsals) -> dict[str, Any]:
+def ask(body: bytes, rehearsals: Rehearsals, look: Look) -> dict[str, Any]:
     """
     The trail of the request that a question is about, as a document.
+
+    `look` is asked what is stored of an origin's answers.
 
     Raises:
         Malformed: it is no question.
@@ -85,6 +88,8 @@ def ask(body: bytes, rehearsals: Rehearsals) -> dict[str, Any]:
     request = request_of(asked, is_inline=question.is_inline)
     world = world_of(question, request) if question.is_inline else rehearsals.serving()
     trail = explain(request, world, country)
+    if not question.is_inline:
+        add_stored(trail, look)
     document: dict[str, Any] = msgspec.to_builtins(trail)
     return document
 

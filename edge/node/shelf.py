@@ -157,6 +157,10 @@ class Shelf:
             found.used = True
         return found
 
+    def under(self, label: bytes) -> list[Entry]:
+        """Originals that a purge of a label would find."""
+        return [entry for entry in self._labels.get(label, ()) if not entry.is_copy]
+
     # Storing
 
     def put(self, entry: Entry) -> bool:

@@ -37,12 +37,14 @@ from edge.node.handler import Handler
 from edge.node.loader import Loader
 from edge.node.orders import Listeners, Reply
 from edge.node.origins import Origins
+from edge.node.purging import assets_of, gone
 from edge.node.room import Room
 from edge.node.roots import Roots
 from edge.node.shelf import Shelf
 from edge.node.siblings import Siblings
 from edge.node.streams import take_over
 from edge.node.tasks import spawn
+from edge.node.telling import tell_of
 from edge.node.transport import Connection
 from edge.node.trees import Trees
 from edge.site.places import Places
@@ -216,6 +218,8 @@ class Worker:
         self._handler.snapshot = new
         self._loaded = self._base = None
         self._loader.retire(old, new)
+        if labels := gone(old, new):
+            self._broker.drop(labels)
         self._apply(new.settings)
 
     def _apply(self, settings: Settings) -> None:
@@ -255,7 +259,10 @@ class Worker:
             case "swap":
                 await self._load_and_swap(order["generation"])
             case "purge":
-                return {"purged": self._purge()}
+                return {"purged": self._purge(order)}
+            case "stored":
+                shelf, epoch = self._broker.shelf, self._clock.epoch
+                return tell_of(shelf, order["app"], order["url"], epoch)
             case "hits":
                 return {"hits": self._take_hits()}
             case "drain":
@@ -284,9 +291,14 @@ class Worker:
                 plan.hits.clear()
         return taken
 
-    def _purge(self) -> int:
-        """Forget every stored response; how many that was."""
-        return self._cache.clear()
+    def _purge(self, order: Reply) -> int:
+        """Forget what an order names; how many stored responses that was."""
+        if order["everything"]:
+            return self._cache.clear() + self._broker.clear(soft=order["soft"])
+        labels = [label.encode("latin-1") for label in order["labels"]]
+        files = [tuple(named) for named in order["files"]]
+        assets = assets_of(self._handler.snapshot, files)
+        return self._cache.drop(assets) + self._broker.drop(labels, soft=order["soft"])
 
     def status(self) -> Reply:
         """What this worker is doing, in numbers."""

@@ -13,6 +13,7 @@ from edge.errors import RequestError
 from edge.http.message import Request
 from edge.site.envelope import Envelope
 from edge.site.exchange import (
+    READING,
     Content,
     Exchange,
     Moved,
@@ -22,6 +23,7 @@ from edge.site.exchange import (
     envelope_of,
 )
 from edge.site.expressions import Budget, PatternTooSlow
+from edge.site.keys import chosen_query
 from edge.site.lookup import find_asset, find_content
 from edge.site.manifest import Asset
 from edge.site.plan import (
@@ -94,6 +96,10 @@ class Trail(msgspec.Struct, kw_only=True):
     """Seconds that a file is stored at the edge; None where nothing is."""
     verdict: str = ""
     """What caches do with it, and why."""
+    keys: list[str] = []
+    """URLs of origins under which its answer may be stored."""
+    stored: list[str] = []
+    """What is stored there now, or why nothing is; filled by whoever can ask a running node."""
 
 
 def explain(request: Request, world: World, country: str | None) -> Trail:
@@ -220,6 +226,7 @@ class Teller:
         self.trail.origins = list(forward.urls)
         if inner is None:
             self.say(f"the answer is that of {' or '.join(forward.urls)}")
+            self.storing(exchange, forward)
         elif exchange.outer is not None:
             self.trail.status = 508
             self.say("two hosts of this node send the address to each other")
@@ -229,6 +236,20 @@ class Teller:
             self.say(f"{forward.urls[0]} is looked up inside this node: {where}")
             self.access(inner)
             self.follow(inner)
+
+    def storing(self, exchange: Exchange, forward: Forward) -> None:
+        """Whether an origin's answer may be stored, and what tells it apart."""
+        request, choice = exchange.request, exchange.branch.cache
+        if request.method not in READING:
+            self.trail.verdict = f"{self.trail.method} is passed on; its answer is never stored"
+            return
+        self.trail.keys = [chosen_query(forward.urls[0], choice.query)]
+        parts = [("query", choice.query), ("cookies", choice.cookies)]
+        told = [each if isinstance(each, str) else ", ".join(each) for _, each in parts]
+        self.trail.verdict = (
+            "stored if the origin's answer allows it (RFC 9111); "
+            f"told apart by query ({told[0]}), cookies ({told[1]}) and what it varies by"
+        )
 
     def answer(self, exchange: Exchange, outcome: Content | Nothing | Moved | Redirect) -> None:
         """What is sent."""

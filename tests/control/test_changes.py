@@ -12,6 +12,7 @@ import pytest
 from edge.control.changes import origin_of
 from edge.control.deployments import ABANDONED, LEASE, Missing, NoSuch
 from edge.control.generations import KEPT
+from edge.control.purging import Selection
 from edge.control.reload import Refused
 from edge.errors import Mistaken, StoreError
 from edge.site.rule import decode_rules
@@ -378,7 +379,7 @@ def test_purge_ends_the_previous_deployments_answers(tmp_path, changes):
     assert changes.branch("shop", "main").previous is not None
     worker = FakeWorker(places_of(tmp_path).run, obedient)
 
-    assert changes.purge() == 3
+    assert changes.purge(Selection(all=True)) == 3
     worker.close()
 
     state = changes.branch("shop", "main")

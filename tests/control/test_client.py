@@ -79,7 +79,7 @@ async def test_calls_answer_with_documents(node, open_client):
     client = open_client(address, token_of(folder))
 
     def use():
-        return client.status()["generation"], client.reload(), client.purge()
+        return client.status()["generation"], client.reload(), client.purge({"all": True})
 
     assert await asyncio.to_thread(use) == (
         1,

@@ -51,7 +51,7 @@ def test_without_workers_there_is_nobody_to_ask(run):
     fleet.load(1)
     fleet.swap(1)
 
-    assert (fleet.status(), fleet.purge()) == ([], 0)
+    assert (fleet.status(), fleet.purge({"do": "purge"})) == ([], 0)
 
 
 def test_a_refusal_is_heard(run, worker):
@@ -93,7 +93,7 @@ def test_purged_responses_are_counted(run, worker):
     worker()
     worker()
 
-    assert Fleet(run).purge() == 6
+    assert Fleet(run).purge({"do": "purge"}) == 6
 
 
 def test_status_is_of_those_who_answer(run, worker):

@@ -112,7 +112,7 @@ def test_the_rest_are_short(operations):
         "branch": "gone",
         "label": "gone",
     }
-    assert operations.purge() == {"purged": 0}
+    assert operations.purge({"all": True}) == {"purged": 0}
     generation = operations.reload()["generation"]
     assert operations.status() == {"generation": generation, "apps": 1, "workers": []}
 

@@ -35,7 +35,7 @@ def answer(changes):
 
     def answer(question):
         body = question if isinstance(question, bytes) else msgspec.json.encode(question)
-        return ask(body, changes.rehearsals)
+        return ask(body, changes.rehearsals, changes.fleet.stored)
 
     return answer
 

@@ -8,6 +8,7 @@ import string
 
 import pytest
 
+from edge.control.purging import Selection
 from edge.http.fields import format_http_date, parse_http_date
 from edge.http.message import Response
 from edge.node import blobs as blobs_module
@@ -395,7 +396,7 @@ async def test_what_ends_performance_mode_ends_it_at_once(tmp_path, end):
     elif end == "delete":
         site.changes.delete_branch("site", "main")
     elif end == "purge":
-        site.changes.purge()
+        site.changes.purge(Selection(all=True))
     else:
         site.configure("")
         site.changes.reload()

@@ -122,7 +122,7 @@ def told(site: Site, asked: dict[str, str]) -> dict[str, object]:
         "headers": fields,
     }
     body = msgspec.json.encode({"request": request})
-    return ask(body, site.changes.rehearsals)
+    return ask(body, site.changes.rehearsals, site.changes.fleet.stored)
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))

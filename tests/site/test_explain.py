@@ -563,6 +563,38 @@ def test_another_server():
     assert trail.steps[-1] == "the answer is that of https://api.test/x?y"
 
 
+CHOICES = {
+    "": ("https://api.test/x?a=1&b=2", "query (all), cookies (none)"),
+    "cache: {query: none}": ("https://api.test/x", "query (none), cookies (none)"),
+    "cache: {query: [b, c], cookies: [sid, lang]}": (
+        "https://api.test/x?b=2", "query (b, c), cookies (sid, lang)",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize(("app_yml", "expected"), CHOICES.items())
+def test_what_tells_answers_of_a_server_apart(app_yml, expected, method):
+    """As the app chooses; what is stored there is another one's to say."""
+    rules = [("/api/<*>", "https://api.test/<*>", "200")]
+    trail = trail_of("/api/x?a=1&b=2", rules=rules, app_yml=app_yml, method=method)
+    key, told = expected
+
+    assert (trail.keys, trail.stored) == ([key], [])
+    assert trail.verdict == (
+        f"stored if the origin's answer allows it (RFC 9111); told apart by {told} "
+        "and what it varies by"
+    )
+
+
+def test_a_change_at_a_server_is_not_stored():
+    """It goes through."""
+    trail = trail_of("/api/x", rules=[("/api/<*>", "https://api.test/<*>", "200")], method="PUT")
+
+    assert trail.keys == []
+    assert trail.verdict == "PUT is passed on; its answer is never stored"
+
+
 def test_several_servers_to_choose_from():
     """All are named, and none is looked for inside."""
     urls = (f"https://{HOST}/", "https://b.test/")

@@ -1,0 +1,132 @@
+"""
+What an operator wants forgotten, and what of the stored answers that is.
+
+Laws: exactly one kind of thing is named; a host or an app that does not exist is an error, not a
+purge of nothing. Addresses are told apart as the store tells them: by host, decoded path and those
+parameters that make a difference; scheme and port do not count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from edge.control.announcements import Malformed
+from edge.control.deployments import NoSuch
+from edge.control.questions import Asked, request_of
+from edge.errors import MalformedRequest
+from edge.http.target import decode_path, split_query
+from edge.site import keys
+from edge.site.snapshot import Branch, Site, Snapshot
+
+FORM = 'send one of {"urls": […]}, {"tags": […]}, {"hosts": […]}, {"app": …}, {"all": true}'
+
+
+class Selection(msgspec.Struct, forbid_unknown_fields=True):
+    """What is named."""
+
+    urls: list[str] = []
+    tags: list[str] = []
+    hosts: list[str] = []
+    app: str | None = None
+    branch: str | None = None
+    """Of the app; None is all of them."""
+    all: bool = False
+    soft: bool = False
+    """Whether it is kept, and validated before it serves again."""
+
+
+class Purge(msgspec.Struct):
+    """What is to go."""
+
+    everything: bool = False
+    soft: bool = False
+    labels: list[bytes] = []
+    """Of answers of origins."""
+    files: list[tuple[str, str, str | None]] = []
+    """App, label of the branch and decoded path (None: all) of stored files."""
+
+    @property
+    def order(self) -> dict[str, Any]:
+        """What workers are told."""
+        return {
+            "do": "purge",
+            "everything": self.everything,
+            "soft": self.soft,
+            "labels": [label.decode("latin-1") for label in self.labels],
+            "files": self.files,
+        }
+
+
+def decode_selection(body: bytes) -> Selection:
+    """
+    What a request names; one without content names everything.
+
+    Raises:
+        Malformed: it names nothing, or several kinds of things.
+    """
+    if not body.strip():
+        return Selection(all=True)
+    try:
+        selection = msgspec.json.decode(body, type=Selection)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        raise Malformed(f"{error}; {FORM}") from error
+    named = (selection.urls, selection.tags, selection.hosts, selection.app, selection.all)
+    if sum(map(bool, named)) != 1 or (selection.branch and not selection.app):
+        raise Malformed(FORM)
+    return selection
+
+
+def find(selection: Selection, snapshot: Snapshot, branches: Mapping[str, str]) -> Purge:
+    """
+    What a selection comes to, in a snapshot that can resolve hosts.
+
+    `branches` are those of the app that it names, or the one: name → label.
+
+    Raises:
+        Malformed: a URL is none.
+        NoSuch: nobody answers at a host.
+    """
+    purge = Purge(everything=selection.all, soft=selection.soft)
+    for url in selection.urls:
+        add_page(purge, url, snapshot)
+    for host in selection.hosts:
+        site, branch = served(snapshot, host.encode())
+        purge.labels.append(keys.label_of_host(site.host))
+        purge.files.append((branch.app, branch.label, None))
+    purge.labels += [keys.label_of_tag(tag.encode()) for tag in selection.tags]
+    for name, label in branches.items():
+        assert selection.app is not None, "branches are an app's"
+        purge.labels.append(keys.label_of_branch(selection.app, name))
+        purge.files.append((selection.app, label, None))
+    return purge
+
+
+def add_page(purge: Purge, url: str, snapshot: Snapshot) -> None:
+    """One address."""
+    request = request_of(Asked(url), is_inline=False)
+    site, branch = served(snapshot, request.authority)
+    raw, query = split_query(request.target)
+    try:
+        path = decode_path(raw)
+    except MalformedRequest as error:
+        raise Malformed(f"{url[:200]!r}: {error}") from error
+    asked = "" if query is None else "?" + query.decode("latin-1")
+    chosen = keys.chosen_query(asked, branch.cache.query).encode("latin-1")
+    purge.labels.append(keys.label_of_page(site.host, path, chosen))
+    purge.labels.append(keys.label_of_pages(site.host))
+    purge.files.append((branch.app, branch.label, path))
+
+
+def served(snapshot: Snapshot, authority: bytes) -> tuple[Site, Branch]:
+    """The site of a host, and its branch."""
+    try:
+        site = snapshot.resolve(authority)
+    except MalformedRequest as error:
+        raise Malformed(f"{authority.decode('utf-8', 'replace')!r} is no host: {error}") from error
+    if site is None or site.branch is None:
+        name = authority.decode("utf-8", "replace")
+        raise NoSuch(f"no app of this node answers at {name}; `edge branches` lists the URLs")
+    return site, site.branch
