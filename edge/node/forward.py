@@ -28,6 +28,7 @@ from edge.node.clients import Clients
 from edge.node.errand import Errand, Message, check_size, stated_size
 from edge.node.inquiry import Inquiry, Supply
 from edge.node.passages import client_authority, is_verified, names_of, scheme_of
+from edge.node.recalls import Recall, Recalls
 from edge.node.tunnels import OriginTunnel
 from edge.site import keys
 from edge.site.settings import Limits, Settings
@@ -35,6 +36,7 @@ from edge.site.settings import Limits, Settings
 if TYPE_CHECKING:
     from edge.http.message import Request
     from edge.node.origins import Origins
+    from edge.node.shelf import Entry
     from edge.node.siblings import Siblings
     from edge.site.exchange import Exchange
     from edge.site.plan import Forward
@@ -53,11 +55,13 @@ class Forwarder:
         """`instance` is what origins know the node by."""
         self.origins = origins
         self.store = store
+        self.recalls = Recalls(store.broker)
         self._instance = instance
         self.configure(Settings())
 
     def configure(self, settings: Settings) -> None:
-        """Go by these settings from now on."""
+        """Go by these settings, and another snapshot, from now on."""
+        self.recalls.clear()
         self.clients = Clients(settings.clients)
         stated = settings.clients.country_header
         self.gateway = Gateway(self._instance, [stated.encode()] if stated else [])
@@ -98,7 +102,11 @@ class Call:
         request = self.request
         if request.method in (b"GET", b"HEAD") and request.ends and not self.upgrade:
             store, inquiry = self.forwarder.store, self.inquiry()
-            supply = store.at_once(inquiry) or await store.ask(inquiry, request.inform)
+            supply = store.at_once(inquiry)
+            if supply is None:
+                supply = await store.ask(inquiry, request.inform)
+            elif supply.entry is not None and request.method == b"GET":
+                self.remember(inquiry, supply.entry)
         else:
             length = request.fields.get(b"content-length", b"")
             check_size(stated_size(length), self.forwarder.limits.body)
@@ -164,6 +172,14 @@ class Call:
         asked = "" if query is None else "?" + query.decode("latin-1")
         chosen = keys.chosen_query(asked, exchange.branch.cache.query)
         return keys.label_of_page(exchange.site.host, path, chosen.encode("latin-1"))
+
+    def remember(self, inquiry: Inquiry, entry: Entry) -> None:
+        """The next request like this one is answered without being decided."""
+        lines = self.lines(entry.stored.status, entry.lines, entry.number)
+        rule = self.forward.rule
+        branch = self.exchange.branch
+        recall = Recall(branch, rule, inquiry.key, inquiry.page, self.scheme)
+        self.forwarder.recalls.remember(self.exchange, recall, entry, lines)
 
     # Past the store
 
@@ -233,15 +249,8 @@ class Call:
     # Back to the client
 
     def dress(self, supply: Supply) -> Response:
-        """The answer as it is sent: the client's URLs, the operator's fields, our Cache-Status."""
-        envelope = self.exchange.envelope
-        if supply.status == 404:
-            envelope = envelope.of_missing()
-        lines = supply.lines
-        if any(name in MAPPED for name, _ in lines):
-            lines = relocated(lines, self.way_back(supply.number))
-        lines = [(name.lower(), value) for name, value in envelope.dress(without_tags(lines))]
-        lines = for_one(lines) if envelope.is_for_one else lines
+        """The answer as it is sent."""
+        lines = self.lines(supply.status, supply.lines, supply.number)
         lines.append((b"cache-status", supply.handling))
         names = {name for name, _ in lines}
         content, tunnel = supply.content, supply.tunnel
@@ -255,6 +264,16 @@ class Call:
             trailers=supply.trailers,
             tunnel=tunnel,
         )
+
+    def lines(self, status: int, lines: list[Line], number: int) -> list[Line]:
+        """The field lines of an answer with the client's URLs and the operator's fields."""
+        envelope = self.exchange.envelope
+        if status == 404:
+            envelope = envelope.of_missing()
+        if any(name in MAPPED for name, _ in lines):
+            lines = relocated(lines, self.way_back(number))
+        lines = [(name.lower(), value) for name, value in envelope.dress(without_tags(lines))]
+        return for_one(lines) if envelope.is_for_one else lines
 
     def way_back(self, number: int) -> Relocation:
         """How an origin's Location is the client's, by the rule that led there."""

@@ -83,6 +83,11 @@ class Handler:
                 if hit is not None:
                     self.responses[2] += 1
                     return hit
+            else:
+                hit = self.forwarder.recalls.hit(request, self.forwarder.clients)
+                if hit is not None:
+                    self.responses[hit.head.status // 100] += 1
+                    return hit
         try:
             answer = self._respond(request, site)
         except Exception as error:  # noqa: BLE001  (the one place where errors become responses)

@@ -20,9 +20,8 @@ if TYPE_CHECKING:
     from edge.http.caching import Reason
     from edge.http.fields import Fields, Line
     from edge.http.freshness import Stored
-    from edge.http.message import Response
+    from edge.node.recalls import Dressed, Recall
     from edge.node.room import Room
-    from edge.site.envelope import Envelope
 
 MAX_VARIANTS: Final = 64
 """Variants of one key; an origin that varies by User-Agent makes one for each browser."""
@@ -47,6 +46,8 @@ class Entry:
         "__weakref__",
         "content",
         "cost",
+        "dressed",
+        "dressed",
         "is_copy",
         "is_lent",
         "key",
@@ -54,7 +55,6 @@ class Entry:
         "lines",
         "number",
         "pages",
-        "sent",
         "stored",
         "used",
         "variant",
@@ -86,8 +86,8 @@ class Entry:
         self.is_lent = False
         """Whether another worker may have a copy."""
         self.used = False
-        self.sent: dict[Envelope, tuple[int, Response]] = {}
-        """The whole answer of one second, by what an operator's headers make of it."""
+        self.dressed: dict[Recall, Dressed] = {}
+        """As it is sent at the addresses that lead here."""
         self.cost = 0
         """Bytes of memory, once it is stored."""
 
@@ -101,7 +101,7 @@ class Entry:
     def age(self, now: float) -> None:
         """Have it validated before it serves again."""
         self.stored = mark_stale(self.stored, now)
-        self.sent.clear()
+        self.dressed.clear()
 
     def count(self) -> int:
         """Bytes of memory."""
@@ -270,5 +270,5 @@ class Shelf:
             del under[entry]
             if not under:
                 del self._labels[label]
-        entry.sent.clear()
+        entry.dressed.clear()
         self.size -= entry.cost

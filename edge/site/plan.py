@@ -297,6 +297,10 @@ class Plan:
         """The same where no file was found."""
         return self.conditional and self._asks(self.late, subject)
 
+    def asks_navigation(self, subject: Subject) -> bool:
+        """Whether it makes a difference where no file was found that a browser goes to a page."""
+        return any(is_for_navigation(self.rules[each]) for each in self.late.candidates(subject))
+
     def _asks(self, index: Index, subject: Subject) -> bool:
         numbers = index.candidates(subject)
         return any(self.rules[number].countries is not None for number in numbers)

@@ -1,0 +1,164 @@
+"""
+Hits of stored answers that need no decision: what one address led to before, it leads to again.
+
+Laws: only where host and target alone decide, in one snapshot; whatever else could make a
+difference (a password, a country, cookies in the key, conditions, proxies on the way) takes the
+long way. What is dropped from the shelf is not found here either, for nothing is stored here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from edge.http import variants
+from edge.http.freshness import current_age, remaining
+from edge.http.message import REASONS, Response, pass_head
+from edge.http.variants import ACCEPT_ENCODING
+from edge.node.cache import JOIN_BELOW
+from edge.node.files import has_conditions
+from edge.node.passages import scheme_of
+from edge.site.manifest import is_fingerprinted
+
+if TYPE_CHECKING:
+    from edge.http.fields import Line
+    from edge.http.message import Request
+    from edge.node.broker import Broker
+    from edge.node.clients import Clients
+    from edge.node.clock import Clock
+    from edge.node.shelf import Entry
+    from edge.site.exchange import Exchange
+    from edge.site.snapshot import Branch
+
+REMEMBERED: Final = 20_000
+"""Addresses; their own bytes and a key each, 20 MiB at the most usual lengths."""
+
+PLAIN_VARY: Final = ((), (ACCEPT_ENCODING,))
+"""What an answer may vary by: anything else is looked for in what its origin was sent."""
+
+MAX_DRESSES: Final = 4
+"""Addresses that one stored answer is remembered for, each as it is sent there."""
+
+
+class Recall:
+    """What one address leads to."""
+
+    __slots__ = ("branch", "counts_cookies", "key", "page", "rule", "scheme")
+
+    def __init__(self, branch: Branch, rule: int, key: bytes, page: bytes, scheme: bytes) -> None:
+        self.branch = branch
+        self.rule = rule
+        self.key = key
+        self.page = page
+        self.scheme = scheme
+        self.counts_cookies = branch.cache.cookies != "none"
+
+
+class Dressed:
+    """One stored answer with an operator's fields, and what it looks like this second."""
+
+    __slots__ = ("content", "head", "response", "second")
+
+    def __init__(self, status: int, lines: list[Line], content: bytes) -> None:
+        """`lines` are all but Age and Cache-Status."""
+        self.head = pass_head(status, REASONS.get(status, b""), lines)
+        self.content = content
+        self.second = -1
+        self.response: Response
+
+    def hit(self, entry: Entry, clock: Clock) -> Response:
+        """The whole answer; made once a second, shared by all requests of it."""
+        if self.second != clock.epoch:
+            self.second = clock.epoch
+            age = int(current_age(entry.stored, clock.epoch))
+            ttl = remaining(entry.stored, clock.epoch)
+            block = b"Age: %d\r\nCache-Status: edge; hit; ttl=%d\r\n\r\n" % (age, ttl)
+            self.response = Response(self.head, block, self.content)
+            if len(self.content) < JOIN_BELOW:
+                self.response.whole = self.head.lines + block + self.content
+        return self.response
+
+
+class Recalls:
+    """Addresses and what they lead to, in one snapshot."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._clock = broker.origins.clock
+        self._known: dict[tuple[bytes, bytes], Recall] = {}
+
+    def clear(self) -> None:
+        """Another snapshot decides from now on."""
+        self._known.clear()
+
+    def hit(self, request: Request, clients: Clients) -> Response | None:
+        """The stored answer to a GET, if it is fresh and nothing else decides; else None."""
+        recall = self._known.get((request.authority, request.target))
+        if recall is None or not self._is_usual(request, recall, clients):
+            return None
+        entry = self._find(recall.key, request)
+        if entry is None:
+            return None
+        dressed = entry.dressed.get(recall)
+        if dressed is None:
+            return None
+        entry.used = True
+        hits = recall.branch.plan.hits
+        hits[recall.rule] = hits.get(recall.rule, 0) + 1
+        return dressed.hit(entry, self._clock)
+
+    def _is_usual(self, request: Request, recall: Recall, clients: Clients) -> bool:
+        """Whether a request states nothing that could make a difference."""
+        get = request.fields.get
+        if not request.ends or get(b"via") is not None or get(b"cdn-loop") is not None:
+            return False
+        if recall.counts_cookies and get(b"cookie") is not None:
+            return False
+        if self._broker.policy.obeyed and get(b"cache-control") is not None:
+            return False
+        is_trusted = clients.is_trusted(request.peer)
+        if scheme_of(request, is_trusted=is_trusted) != recall.scheme:
+            return False
+        return not has_conditions(request)
+
+    def _find(self, key: bytes, request: Request) -> Entry | None:
+        """The fresh answer under a key, where no more than the coding tells variants apart."""
+        epoch, found = self._clock.epoch, None
+        for entry in self._broker.shelf.variants(key):
+            vary = entry.stored.vary
+            if vary not in PLAIN_VARY:
+                return None
+            if variants.variant_key(vary, request.fields) == entry.variant:
+                if found is not None:
+                    return None  # which is the most recent one, `select` knows
+                found = entry
+        return found if found is not None and epoch < found.stored.fresh_until else None
+
+    def remember(self, exchange: Exchange, recall: Recall, entry: Entry, lines: list[Line]) -> None:
+        """Answer the next request of an address at once, if nothing but the address decides."""
+        if not is_decided_by_address(exchange) or entry.stored.vary not in PLAIN_VARY:
+            return
+        if len(self._known) >= REMEMBERED:
+            self._known.clear()
+        address = exchange.request.authority, exchange.request.target
+        known = self._known.get(address)
+        if known is None or (known.key, known.scheme) != (recall.key, recall.scheme):
+            known = self._known[address] = recall
+        if len(entry.dressed) >= MAX_DRESSES:
+            entry.dressed.clear()
+        entry.dressed[known] = Dressed(entry.stored.status, lines, entry.content)
+
+
+def is_decided_by_address(exchange: Exchange) -> bool:
+    """Whether every request with the same host, target and method is decided alike."""
+    branch, subject = exchange.branch, exchange.subject
+    plan = branch.plan
+    if exchange.outer is not None or branch.access is not None or plan.asks_country(subject):
+        return False
+    if exchange.decision is not None:
+        return True
+    return (
+        branch.previous is None
+        and not is_fingerprinted(subject.path)
+        and not plan.asks_country_of_missing(subject)
+        and not plan.asks_navigation(subject)
+    )
