@@ -98,30 +98,3 @@ def find_span(parts: list[Part], span: Span) -> bytes | None:
         return None
     first, content = parts[place]
     return content[start - first : stop - first] if stop <= first + len(content) else None
-
-
-def missing_span(parts: list[Part], wanted: Span) -> Span | None:
-    """
-    The one span to ask for so that `wanted` is complete, None when it is.
-
-    What is there in the midst of it is asked for again: one answer instead of several in one.
-    """
-    start, stop = wanted
-    for first, content in parts:
-        if first <= start < first + len(content):
-            start = first + len(content)
-    for first, content in reversed(parts):
-        if first < stop <= first + len(content):
-            stop = first
-    return (start, stop) if start < stop else None
-
-
-def range_fields(missing: Span, extent: Extent) -> list[tuple[bytes, bytes]]:
-    """
-    The fields that ask for a missing span, or for everything if the representation has changed.
-
-    Source: RFC 9111 §4.3.1 with RFC 9110 §13.1.5.
-    """
-    start, stop = missing
-    last = b"" if stop == extent.length else b"%d" % (stop - 1)
-    return [(b"range", b"bytes=%d-%b" % (start, last)), (b"if-range", extent.etag)]

@@ -20,12 +20,13 @@ from edge.http.cache_status import Forwarded, Handling
 from edge.http.caching import Policy
 from edge.http.freshening import PRECONDITIONS, lines_without
 from edge.http.freshness import remaining
-from edge.http.reuse import Reuse
+from edge.http.reuse import Reuse, Wishes
 from edge.node.aims import aims_of
 from edge.node.errand import Errand, Message
 from edge.node.fetch import Manner
 from edge.node.flight import Flight
 from edge.node.inquiry import Inquiry, Supply
+from edge.node.parts import find_parts, part_key, present_part
 from edge.node.presenting import present
 from edge.site.keys import TAG
 
@@ -62,7 +63,7 @@ class Broker:
     def configure(self, settings: CacheSettings) -> None:
         """Go by these settings from now on."""
         obeyed = frozenset(map(str.encode, settings.client_directives))
-        self.policy = Policy(heuristic=settings.heuristic, obeyed=obeyed)
+        self.policy = Policy(heuristic=settings.heuristic, obeyed=obeyed, is_partial_stored=True)
         self.max_object = settings.max_object
 
     @property
@@ -86,7 +87,7 @@ class Broker:
         entry = self.shelf.select(inquiry.key, inquiry.fields)
         wishes = reuse.wishes_of(inquiry.fields, self.policy)
         if entry is None:
-            return unavailable() if wishes and wishes.only_if_cached else None
+            return self._part(inquiry, wishes)
         outcome = reuse.reuse(entry.stored, wishes, self.now)
         if outcome is Reuse.UNAVAILABLE:
             return unavailable()
@@ -95,6 +96,14 @@ class Broker:
         if outcome is Reuse.STALE_WHILE_REVALIDATE:
             self._refresh(inquiry, entry)
         return self.hit(entry, inquiry)
+
+    def _part(self, inquiry: Inquiry, wishes: Wishes | None) -> Supply | None:
+        """What is stored in parts alone, or nothing."""
+        parts = find_parts(self.shelf, inquiry, self.now) if wishes is None else None
+        if parts is not None:
+            handling = Handling(ttl=remaining(parts.stored, self.now))
+            return present_part(parts, inquiry, self.now, handling)
+        return unavailable() if wishes and wishes.only_if_cached else None
 
     def hit(self, entry: Entry, inquiry: Inquiry) -> Supply:
         """A stored answer that serves."""
@@ -190,6 +199,8 @@ class Broker:
         if entry is not None:
             is_fresh = self.now < entry.stored.fresh_until
             return Forwarded.REQUEST if is_fresh else Forwarded.STALE
+        if find_parts(self.shelf, inquiry, self.now) is not None:
+            return Forwarded.PARTIAL
         return Forwarded.VARY_MISS if self.shelf.variants(inquiry.key) else Forwarded.URI_MISS
 
     def _refresh(self, inquiry: Inquiry, entry: Entry) -> None:
@@ -223,6 +234,7 @@ class Broker:
     def keep(self, entry: Entry, inquiry: Inquiry) -> bool:
         """Store an answer; whether there was room."""
         is_lent = any(each.is_lent for each in self.shelf.variants(entry.key))
+        self.shelf.forget(part_key(entry.key))
         is_stored = self.shelf.put(entry)
         if is_stored:
             self.shelf.mark(entry.key, None)

@@ -18,10 +18,12 @@ from edge.http import caching, freshening, freshness, reuse, variants
 from edge.http.cache_status import Forwarded
 from edge.http.caching import Reason
 from edge.http.fields import IDENTITY, FieldList, Line
+from edge.http.partial import extent_of
 from edge.http.tags import tags_of, without_tags
 from edge.http.variants import ACCEPT_ENCODING
 from edge.node.errand import Errand, Message, Relay, stated_size
 from edge.node.fanout import Fanout
+from edge.node.parts import joined, part_key, wanted_span, whole
 from edge.node.shelf import Entry
 from edge.site.keys import label_of_tag
 
@@ -226,6 +228,11 @@ class Fetch:
             self._apply_head(head)
         reason, stored = self._judge(head)
         content = await errand.content(head)
+        if stored is not None and head.status == 206 and isinstance(content, bytes):
+            landing = self._join(head, stored, content)
+            if landing is not None:
+                return landing
+            reason, stored = Reason.PARTIAL, None
         if stored is not None and isinstance(content, Relay):
             coming = Coming(draft=self._entry(head, stored), fanout=Fanout(content.take_first()))
             return Landing(status=head.status, head=head, coming=coming, is_stored=True)
@@ -266,10 +273,13 @@ class Fetch:
 
     def _note(self, status: int, reason: Reason | None) -> None:
         """Remember for the next request whether answers of this key can be stored."""
-        if self.inquiry.method == b"HEAD" or status in ABOUT_CONDITIONS:
-            return
-        about = None if reason in NOT_OF_THE_ANSWER else reason
-        self.broker.shelf.mark(self.inquiry.key, about)
+        if self.tells_of_others(status):
+            about = None if reason in NOT_OF_THE_ANSWER else reason
+            self.broker.shelf.mark(self.inquiry.key, about)
+
+    def tells_of_others(self, status: int) -> bool:
+        """Whether what becomes of an answer with this status says anything about the next one."""
+        return self.inquiry.method == b"GET" and status not in ABOUT_CONDITIONS
 
     def _forget_entry(self, status: int, reason: Reason | None) -> None:
         """What was to be validated has been replaced by something that is not stored."""
@@ -281,6 +291,24 @@ class Fetch:
         """Whether it says who asked, and so is for nobody else."""
         values = b"\n".join([value for _, value in head.fields])
         return any(each in values or each in content for each in self.inquiry.clients)
+
+    def _join(self, head: Head, stored: Stored, content: bytes) -> Landing | None:
+        """One more part; None where what it makes cannot be stored."""
+        broker, extent = self.broker, extent_of(FieldList(head.fields))
+        if extent is None or len(content) != extent.stop - extent.start:
+            return None
+        if self._repeats_client(head, content):
+            return None
+        known = broker.shelf.select(part_key(self.inquiry.key), self.inquiry.fields)
+        fresh = self._entry(head, stored)
+        fresh.key, fresh.extent = part_key(self.inquiry.key), extent
+        entry = joined(known, fresh, content)
+        is_small = sum(len(part) for _, part in entry.parts) <= broker.max_object
+        if not is_small or wanted_span(entry, self.inquiry) is None:
+            return None
+        complete = whole(entry, self.inquiry.key)
+        is_stored = broker.keep(complete or entry, self.inquiry)
+        return Landing(status=206, entry=entry, is_stored=is_stored)
 
     # Storing
 
@@ -340,7 +368,9 @@ class Fetch:
         if not coming.fanout.is_kept or self.is_spoiled or landing.head is None:
             return
         content = coming.fanout.whole()
-        if self._repeats_client(landing.head, content):
+        if landing.status == 206:
+            self._join(landing.head, coming.draft.stored, content)
+        elif self._repeats_client(landing.head, content):
             self._note(landing.status, Reason.CLIENT)
         else:
             self._store(landing.head, coming.draft.stored, content)

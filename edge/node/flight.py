@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 from edge.errors import OriginError
 from edge.http import freshening, freshness, variants
 from edge.http.cache_status import Handling, cache_status
-from edge.node.fetch import Coming, Fetch, Landing, Manner
+from edge.node.fetch import NOT_OF_THE_ANSWER, Coming, Fetch, Landing, Manner
 from edge.node.inquiry import Inquiry, Supply
+from edge.node.parts import present_part
 from edge.node.presenting import is_unchanged, present
 from edge.node.tasks import spawn
 
@@ -113,6 +114,8 @@ class Flight:
         if landing.entry is not None:
             if not fits(landing.entry, inquiry):
                 return None
+            if landing.entry.extent is not None:
+                return present_part(landing.entry, inquiry, self.broker.now, handling)
             return present(landing.entry, inquiry, self.broker.now, handling)
         if landing.coming is not None:
             return self._supply_coming(landing, landing.coming, inquiry, handling)
@@ -126,6 +129,7 @@ class Flight:
         assert landing.head is not None, "an answer has a head"
         assert errand is not None, "and was asked for"
         self._is_taken = True
+        reason = landing.reason if self.fetch.tells_of_others(landing.status) else None
         return Supply(
             status=landing.status,
             lines=landing.head.fields,
@@ -133,7 +137,7 @@ class Flight:
             content=landing.content,
             number=errand.number,
             trailers=errand.trailers,
-            reason=b"" if landing.reason is None else landing.reason.value,
+            reason=b"" if reason in (None, *NOT_OF_THE_ANSWER) else reason.value,
         )
 
     def _supply_coming(

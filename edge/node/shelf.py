@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from edge.http.caching import Reason
     from edge.http.fields import Fields, Line
     from edge.http.freshness import Stored
+    from edge.http.partial import Extent, Part
     from edge.node.recalls import Dressed, Recall
     from edge.node.room import Room
 
@@ -48,6 +49,7 @@ class Entry:
         "cost",
         "dressed",
         "dressed",
+        "extent",
         "is_copy",
         "is_lent",
         "key",
@@ -55,6 +57,7 @@ class Entry:
         "lines",
         "number",
         "pages",
+        "parts",
         "stored",
         "used",
         "variant",
@@ -81,6 +84,9 @@ class Entry:
         """Addresses that it has answered, as far as they are counted."""
         self.number = 0
         """Which of a rule's targets it came from."""
+        self.extent: Extent | None = None
+        """Of which representation it has parts alone."""
+        self.parts: list[Part] = []
         self.is_copy = False
         """Whether another worker has the original."""
         self.is_lent = False
@@ -106,7 +112,7 @@ class Entry:
     def count(self) -> int:
         """Bytes of memory."""
         fields = sum(len(name) + len(value) + 64 for name, value in self.lines)
-        size = len(self.content)
+        size = len(self.content) + sum(len(content) for _, content in self.parts)
         joined = size if size < JOIN_BELOW else 0
         labels = sum(map(len, self.labels))
         return OVERHEAD + HEADS * fields + size + joined + labels + len(self.key)
@@ -242,6 +248,11 @@ class Shelf:
             else:
                 self.remove(entry)
         return count
+
+    def forget(self, key: bytes) -> None:
+        """Let go of all variants of a key."""
+        for entry in tuple(self._slots.get(key, ())):
+            self.remove(entry)
 
     def evict(self) -> bool:
         """Let one go that was not used of late; False when there is none."""

@@ -15,8 +15,6 @@ from edge.http.partial import (
     extent_of,
     find_span,
     may_combine,
-    missing_span,
-    range_fields,
 )
 
 WHOLE = bytes(range(48, 98))
@@ -148,34 +146,6 @@ def test_parts_are_the_bytes_they_came_from(spans, wanted):
     assert all(one[0] + len(one[1]) < other[0] for one, other in pairwise(parts))
     is_there = covered.issuperset(range(start, stop))
     assert find_span(parts, wanted) == (WHOLE[start:stop] if is_there else None)
-
-
-@given(st.lists(SPANS, max_size=8), SPANS)
-def test_what_is_missing_completes_what_is_wanted(spans, wanted):
-    """The one span asked for is within the wanted one, and with it all of that is there."""
-    parts = stored(spans)
-    missing = missing_span(parts, wanted)
-    start, stop = wanted
-
-    if missing is None:
-        assert find_span(parts, wanted) == WHOLE[start:stop]
-    else:
-        assert start <= missing[0] < missing[1] <= stop
-        assert find_span(parts, (missing[0], missing[0] + 1)) is None
-        assert find_span(parts, (missing[1] - 1, missing[1])) is None
-        completed = combine(parts, missing[0], WHOLE[slice(*missing)])
-        assert find_span(completed, wanted) == WHOLE[start:stop]
-
-
-@pytest.mark.parametrize(
-    ("missing", "expected"),
-    [((5, 10), b"bytes=5-"), ((2, 5), b"bytes=2-4"), ((0, 10), b"bytes=0-")],
-)
-def test_what_is_missing_is_asked_for_under_the_same_tag(missing, expected):
-    """Range with If-Range: the rest, or everything if it is another thing by now."""
-    extent = Extent(0, 5, 10, b'"a"')
-
-    assert range_fields(missing, extent) == [(b"range", expected), (b"if-range", b'"a"')]
 
 
 @given(st.binary(max_size=40), st.binary(max_size=10))
