@@ -17,13 +17,14 @@ from msgspec.structs import replace
 from edge.errors import OriginError
 from edge.http import reuse, variants
 from edge.http.cache_status import Forwarded, Handling
-from edge.http.caching import Policy
+from edge.http.caching import Policy, Reason, may_store
+from edge.http.fields import FieldList, Line
 from edge.http.freshening import PRECONDITIONS, lines_without
 from edge.http.freshness import remaining
 from edge.http.reuse import Reuse, Wishes
 from edge.node.aims import aims_of
-from edge.node.errand import Errand, Message
-from edge.node.fetch import Manner
+from edge.node.errand import Errand, Message, stated_size
+from edge.node.fetch import ABOUT_CONDITIONS, Manner
 from edge.node.flight import Flight
 from edge.node.inquiry import Inquiry, Supply
 from edge.node.parts import find_parts, part_key, present_part
@@ -31,6 +32,7 @@ from edge.node.presenting import present
 from edge.site.keys import TAG
 
 if TYPE_CHECKING:
+    from edge.http.http1_client import Head
     from edge.http.message import Inform
     from edge.node.origins import Origins
     from edge.node.shelf import Entry, Shelf
@@ -140,6 +142,25 @@ class Broker:
     def is_unshared(self, inquiry: Inquiry) -> bool:
         """Whether the last answer of a key could not be stored."""
         return self.shelf.marks.get(inquiry.key) is not None
+
+    def reason_to_pass(self, key: bytes) -> Reason | None:
+        """Why a request need not be asked of any store: its last answer, and nothing is there."""
+        reason = self.shelf.marks.get(key)
+        return None if reason is None or self.shelf.variants(key) else reason
+
+    def look_again(self, key: bytes, method: bytes, sent: list[Line], head: Head) -> None:
+        """Whether an answer that was passed on could have been stored: the next one is then."""
+        if method != b"GET" or head.status in ABOUT_CONDITIONS:
+            return
+        lines = head.fields
+        if any(name == b"cache-control" and says_no(value) for name, value in lines):
+            return  # nearly always, for a tenth of the price
+        fields, length = FieldList(lines), dict(lines).get(b"content-length", b"")
+        verdict = may_store(method, FieldList(sent), head.status, fields, self.policy)
+        reason = verdict.reason
+        if reason is None and stated_size(length) > self.max_object:
+            reason = Reason.TOO_LARGE
+        self.shelf.mark(key, reason)
 
     def _lacks_cookies(self, inquiry: Inquiry) -> bool:
         """
@@ -263,6 +284,11 @@ class Broker:
     def _spoil(self, flight: Flight) -> None:
         flight.fetch.is_spoiled = True
         self.close(flight)
+
+
+def says_no(value: bytes) -> bool:
+    """Whether a Cache-Control forbids to store; one that only seems to is judged another time."""
+    return b"no-store" in value or b"private" in value
 
 
 def unavailable() -> Supply:

@@ -92,6 +92,7 @@ class Call:
         self.exchange = exchange
         self.forward = forward
         self.request: Request = exchange.request
+        self.choice = exchange.branch.cache
         self.client = client_authority(exchange, forwarder.ports)
         self.is_trusted = forwarder.clients.is_trusted(self.request.peer)
         self.scheme = scheme_of(self.request, is_trusted=self.is_trusted)
@@ -100,35 +101,43 @@ class Call:
     async def run(self) -> Response:
         """The answer. Raises as `Forwarder.forward`."""
         request = self.request
-        if request.method in (b"GET", b"HEAD") and request.ends and not self.upgrade:
-            store, inquiry = self.forwarder.store, self.inquiry()
-            supply = store.at_once(inquiry)
-            if supply is None:
-                supply = await store.ask(inquiry, request.inform)
-            elif supply.entry is not None and request.method == b"GET":
-                self.remember(inquiry, supply.entry)
-        else:
+        if request.method not in (b"GET", b"HEAD") or not request.ends or self.upgrade:
             length = request.fields.get(b"content-length", b"")
             check_size(stated_size(length), self.forwarder.limits.body)
-            supply = await self.pass_through()
-        return self.dress(supply)
+            is_method = request.method not in (b"GET", b"HEAD") and not self.upgrade
+            return self.dress(await self.pass_through(BY_METHOD if is_method else BYPASSED))
+        cookies = request.fields.getall(b"cookie")
+        chosen = keys.chosen_cookies(cookies, self.choice.cookies)
+        key = self.key(keys.chosen_query(self.forward.urls[0], self.choice.query), chosen)
+        reason = self.forwarder.store.broker.reason_to_pass(key)
+        if reason is not None:
+            handling = b"edge; fwd=uri-miss; detail=" + reason.value
+            return self.dress(await self.pass_through(handling, key))
+        return self.dress(await self.ask_store(self.inquiry(key, chosen, cookies)))
 
     # Towards the store
 
-    def inquiry(self) -> Inquiry:
+    async def ask_store(self, inquiry: Inquiry) -> Supply:
+        """What the store has or gets. Raises as `run`."""
+        store = self.forwarder.store
+        supply = store.at_once(inquiry)
+        if supply is None:
+            return await store.ask(inquiry, self.request.inform)
+        if supply.entry is not None and self.request.method == b"GET":
+            self.remember(inquiry, supply.entry)
+        return supply
+
+    def inquiry(self, key: bytes, chosen: bytes, cookies: list[bytes]) -> Inquiry:
         """The request as the store sees it."""
-        exchange, choice = self.exchange, self.exchange.branch.cache
-        values = self.request.fields.getall(b"cookie")
-        chosen = keys.chosen_cookies(values, choice.cookies)
-        everything = keys.chosen_cookies(values, "all")
-        urls = tuple(keys.chosen_query(url, choice.query) for url in self.forward.urls)
+        exchange, choice = self.exchange, self.choice
+        everything = keys.chosen_cookies(cookies, "all")
         lines = self.shared_lines(chosen)
         return Inquiry(
             method=self.request.method,
             lines=lines,
-            urls=urls,
+            urls=tuple(keys.chosen_query(url, choice.query) for url in self.forward.urls),
             is_carried=exchange.branch.carries_rules,
-            key=self.key(urls[0], chosen),
+            key=key,
             app=exchange.branch.app,
             branch=exchange.branch.name,
             host=exchange.site.host,
@@ -195,8 +204,12 @@ class Call:
             overrides=overrides or {},
         )
 
-    async def pass_through(self) -> Supply:
-        """The answer to what no store may answer. Raises as `run`."""
+    async def pass_through(self, handling: bytes, key: bytes = b"") -> Supply:
+        """
+        The answer to what no store may answer, or is known not to. Raises as `run`.
+
+        `key` is what it might be stored under some day: whether it can be is looked at each time.
+        """
         forwarder, request, urls = self.forwarder, self.request, self.forward.urls
         is_carried = self.exchange.branch.carries_rules
         message = Message(
@@ -212,18 +225,19 @@ class Call:
             head = await errand.run()
             if request.method not in SAFE:
                 await self.invalidate(head, errand.number)
-            return await self.passed(errand, head)
+            if key:
+                forwarder.store.broker.look_again(key, request.method, message.lines, head)
+            return await self.passed(errand, head, handling)
         except BaseException:
             errand.abandon()
             raise
 
-    async def passed(self, errand: Errand, head: Head) -> Supply:
+    async def passed(self, errand: Errand, head: Head, handling: bytes) -> Supply:
         """An answer that goes on as it comes."""
-        is_method = self.request.method not in (b"GET", b"HEAD")
         supply = Supply(
             status=head.status,
             lines=head.fields,
-            handling=BY_METHOD if is_method and not self.upgrade else BYPASSED,
+            handling=handling,
             content=None,
             number=errand.number,
             trailers=errand.trailers,
