@@ -67,8 +67,14 @@ class Fleet:
         return [reply for reply in replies if "error" not in reply]
 
     def purge(self, order: Reply) -> int:
-        """Have every worker forget what an order names; how many stored responses they were."""
-        return sum(reply.get("purged", 0) for reply in self._order(order))
+        """
+        Have every worker forget what an order names; how many stored responses they were.
+
+        Twice: before its owner had let go of it, another may have made a copy.
+        """
+        replies = self._order(order)
+        self._order(order)
+        return sum(reply.get("purged", 0) for reply in replies)
 
     def _order(self, order: Reply) -> list[Reply]:
         workers = orders.peers(self._run, "worker")

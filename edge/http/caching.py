@@ -56,7 +56,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """The target list of RFC 9213, lower-case, most applicable first."""
     obeyed: frozenset[bytes] = frozenset()
     """Those of `CLIENT_DIRECTIVES` that are obeyed; each lets clients decide what origins get."""
-    set_cookie: SetCookie = SetCookie.SHARED
+    set_cookie: SetCookie = SetCookie.NEVER
     is_partial_stored: bool = False
     """Whether 206 responses are stored, to be combined."""
     grace_s: int = 86_400

@@ -71,7 +71,7 @@ TRAILERS: Final = Names(NEVER_FORWARDED, ())
 class Gateway:
     """What origins know this node as; made once from the settings."""
 
-    __slots__ = ("name", "others", "trusted")
+    __slots__ = ("name", "others", "shared", "trusted")
 
     def __init__(self, instance: bytes, stated: Iterable[bytes] = ()) -> None:
         self.name = b"%b-%b" % (PSEUDONYM, instance.lower())
@@ -79,6 +79,8 @@ class Gateway:
         more = {name.lower() for name in stated}
         """Fields that are believed from trusted proxies alone, such as the client's country."""
         self.trusted = Names(NEVER_FORWARDED, READ_OF_REQUESTS, (X_FORWARDED,))
+        self.shared = Names(NEVER_FORWARDED | STATED, READ_OF_REQUESTS, (X_FORWARDED,))
+        """From trusted proxies, of what is stored for others: none of it is in a key."""
         self.others = Names(NEVER_FORWARDED | STATED | more, READ_OF_REQUESTS, (X_FORWARDED,))
 
 
@@ -93,6 +95,8 @@ class Passage(msgspec.Struct, frozen=True, kw_only=True):
     """What the client asked for, as the cache's key has it; empty without one."""
     is_trusted: bool = False
     """Whether the peer is a trusted proxy."""
+    is_shared: bool = False
+    """Whether the answer may be stored for others: they are told of the client's address alone."""
     is_verified: bool = False
     """Whether its credentials were for us: they end here."""
     upgrade: bytes = b""
@@ -113,7 +117,9 @@ def request_fields(request: Request, passage: Passage, gateway: Gateway) -> list
 
     Cost: 8 µs for a browser's request.
     """
-    names = gateway.trusted if passage.is_trusted else gateway.others
+    names = gateway.others
+    if passage.is_trusted:
+        names = gateway.shared if passage.is_shared else gateway.trusted
     lines, met = sort_out(request.fields, names)
     check_loop(met, gateway.name)
     removed = removed_names(request, passage, met)
@@ -143,7 +149,7 @@ def removed_names(request: Request, passage: Passage, met: Met) -> set[bytes]:
 
 def origin_of(request: Request, passage: Passage, met: Met) -> Sequence[Line]:
     """Who asks, and what for."""
-    if passage.is_trusted:
+    if passage.is_trusted and not passage.is_shared:
         return trusted_client_lines(met, request.peer, passage.scheme, passage.authority)
     return client_lines(request.peer, passage.scheme, passage.authority)
 

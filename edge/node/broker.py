@@ -9,9 +9,10 @@ for each other. What the settings say decides what counts; the decisions are `ed
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
+import msgspec
 from msgspec.structs import replace
 
 from edge.errors import OriginError
@@ -44,8 +45,22 @@ ROUNDS: Final = 3
 UNSHARED: Final = (b"authorization", b"if-match", b"if-unmodified-since", b"range")
 """With one of these a request goes by itself: its answer is for those who have the same."""
 
+WITH_COOKIES: Final = b"with cookies"
+"""In place of a variant: those who wait learn only whether to go without theirs."""
+
 PERSONAL: Final = PRECONDITIONS | {b"authorization", b"cache-control", b"range"}
 """What is left out where nobody waits for the answer."""
+
+
+class Sent(msgspec.Struct):
+    """A request that was passed on."""
+
+    method: bytes
+    lines: list[Line]
+    key: bytes
+    """What its answer might be stored under."""
+    target: bytes
+    """Label of what it leads to."""
 
 
 class Broker:
@@ -56,10 +71,10 @@ class Broker:
         self.shelf = shelf
         self.policy = Policy()
         self.max_object = 0
-        self.on_replaced: Callable[[bytes], None] = lambda _: None
-        """Called with the key of an answer that other workers may have a copy of."""
         self._flights: dict[tuple[bytes, bytes], Flight] = {}
         """Those that others may wait for, by key and variant."""
+        self._varies: dict[bytes, tuple[bytes, ...]] = {}
+        """What an answer that still comes varies by, by key."""
         self._flying: set[Flight] = set()
 
     def configure(self, settings: CacheSettings) -> None:
@@ -86,7 +101,7 @@ class Broker:
 
     def at_once(self, inquiry: Inquiry) -> Supply | None:
         """What needs nobody else: a stored answer that may serve, or 504 where that is wished."""
-        entry = self.shelf.select(inquiry.key, inquiry.fields)
+        entry = self.shelf.select(inquiry)
         wishes = reuse.wishes_of(inquiry.fields, self.policy)
         if entry is None:
             return self._part(inquiry, wishes)
@@ -137,62 +152,75 @@ class Broker:
         if inquiry.method != b"GET" or self.is_unshared(inquiry):
             return True
         get = inquiry.fields.get
-        return any(get(name) is not None for name in UNSHARED) or self._lacks_cookies(inquiry)
+        if any(get(name) is not None for name in UNSHARED):
+            return True
+        stored = self.shelf.variants(inquiry.key)
+        return bool(inquiry.cookie) and any(b"cookie" in each.stored.vary for each in stored)
 
     def is_unshared(self, inquiry: Inquiry) -> bool:
-        """Whether the last answer of a key could not be stored."""
-        return self.shelf.marks.get(inquiry.key) is not None
+        """Whether the last answer of a key could not be stored, for this request's like."""
+        reason = self.shelf.reason(inquiry.key)
+        if reason is Reason.AUTHORIZATION:
+            return inquiry.fields.get(b"authorization") is not None
+        return reason is not None
 
-    def reason_to_pass(self, key: bytes) -> Reason | None:
+    def reason_to_pass(self, key: bytes, *, is_authorized: bool) -> Reason | None:
         """Why a request need not be asked of any store: its last answer, and nothing is there."""
-        reason = self.shelf.marks.get(key)
+        reason = self.shelf.reason(key)
+        if reason is Reason.AUTHORIZATION and not is_authorized:
+            return None
         return None if reason is None or self.shelf.variants(key) else reason
 
-    def look_again(self, key: bytes, method: bytes, sent: list[Line], head: Head) -> None:
+    def look_again(self, sent: Sent, head: Head) -> None:
         """Whether an answer that was passed on could have been stored: the next one is then."""
-        if method != b"GET" or head.status in ABOUT_CONDITIONS:
+        if sent.method != b"GET" or head.status in ABOUT_CONDITIONS:
             return
         lines = head.fields
         if any(name == b"cache-control" and says_no(value) for name, value in lines):
             return  # nearly always, for a tenth of the price
         fields, length = FieldList(lines), dict(lines).get(b"content-length", b"")
-        verdict = may_store(method, FieldList(sent), head.status, fields, self.policy)
+        verdict = may_store(b"GET", FieldList(sent.lines), head.status, fields, self.policy)
         reason = verdict.reason
         if reason is None and stated_size(length) > self.max_object:
             reason = Reason.TOO_LARGE
-        self.shelf.mark(key, reason)
+        self.shelf.mark(sent.key, sent.target, reason)
 
     def _lacks_cookies(self, inquiry: Inquiry) -> bool:
         """
         Whether a request has cookies that the key leaves out, and nothing is known of its answers.
 
-        It is sent with them, for a login must not break, and its answer is not stored.
+        It is sent with them, for a login must not break, and its answer is not stored. Others that
+        come meanwhile learn from its head whether to go without.
         """
-        shelf, key = self.shelf, inquiry.key
-        return bool(inquiry.cookie) and key not in shelf.marks and not shelf.variants(key)
+        return bool(inquiry.cookie) and not self.shelf.knows(inquiry.key)
 
     async def _join(self, inquiry: Inquiry, inform: Inform | None) -> Supply | None:
         """Wait for the flight that others wait for, or be the first."""
         names = self._flight_key(inquiry)
         flight = self._flights.get(names)
+        is_plain = flight is not None or not self._lacks_cookies(inquiry)
+        if not is_plain:
+            names = inquiry.key, WITH_COOKIES
+            flight = self._flights.get(names)
         is_first = flight is None
         if flight is None:
-            entry = self.shelf.select(inquiry.key, inquiry.fields)
-            forwarded = self._why(inquiry, entry)
-            flight = Flight(self, inquiry, entry, Manner(forwarded=forwarded), inform)
+            entry = self.shelf.select(inquiry)
+            manner = Manner(forwarded=self._why(inquiry, entry), is_plain=is_plain)
+            flight = Flight(self, inquiry, entry, manner, inform)
             self._depart(flight, names)
         return await flight.wait(inquiry, is_first=is_first)
 
     def _flight_key(self, inquiry: Inquiry) -> tuple[bytes, bytes]:
+        """What those wait for who state the same in what answers vary by, if that is known."""
         stored = self.shelf.variants(inquiry.key)
-        names = stored[-1].stored.vary if stored else ()
-        return inquiry.key, variants.variant_key(names, inquiry.fields) or b""
+        vary = stored[-1].stored.vary if stored else self._varies.get(inquiry.key, ())
+        return inquiry.key, variants.variant_key(vary, inquiry.fields) or b""
 
     async def go_alone(
         self, inquiry: Inquiry, inform: Inform | None = None, *, may_store: bool = True
     ) -> Supply:
         """The answer to a request that nobody shares. Raises as `ask`."""
-        entry = self.shelf.select(inquiry.key, inquiry.fields)
+        entry = self.shelf.select(inquiry)
         forwarded = self._why(inquiry, entry)
         if inquiry.cookie or not may_store:
             entry = None  # what is stored was not asked for with these
@@ -229,7 +257,8 @@ class Broker:
         names = self._flight_key(inquiry)
         if names in self._flights:
             return
-        anonymous = replace(inquiry, cookie=b"", lines=lines_without(inquiry.lines, PERSONAL))
+        lines = lines_without(inquiry.lines, PERSONAL)
+        anonymous = replace(inquiry, method=b"GET", cookie=b"", lines=lines)
         manner = Manner(forwarded=Forwarded.STALE, is_background=True)
         flight = Flight(self, anonymous, entry, manner)
         self._depart(flight, names)
@@ -246,23 +275,30 @@ class Broker:
         """Nobody new is to wait for it."""
         if self._flights.get(flight.names) is flight:
             del self._flights[flight.names]
+            self._varies.pop(flight.names[0], None)
 
     def end(self, flight: Flight) -> None:
         """It is over."""
         self.close(flight)
         self._flying.discard(flight)
 
-    def keep(self, entry: Entry, inquiry: Inquiry) -> bool:
-        """Store an answer; whether there was room."""
-        is_lent = any(each.is_lent for each in self.shelf.variants(entry.key))
+    def varies(self, flight: Flight, vary: tuple[bytes, ...]) -> None:
+        """What the answer of a flight varies by is known before it is stored."""
+        if self._flights.get(flight.names) is not flight:
+            return
+        del self._flights[flight.names]
+        key, fields = flight.names[0], flight.fetch.inquiry.fields
+        flight.names = key, variants.variant_key(vary, fields) or b""
+        self._flights[flight.names] = flight
+        self._varies[key] = vary
+
+    def keep(self, entry: Entry, pages: dict[bytes, bytes]) -> bool:
+        """Store an answer of these addresses; whether there was room."""
         self.shelf.forget(part_key(entry.key))
-        is_stored = self.shelf.put(entry)
-        if is_stored:
-            self.shelf.mark(entry.key, None)
-            self.shelf.name_page(entry, inquiry.page, inquiry.any_page)
-        if is_lent:
-            self.on_replaced(entry.key)
-        return is_stored
+        self.shelf.unmark(entry.key)
+        for page, any_page in pages.items():
+            self.shelf.name_page(entry, page, any_page)
+        return self.shelf.put(entry)
 
     # Letting go
 
@@ -271,7 +307,9 @@ class Broker:
         wanted = frozenset(labels)
         has_tags = any(label.startswith(TAG) for label in wanted)
         for flight in tuple(self._flying):
-            if wanted & flight.fetch.labels or (has_tags and flight.landing is None):
+            fetch = flight.fetch
+            is_meant = wanted & fetch.labels or wanted & fetch.pages.keys()
+            if is_meant or (has_tags and flight.landing is None):
                 self._spoil(flight)
         return self.shelf.drop(wanted, self.now, soft=soft)
 

@@ -18,6 +18,7 @@ from edge.errors import MalformedRequest, OriginError, OriginFault
 from edge.http.fields import Line
 from edge.http.message import Head, Request, Response, finish_head
 from edge.node.content import discard
+from edge.node.errand import SMALL
 from edge.node.inquiry import Inquiry, Supply
 from edge.node.transport import Service
 from edge.site.keys import TAG
@@ -85,13 +86,13 @@ class Desk:
             supply = await self.broker.ask(inquiry, request.inform)
         except OriginError as error:
             return framed(Told(fault=error.kind, problem=str(error)), None, [])
-        told = tell(supply)
+        told = tell(supply, self.broker.now)
         if told.may_copy and supply.entry is not None:
             supply.entry.is_lent = True
         return framed(told, supply.content, supply.trailers)
 
 
-def tell(supply: Supply) -> Told:
+def tell(supply: Supply, now: float) -> Told:
     """The head of an answer as a value."""
     entry = supply.entry
     return Told(
@@ -102,7 +103,7 @@ def tell(supply: Supply) -> Told:
         reason=supply.reason,
         has_content=supply.content is not None,
         tags=[] if entry is None else [label for label in entry.labels if label.startswith(TAG)],
-        may_copy=entry is not None,
+        may_copy=entry is not None and now < entry.stored.fresh_until,
     )
 
 
@@ -112,14 +113,22 @@ def framed(
     """A response with the value in front of its content."""
     value = ENCODER.encode(told)
     front = LENGTH.pack(len(value)) + value
-    if content is None or isinstance(content, bytes):
+    if content is None or (isinstance(content, bytes) and len(content) <= SMALL):
         whole = front + (content or b"")
         head = finish_head(200, [(b"Content-Length", b"%d" % len(whole))])
         return Response(head, b"\r\n", whole)
+    if isinstance(content, bytes):
+        content = sliced(content)
     return Response(STREAMED, b"\r\n", Fronted(front, content), is_unframed=True, trailers=trailers)
 
 
 STREAMED: Final[Head] = finish_head(200, [])
+
+
+async def sliced(content: bytes) -> AsyncIterator[bytes]:
+    """Content in pieces, so that no slow reader has all of it in a buffer of its own."""
+    for start in range(0, len(content), SMALL):
+        yield content[start : start + SMALL]
 
 
 class Fronted:

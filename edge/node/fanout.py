@@ -2,7 +2,8 @@
 Content that several read while it comes, each at its own pace.
 
 Laws: bounded: kept whole while it is to be stored, which has a bound of its own; else no more than
-`HIGH_WATER` is ahead of its slowest reader. Whoever reads gets all of it, or an error.
+`HIGH_WATER` is ahead of its slowest reader, and one that stands still does not hold up the others.
+Whoever reads gets all of it, or an error. Without a reader nothing waits.
 """
 
 from __future__ import annotations
@@ -15,12 +16,19 @@ from edge.errors import OriginError
 HIGH_WATER: Final = 1024 * 1024
 """Bytes that the slowest reader may be behind of content that is not kept."""
 
+PATIENCE_S: Final = 5.0
+"""Seconds that readers wait for the slowest one."""
+
+SLICE: Final = 256 * 1024
+"""Bytes that a reader gets at once of content that is whole."""
+
 
 class Fanout:
     """Chunks on their way to their readers."""
 
     def __init__(self, first: bytes) -> None:
         """`first` is here already."""
+        self.first = first
         self.is_kept = True
         """Whether all of it is to be had at the end."""
         self.readers: set[Reader] = set()
@@ -28,6 +36,8 @@ class Fanout:
         self._gone = 0
         """Chunks that all have read, and nobody keeps."""
         self._held = len(first)
+        self._whole: bytes | None = None
+        """All of it, shared with the store; then there are no chunks any more."""
         self._error: OriginError | None = None
         self._is_over = False
         self._waiting: list[asyncio.Future[None]] = []
@@ -56,13 +66,29 @@ class Fanout:
         self._trim()
 
     async def room(self) -> None:
-        """Wait for the slowest reader, where nothing is kept."""
-        while not self.is_kept and self._held > HIGH_WATER:
-            await self.news()
+        """Wait for the slowest reader, where nothing is kept; a while, if there are others."""
+        while not self.is_kept and self._held > HIGH_WATER and self.readers:
+            try:
+                async with asyncio.timeout(PATIENCE_S if len(self.readers) > 1 else None):
+                    await self.news()
+            except TimeoutError:
+                self._shed()
+
+    def _shed(self) -> None:
+        """Give up on those that are the furthest behind."""
+        slowest = min(reader.place for reader in self.readers)
+        for reader in [each for each in self.readers if each.place == slowest]:
+            reader.is_shed = True
+            self.leave(reader)
 
     def whole(self) -> bytes:
-        """All of it, once it is over."""
-        return b"".join(self._chunks)
+        """All of it, once it is over; chunks and what is stored share their bytes from now on."""
+        if self._whole is None:
+            self._whole = b"".join(self._chunks)
+            for reader in self.readers:
+                reader.offset = sum(map(len, self._chunks[: reader.place]))
+            self._chunks.clear()
+        return self._whole
 
     # Readers
 
@@ -73,10 +99,17 @@ class Fanout:
         self.readers.add(reader)
         return reader
 
-    def take(self, place: int) -> bytes | None:
-        """The chunk at a place, None after the last; empty where it has not come yet."""
-        if place - self._gone < len(self._chunks):
-            return self._chunks[place - self._gone]
+    def take(self, reader: Reader) -> bytes | None:
+        """The next piece for a reader, None after the last; empty where it has not come yet."""
+        if reader.is_shed:
+            raise OriginError("connection_read_timeout", "the client read too slowly")
+        if self._whole is not None:
+            piece = self._whole[reader.offset : reader.offset + SLICE]
+            reader.offset += len(piece)
+            return piece or None
+        if reader.place - self._gone < len(self._chunks):
+            reader.place += 1
+            return self._chunks[reader.place - 1 - self._gone]
         if self._error is not None:
             raise OriginError(self._error.kind, str(self._error))
         return None if self._is_over else b""
@@ -84,8 +117,7 @@ class Fanout:
     def leave(self, reader: Reader) -> None:
         """It reads no more."""
         self.readers.discard(reader)
-        self._trim()
-        self._wake()
+        self.advanced()
 
     def advanced(self) -> None:
         """A reader got on."""
@@ -102,7 +134,8 @@ class Fanout:
     def _trim(self) -> None:
         if self.is_kept:
             return
-        slowest = min((reader.place for reader in self.readers), default=self._gone)
+        end = self._gone + len(self._chunks)
+        slowest = min((reader.place for reader in self.readers), default=end)
         gone = self._chunks[: slowest - self._gone]
         del self._chunks[: len(gone)]
         self._gone += len(gone)
@@ -121,19 +154,21 @@ class Reader:
     def __init__(self, fanout: Fanout) -> None:
         self.place = 0
         """Chunks that it has read."""
+        self.offset = 0
+        """Bytes, once the content is whole."""
+        self.is_shed = False
         self._fanout = fanout
 
     def __aiter__(self) -> Reader:
         return self
 
     async def __anext__(self) -> bytes:
-        while (chunk := self._fanout.take(self.place)) == b"":
+        while (piece := self._fanout.take(self)) == b"":
             await self._fanout.news()
-        if chunk is None:
+        if piece is None:
             raise StopAsyncIteration
-        self.place += 1
         self._fanout.advanced()
-        return chunk
+        return piece
 
     async def aclose(self) -> None:
         """It reads no more, or never began."""

@@ -43,8 +43,11 @@ NOT_SHARED = freshening.PRECONDITIONS | {b"range"}
 ABOUT_CONDITIONS = frozenset((206, 304, 412, 416))
 """Answers that say nothing about whether the next one can be stored."""
 
-NOT_OF_THE_ANSWER = (Reason.COOKIE, Reason.ELSEWHERE, Reason.OVERTAKEN)
-"""Why an answer is not stored that could have been."""
+NOT_OF_THE_ANSWER = frozenset((
+    Reason.COOKIE, Reason.ELSEWHERE, Reason.OVERTAKEN, Reason.REQUEST_CONTENT,
+    Reason.REQUEST_NO_STORE,
+))  # fmt: skip
+"""Why an answer is not stored that another request could have."""
 
 
 class Manner(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,7 +103,9 @@ class Fetch:
         self.inquiry = inquiry
         self.entry = entry
         self.manner = manner
-        self.labels = {*inquiry.labels, inquiry.page}
+        self.labels = set(inquiry.labels)
+        self.pages = {inquiry.page: inquiry.any_page}
+        """Addresses that wait for it; a purge of one of them finds what it brings."""
         self.is_spoiled = False
         """Whether what it brings was dropped before it came."""
         self.errand: Errand | None = None
@@ -197,7 +202,7 @@ class Fetch:
         if verdict.reason not in caching.ABOUT_REQUEST:
             broker.shelf.remove(entry)
             if verdict.reason is None and not self.is_spoiled:
-                broker.keep(updated, self.inquiry)
+                broker.keep(updated, self.pages)
         return updated
 
     def _arrival(self, fields: Fields) -> Arrival:
@@ -208,7 +213,7 @@ class Fetch:
     def _apply_head(self, head: Head) -> None:
         """What the answer to a HEAD says about a stored answer to GET (RFC 9111 §4.3.5)."""
         broker = self.broker
-        entry = broker.shelf.select(self.inquiry.key, self.inquiry.fields)
+        entry = broker.shelf.select(self.inquiry)
         if entry is None or entry.is_copy or not self.manner.may_store:
             return
         update = FieldList(head.fields)
@@ -216,7 +221,7 @@ class Fetch:
         if effect is freshening.HeadEffect.UPDATE:
             self._freshen(entry, update)
         elif effect is freshening.HeadEffect.STALE:
-            entry.age(broker.now)
+            broker.shelf.age(entry, broker.now)
 
     # What came instead
 
@@ -233,6 +238,10 @@ class Fetch:
             if landing is not None:
                 return landing
             reason, stored = Reason.PARTIAL, None
+        if stored is not None and isinstance(content, Relay):
+            content = Relay(errand, first := content.take_first())
+            if self._repeats_client(head, first):
+                reason, stored = Reason.CLIENT, None
         if stored is not None and isinstance(content, Relay):
             coming = Coming(draft=self._entry(head, stored), fanout=Fanout(content.take_first()))
             return Landing(status=head.status, head=head, coming=coming, is_stored=True)
@@ -275,7 +284,7 @@ class Fetch:
         """Remember for the next request whether answers of this key can be stored."""
         if self.tells_of_others(status):
             about = None if reason in NOT_OF_THE_ANSWER else reason
-            self.broker.shelf.mark(self.inquiry.key, about)
+            self.broker.shelf.mark(self.inquiry.key, self.inquiry.target, about)
 
     def tells_of_others(self, status: int) -> bool:
         """Whether what becomes of an answer with this status says anything about the next one."""
@@ -299,7 +308,7 @@ class Fetch:
             return None
         if self._repeats_client(head, content):
             return None
-        known = broker.shelf.select(part_key(self.inquiry.key), self.inquiry.fields)
+        known = broker.shelf.select(self.inquiry, part_key(self.inquiry.key))
         fresh = self._entry(head, stored)
         fresh.key, fresh.extent = part_key(self.inquiry.key), extent
         entry = joined(known, fresh, content)
@@ -307,7 +316,7 @@ class Fetch:
         if not is_small or wanted_span(entry, self.inquiry) is None:
             return None
         complete = whole(entry, self.inquiry.key)
-        is_stored = broker.keep(complete or entry, self.inquiry)
+        is_stored = broker.keep(complete or entry, self.pages)
         return Landing(status=206, entry=entry, is_stored=is_stored)
 
     # Storing
@@ -320,7 +329,7 @@ class Fetch:
         lines = freshening.stored_fields(fields, directives, broker.now)
         variant = variants.variant_key(stored.vary, inquiry.fields) or b""
         entry = Entry(inquiry.key, variant, stored, lines, content)
-        entry.labels = dict.fromkeys(self.labels - {inquiry.page})
+        entry.labels = dict.fromkeys(self.labels)
         entry.number = 0 if self.errand is None else self.errand.number
         return entry
 
@@ -329,7 +338,7 @@ class Fetch:
         entry = self._entry(head, stored, content)
         if head.status != 204:
             entry.lines = freshening.framed(entry.lines, len(content))
-        is_stored = self.broker.keep(entry, self.inquiry)
+        is_stored = self.broker.keep(entry, self.pages)
         return Landing(status=head.status, entry=entry, is_stored=is_stored)
 
     async def bring_in(self, landing: Landing, coming: Coming) -> None:
@@ -342,6 +351,8 @@ class Fetch:
                 if fanout.is_kept and not self._may_grow(len(chunk)):
                     self._let_go(fanout)
                 await fanout.room()
+                if not (fanout.is_kept or fanout.readers):
+                    return  # neither the store nor anybody wants the rest
             fanout.finish()
         except OriginError as error:
             fanout.fail(error)
@@ -349,7 +360,7 @@ class Fetch:
             self._keep(landing, coming)
         finally:
             errand.abandon()
-            self.broker.shelf.give_back(self._reserved)
+            self._give_back()
 
     def _may_grow(self, size: int) -> bool:
         """Whether so many bytes more are still small enough to be stored, and have room."""
@@ -361,7 +372,13 @@ class Fetch:
     def _let_go(self, fanout: Fanout) -> None:
         """It is too large after all: who reads it reads on, nobody new comes."""
         fanout.let_go()
+        self._give_back()
         self._note(200, Reason.TOO_LARGE)
+
+    def _give_back(self) -> None:
+        """What was reserved is not needed any more, or is counted as stored."""
+        reserved, self._reserved = self._reserved, 0
+        self.broker.shelf.give_back(reserved)
 
     def _keep(self, landing: Landing, coming: Coming) -> None:
         """Store what is whole now, unless it was dropped meanwhile or is for one client alone."""

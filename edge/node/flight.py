@@ -12,7 +12,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from edge.errors import OriginError
-from edge.http import freshening, freshness, variants
+from edge.http import freshening, freshness
 from edge.http.cache_status import Handling, cache_status
 from edge.node.fetch import NOT_OF_THE_ANSWER, Coming, Fetch, Landing, Manner
 from edge.node.inquiry import Inquiry, Supply
@@ -56,6 +56,8 @@ class Flight:
     async def _fly(self) -> None:
         try:
             landing = self.landing = await self.fetch.land()
+            if landing.coming is not None:
+                self.broker.varies(self, landing.coming.draft.stored.vary)
             self._landed.set()
             if landing.coming is not None:
                 await self.fetch.bring_in(landing, landing.coming)
@@ -81,6 +83,7 @@ class Flight:
             OriginError: there is none.
         """
         self._interest += 1
+        self.fetch.pages[inquiry.page] = inquiry.any_page
         try:
             await self._landed.wait()
             if self._error is not None:
@@ -112,8 +115,9 @@ class Flight:
     def _supply(self, landing: Landing, inquiry: Inquiry, *, is_first: bool) -> Supply | None:
         handling = self._handling(landing, is_first=is_first)
         if landing.entry is not None:
-            if not fits(landing.entry, inquiry):
+            if not inquiry.selects(landing.entry):
                 return None
+            self.broker.shelf.name_page(landing.entry, inquiry.page, inquiry.any_page)
             if landing.entry.extent is not None:
                 return present_part(landing.entry, inquiry, self.broker.now, handling)
             return present(landing.entry, inquiry, self.broker.now, handling)
@@ -137,7 +141,7 @@ class Flight:
             content=landing.content,
             number=errand.number,
             trailers=errand.trailers,
-            reason=b"" if reason in (None, *NOT_OF_THE_ANSWER) else reason.value,
+            reason=b"" if reason is None or reason in NOT_OF_THE_ANSWER else reason.value,
         )
 
     def _supply_coming(
@@ -145,7 +149,7 @@ class Flight:
     ) -> Supply | None:
         """An answer whose content is read while it comes."""
         draft = coming.draft
-        if not coming.fanout.is_kept or not fits(draft, inquiry):
+        if not coming.fanout.is_kept or not inquiry.selects(draft):
             return None
         age = b"%d" % freshness.current_age(draft.stored, self.broker.now)
         supply = Supply(
@@ -175,11 +179,6 @@ class Flight:
             is_collapsed=not is_first,
             detail=b"" if landing.reason is None else landing.reason.value,
         )
-
-
-def fits(entry: Entry, inquiry: Inquiry) -> bool:
-    """Whether a request selects an answer by what its Vary names."""
-    return variants.matches(entry.stored.vary, entry.variant, inquiry.fields)
 
 
 class Reading:

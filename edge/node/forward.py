@@ -8,6 +8,7 @@ store before its answer is sent.
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
@@ -24,11 +25,13 @@ from edge.http.tags import without_tags
 from edge.http.target import split_query
 from edge.http.variants import ACCEPT_ENCODING, normal_accept_encoding
 from edge.node.aims import aims_of
+from edge.node.broker import Sent
 from edge.node.clients import Clients
 from edge.node.errand import Errand, Message, check_size, stated_size
 from edge.node.inquiry import Inquiry, Supply
 from edge.node.passages import client_authority, is_verified, names_of, scheme_of
 from edge.node.recalls import Recall, Recalls
+from edge.node.tasks import spawn
 from edge.node.tunnels import OriginTunnel
 from edge.site import keys
 from edge.site.settings import Limits, Settings
@@ -43,6 +46,11 @@ if TYPE_CHECKING:
 
 SHARED: Final = (b"public", b"private", b"s-maxage", b"proxy-revalidate")
 """Directives about shared caches, which are to keep nothing of what is for one client."""
+
+OTHER_METHODS: Final = {
+    b"x-http-method": b"", b"x-http-method-override": b"", b"x-method-override": b"",
+}  # fmt: skip
+"""Left out of what is stored: frameworks take these for the method, and no key has them."""
 
 BY_METHOD: Final = b"edge; fwd=method"
 BYPASSED: Final = b"edge; fwd=bypass"
@@ -109,7 +117,9 @@ class Call:
         cookies = request.fields.getall(b"cookie")
         chosen = keys.chosen_cookies(cookies, self.choice.cookies)
         key = self.key(keys.chosen_query(self.forward.urls[0], self.choice.query), chosen)
-        reason = self.forwarder.store.broker.reason_to_pass(key)
+        is_authorized = request.fields.get(b"authorization") is not None
+        broker = self.forwarder.store.broker
+        reason = broker.reason_to_pass(key, is_authorized=is_authorized)
         if reason is not None:
             handling = b"edge; fwd=uri-miss; detail=" + reason.value
             return self.dress(await self.pass_through(handling, key))
@@ -155,9 +165,11 @@ class Call:
         request = self.request
         accepted = b",".join(request.fields.getall(ACCEPT_ENCODING))
         overrides = {ACCEPT_ENCODING: normal_accept_encoding(accepted), b"cookie": cookies}
-        if request.version != b"1.1":
-            request = replace(request, version=b"1.1")
-        return request_fields(request, self.passage(overrides), self.forwarder.gateway)
+        passage = self.passage({**OTHER_METHODS, **overrides})
+        address = self.forwarder.clients.address(request.peer, request.fields)
+        if (request.version, request.peer) != (b"1.1", address):
+            request = replace(request, version=b"1.1", peer=address)
+        return request_fields(request, passage, self.forwarder.gateway)
 
     def key(self, url: str, cookies: bytes) -> bytes:
         """What the answer is stored under, but for its Vary; proxies on the way are part of it."""
@@ -201,6 +213,7 @@ class Call:
             is_trusted=self.is_trusted,
             is_verified=is_verified(self.exchange),
             upgrade=self.upgrade,
+            is_shared=overrides is not None,
             overrides=overrides or {},
         )
 
@@ -226,7 +239,9 @@ class Call:
             if request.method not in SAFE:
                 await self.invalidate(head, errand.number)
             if key:
-                forwarder.store.broker.look_again(key, request.method, message.lines, head)
+                target = keys.label_of_target(self.exchange.branch.app, urls[0])
+                sent = Sent(request.method, message.lines, key, target)
+                forwarder.store.broker.look_again(sent, head)
             return await self.passed(errand, head, handling)
         except BaseException:
             errand.abandon()
@@ -258,7 +273,9 @@ class Call:
         if targets:
             app, query = self.exchange.branch.app, self.exchange.branch.cache.query
             chosen = [keys.chosen_query(target.decode("latin-1"), query) for target in targets]
-            await self.forwarder.store.drop([keys.label_of_target(app, url) for url in chosen])
+            labels = [keys.label_of_target(app, url) for url in chosen]
+            # whoever made the change may go away: it is made all the same
+            await asyncio.shield(spawn(self.forwarder.store.drop(labels), "drop"))
 
     # Back to the client
 

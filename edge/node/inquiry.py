@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from edge.http import variants
 from edge.http.fields import FieldList, Line
 from edge.http.message import Tunnel
 from edge.site import keys
@@ -57,9 +58,29 @@ class Inquiry(msgspec.Struct, kw_only=True, dict=True):
             keys.label_of_app(self.app),
             keys.label_of_branch(self.app, self.branch),
             keys.label_of_host(self.host),
-            keys.label_of_target(self.app, self.urls[0]),
             keys.label_of_key(self.key),
+            *[keys.label_of_target(self.app, url) for url in self.urls],
         ]
+
+    @property
+    def target(self) -> bytes:
+        """Label of the first of its targets."""
+        return keys.label_of_target(self.app, self.urls[0])
+
+    def variant(self, vary: tuple[bytes, ...]) -> bytes | None:
+        """
+        What the request states in the fields that a Vary names (RFC 9111 §4.1).
+
+        None where it can match nothing: what varies by Cookie is for nobody who has other cookies
+        than the key knows.
+        """
+        if self.cookie and b"cookie" in vary:
+            return None
+        return variants.variant_key(vary, self.fields)
+
+    def selects(self, entry: Entry) -> bool:
+        """Whether the request selects a stored answer."""
+        return self.variant(entry.stored.vary) == entry.variant
 
     @property
     def any_page(self) -> bytes:

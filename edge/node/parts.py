@@ -34,7 +34,7 @@ def find_parts(shelf: Shelf, inquiry: Inquiry, now: float) -> Entry | None:
     """The fresh parts that a request for one range may be answered from."""
     if inquiry.method != b"GET" or inquiry.fields.get(b"range") is None:
         return None
-    entry = shelf.select(part_key(inquiry.key), inquiry.fields)
+    entry = shelf.select(inquiry, part_key(inquiry.key))
     if entry is None or now >= entry.stored.fresh_until or wanted_span(entry, inquiry) is None:
         return None
     return entry

@@ -9,18 +9,18 @@ What may be stored and when it serves is `broker`'s to ask; here is no judgement
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
-from edge.http import variants
 from edge.http.freshening import mark_stale, recency
 from edge.node.cache import JOIN_BELOW, SECOND_CHANCES
 
 if TYPE_CHECKING:
     from edge.http.caching import Reason
-    from edge.http.fields import Fields, Line
+    from edge.http.fields import Line
     from edge.http.freshness import Stored
     from edge.http.partial import Extent, Part
+    from edge.node.inquiry import Inquiry
     from edge.node.recalls import Dressed, Recall
     from edge.node.room import Room
 
@@ -31,10 +31,16 @@ MAX_PAGES: Final = 16
 """Addresses by which one answer is found; more happen where a rule maps many paths to one."""
 
 MAX_MARKS: Final = 50_000
-"""Keys of which is remembered why nothing is stored: 10 MiB."""
+"""Keys of which is remembered why nothing is stored, by their hashes: 10 MiB."""
 
-OVERHEAD: Final = 6144
-"""Bytes that an answer costs besides content and field lines: objects, places in six indices."""
+SHARE: Final = 4
+"""Copies of what other workers store take no more than this part of a worker's memory."""
+
+OVERHEAD: Final = 4096
+"""Bytes that an answer costs besides content, field lines and labels."""
+
+LABEL: Final = 400
+"""Bytes that a label costs besides its own: places in two indices."""
 
 HEADS: Final = 3
 """Times that field lines are in memory: as stored, as sent, as sent over HTTP/2."""
@@ -104,18 +110,14 @@ class Entry:
         entry.number, entry.pages = self.number, self.pages
         return entry
 
-    def age(self, now: float) -> None:
-        """Have it validated before it serves again."""
-        self.stored = mark_stale(self.stored, now)
-        self.dressed.clear()
-
     def count(self) -> int:
         """Bytes of memory."""
         fields = sum(len(name) + len(value) + 64 for name, value in self.lines)
         size = len(self.content) + sum(len(content) for _, content in self.parts)
         joined = size if size < JOIN_BELOW else 0
-        labels = sum(map(len, self.labels))
-        return OVERHEAD + HEADS * fields + size + joined + labels + len(self.key)
+        labels = sum(map(len, self.labels)) + LABEL * len(self.labels)
+        names = len(self.key) + len(self.variant)
+        return OVERHEAD + HEADS * fields + size + joined + labels + names
 
 
 class Shelf:
@@ -130,8 +132,16 @@ class Shelf:
         """Bytes of answers that will be stored once they are whole."""
         self.drops = 0
         """How often something was dropped: what was asked for before is not to be stored."""
-        self.marks: dict[bytes, Reason | None] = {}
-        """By key: why its last answer was not stored; None where it could have been."""
+        self.on_lent_gone: Callable[[bytes], None] = lambda _: None
+        """Called with the key of an answer that other workers may have copies of."""
+        self._marks: dict[int, tuple[Reason | None, int]] = {}
+        """
+        By the hash of a key: why its last answer was not stored (None where it could have been),
+        and the hash of the label of its target. Two keys that share one cost each other a fetch.
+        """
+        self._copies: OrderedDict[Entry, None] = OrderedDict()
+        self._copied = 0
+        """Bytes of copies."""
         self._slots: dict[bytes, list[Entry]] = {}
         self._labels: dict[bytes, dict[Entry, None]] = {}
         self._queue: OrderedDict[Entry, None] = OrderedDict()
@@ -151,11 +161,19 @@ class Shelf:
         """What is stored under a key."""
         return self._slots.get(key, [])
 
-    def select(self, key: bytes, request: Fields) -> Entry | None:
-        """The most recent answer that a request selects (RFC 9111 §4.1)."""
+    def select(self, inquiry: Inquiry, key: bytes | None = None) -> Entry | None:
+        """
+        The most recent answer that a request selects (RFC 9111 §4.1); `key` if not the inquiry's.
+
+        One that varies by Cookie is for nobody who has other cookies than the key knows.
+        """
         found: Entry | None = None
-        for entry in self._slots.get(key, ()):
-            if variants.matches(entry.stored.vary, entry.variant, request) and (
+        stated: dict[tuple[bytes, ...], bytes | None] = {}
+        for entry in self._slots.get(key or inquiry.key, ()):
+            vary = entry.stored.vary
+            if vary not in stated:
+                stated[vary] = inquiry.variant(vary)
+            if entry.variant == stated[vary] and (
                 found is None or recency(entry.stored) > recency(found.stored)
             ):
                 found = entry
@@ -171,23 +189,29 @@ class Shelf:
 
     def put(self, entry: Entry) -> bool:
         """Store an answer in place of the one it replaces; False when there is no room for it."""
-        slot = self._slots.get(entry.key, [])
-        for other in [each for each in slot if each.variant == entry.variant]:
+        for other in [each for each in self.variants(entry.key) if each.variant == entry.variant]:
             self.remove(other)
         entry.cost = entry.count()
-        if entry.cost > self.room.capacity:
+        if entry.cost > self.room.capacity // (SHARE if entry.is_copy else 1):
             return False
-        slot = self._slots.setdefault(entry.key, [])
-        if len(slot) >= MAX_VARIANTS:
-            self.remove(slot[0])
-            slot = self._slots.setdefault(entry.key, [])
-        slot.append(entry)
+        if len(self.variants(entry.key)) >= MAX_VARIANTS:
+            self.remove(self.variants(entry.key)[0])
+        self._slots.setdefault(entry.key, []).append(entry)
         for label in entry.labels:
             self._labels.setdefault(label, {})[entry] = None
         self._queue[entry] = None
         self.size += entry.cost
+        if entry.is_copy:
+            self._count_copy(entry)
         self.room.make()
         return entry in self._queue
+
+    def _count_copy(self, entry: Entry) -> None:
+        """Copies have a share of their own: the oldest give way."""
+        self._copies[entry] = None
+        self._copied += entry.cost
+        while self._copied > self.room.capacity // SHARE:
+            self.remove(next(iter(self._copies)))
 
     def name_page(self, entry: Entry, page: bytes, any_page: bytes) -> None:
         """Have a purge of one more page find an answer; of any page once they are too many."""
@@ -195,14 +219,49 @@ class Shelf:
             return
         label = page if entry.pages < MAX_PAGES else any_page
         entry.pages += 1
+        if label in entry.labels:
+            return
         entry.labels[label] = None
-        self._labels.setdefault(label, {})[entry] = None
+        if entry in self._queue:
+            self._labels.setdefault(label, {})[entry] = None
+            self.resize(entry)
 
-    def mark(self, key: bytes, reason: Reason | None) -> None:
-        """Remember of a key why nothing is stored."""
-        if key not in self.marks and len(self.marks) >= MAX_MARKS:
-            del self.marks[next(iter(self.marks))]
-        self.marks[key] = reason
+    def resize(self, entry: Entry) -> None:
+        """Count anew what a stored answer costs."""
+        cost = entry.count()
+        self.size += cost - entry.cost
+        if entry.is_copy:
+            self._copied += cost - entry.cost
+        entry.cost = cost
+        self.room.make()
+
+    # Remembering
+
+    def mark(self, key: bytes, target: bytes, reason: Reason | None) -> None:
+        """Remember of a key why nothing is stored; `target` is the label of what it leads to."""
+        name = hash(key)
+        if name not in self._marks and len(self._marks) >= MAX_MARKS:
+            del self._marks[next(iter(self._marks))]
+        self._marks[name] = reason, hash(target)
+
+    def unmark(self, key: bytes) -> None:
+        """Something is stored for a key."""
+        self._marks.pop(hash(key), None)
+
+    def reason(self, key: bytes) -> Reason | None:
+        """Why the last answer of a key was not stored; None too where nothing is known."""
+        mark = self._marks.get(hash(key))
+        return None if mark is None else mark[0]
+
+    def knows(self, key: bytes) -> bool:
+        """Whether anything is known of a key's answers."""
+        return key in self._slots or hash(key) in self._marks
+
+    def reasons(self, target: bytes) -> list[Reason]:
+        """Why the last answers of a target were not stored; looks at all that is remembered."""
+        name = hash(target)
+        found = [reason for reason, place in self._marks.values() if place == name]
+        return [reason for reason in dict.fromkeys(found) if reason is not None]
 
     def reserve(self, size: int) -> bool:
         """Room for so many bytes of an answer that is still coming; never more than half of all."""
@@ -236,7 +295,7 @@ class Shelf:
     def clear(self, now: float, *, soft: bool = False) -> int:
         """The same for everything; what is remembered of other keys too."""
         self.drops += 1
-        self.marks.clear()
+        self._marks.clear()
         return self._let_go(tuple(self._queue), now, soft=soft)
 
     def _let_go(self, entries: Iterable[Entry], now: float, *, soft: bool) -> int:
@@ -244,10 +303,16 @@ class Shelf:
         for entry in entries:
             count += not entry.is_copy
             if soft and not entry.is_copy:
-                entry.age(now)
+                self.age(entry, now)
             else:
                 self.remove(entry)
         return count
+
+    def age(self, entry: Entry, now: float) -> None:
+        """Have an answer validated before it serves again."""
+        entry.stored = mark_stale(entry.stored, now)
+        if entry.is_lent:
+            self.on_lent_gone(entry.key)
 
     def forget(self, key: bytes) -> None:
         """Let go of all variants of a key."""
@@ -281,5 +346,10 @@ class Shelf:
             del under[entry]
             if not under:
                 del self._labels[label]
+        if entry.is_copy:
+            del self._copies[entry]
+            self._copied -= entry.cost
+        elif entry.is_lent:
+            self.on_lent_gone(entry.key)
         entry.dressed.clear()
         self.size -= entry.cost

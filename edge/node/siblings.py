@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -51,9 +50,6 @@ MARGIN_S: Final = 30.0
 DROP_S: Final = 5.0
 """Seconds until a sibling that does not confirm a drop is left to itself (control replaces it)."""
 
-SHARE: Final = 4
-"""Copies take no more than this part of a worker's memory."""
-
 
 class Siblings:
     """The store of the whole node, as one worker sees it."""
@@ -68,10 +64,11 @@ class Siblings:
         keys = [OriginKey("unix", str(place), 0, is_carried=False) for place in places]
         self._others = [Origin(key, links) for key in keys]  # type: ignore[arg-type]
         self._links = links
-        self._copies: OrderedDict[Entry, None] = OrderedDict()
-        self._copied = 0
-        """Bytes of copies, those that went meanwhile included."""
-        broker.on_replaced = self._replaced
+        self._gone: dict[bytes, None] = {}
+        """Labels of what siblings may have copies of, and was let go here."""
+        self._told = 0.0
+        """When it was last said that a sibling is gone, in monotonic seconds."""
+        broker.shelf.on_lent_gone = self._on_gone
 
     # Asking
 
@@ -79,9 +76,9 @@ class Siblings:
         """What this worker has itself, an original or a fresh copy."""
         if inquiry.owner(len(self._others)) == self.slot:
             return self.broker.at_once(inquiry)
-        entry = self.broker.shelf.select(inquiry.key, inquiry.fields)
-        if entry is None:
-            return None
+        entry = self.broker.shelf.select(inquiry)
+        if entry is None or inquiry.page not in entry.labels:
+            return None  # its owner has to know all pages that a purge may name
         wishes = reuse.wishes_of(inquiry.fields, self.broker.policy)
         if reuse.reuse(entry.stored, wishes, self.broker.now) is not Reuse.FRESH:
             return None
@@ -118,7 +115,7 @@ class Siblings:
             told = await link.ask(ENCODER.encode(inquiry), inform, patience_s)
         except OriginError as error:
             await link.aclose()
-            log.warning("the worker at %s does not answer: %s", sibling.key.host, error)
+            self._tell(f"the worker at {sibling.key.host} does not answer: {error}")
             return None
         except BaseException:
             await link.aclose()
@@ -132,7 +129,7 @@ class Siblings:
         """What was told as an answer; what is small and stored may be copied."""
         content = await link.content()
         if told.reason:
-            self.broker.shelf.mark(inquiry.key, Reason(told.reason))
+            self.broker.shelf.mark(inquiry.key, inquiry.target, Reason(told.reason))
         supply = Supply(
             status=told.status,
             lines=told.lines,
@@ -163,23 +160,26 @@ class Siblings:
         return entry
 
     def _copy(self, entry: Entry) -> None:
-        """Keep a copy; the oldest ones give way."""
+        """Keep a copy, known by all pages that the one before was known by."""
         shelf = self.broker.shelf
-        share = shelf.room.capacity // SHARE
-        if entry.count() > share or not shelf.put(entry):
-            return
-        self._copies[entry] = None
-        self._copied += entry.cost
-        while self._copied > share:
-            oldest, _ = self._copies.popitem(last=False)
-            self._copied -= oldest.cost
-            shelf.remove(oldest)
+        for other in shelf.variants(entry.key):
+            if other.variant == entry.variant:
+                entry.labels.update(other.labels)
+        shelf.put(entry)
 
     # Letting go
 
     async def drop(self, labels: list[bytes]) -> None:
-        """Have every worker drop what is under the labels; back when they have."""
-        self.broker.drop(labels)
+        """
+        Have every worker drop what is under the labels; back when they have.
+
+        Twice: before its owner had dropped it, a sibling may have made another copy.
+        """
+        for _ in range(2):
+            self.broker.drop(labels)
+            await self._tell_others(labels)
+
+    async def _tell_others(self, labels: list[bytes]) -> None:
         others = [other for slot, other in enumerate(self._others) if slot != self.slot]
         if others:
             value = ENCODER.encode(labels)
@@ -190,19 +190,25 @@ class Siblings:
         try:
             await link.tell(DROP, value, DROP_S)
         except OriginError as error:  # one that is gone has nothing stored
-            log.warning("the worker at %s confirms no drop: %s", sibling.key.host, error)
+            self._tell(f"the worker at {sibling.key.host} confirms no drop: {error}")
         finally:
             await link.aclose()
 
-    def _replaced(self, key: bytes) -> None:
-        """An answer has taken the place of one of which there are copies."""
-        spawn(self._drop_copies([label_of_key(key)]), "drop copies")
+    def _on_gone(self, key: bytes) -> None:
+        """Siblings are to let go of their copies; many at once are told together."""
+        if not self._gone and len(self._others) > 1:
+            spawn(self._drop_copies(), "drop copies")
+        self._gone[label_of_key(key)] = None
 
-    async def _drop_copies(self, labels: list[bytes]) -> None:
-        value = ENCODER.encode(labels)
-        for slot, other in enumerate(self._others):
-            if slot != self.slot:
-                await self._drop_at(other, value)
+    async def _drop_copies(self) -> None:
+        labels, self._gone = list(self._gone), {}
+        await self._tell_others(labels)
+
+    def _tell(self, trouble: str) -> None:
+        """Once a second at the most: every request may meet it."""
+        if self.broker.origins.clock.now > self._told:
+            self._told = self.broker.origins.clock.now
+            log.warning("%s", trouble)
 
     def sweep(self, now: float) -> None:
         """Once a second: waits that took too long, connections that nobody uses."""

@@ -10,19 +10,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from edge.http.freshness import current_age, remaining
-from edge.site.keys import BETWEEN, TAG, label_of_target
+from edge.site.keys import TAG, label_of_target
 
 if TYPE_CHECKING:
     from edge.node.shelf import Entry, Shelf
 
-APP, URL = 0, 4
-"""Places of an app and a URL in a key (`forward.Call.key`)."""
-
 
 def tell_of(shelf: Shelf, app: str, url: str, now: float) -> dict[str, Any]:
     """What is stored of one URL of an origin, and why nothing is where nothing is."""
-    entries = shelf.under(label_of_target(app, url))
-    return {"stored": [tell(entry, now) for entry in entries], "reasons": reasons(shelf, app, url)}
+    label = label_of_target(app, url)
+    stored = [tell(entry, now) for entry in shelf.under(label)]
+    return {"stored": stored, "reasons": [reason.value.decode() for reason in shelf.reasons(label)]}
 
 
 def tell(entry: Entry, now: float) -> dict[str, Any]:
@@ -39,14 +37,3 @@ def tell(entry: Entry, now: float) -> dict[str, Any]:
         "tags": [each.removeprefix(TAG).decode("latin-1") for each in entry.labels
                  if each.startswith(TAG)],
     }  # fmt: skip
-
-
-def reasons(shelf: Shelf, app: str, url: str) -> list[str]:
-    """Why the last answers of one URL were not stored; looks at all that is remembered."""
-    wanted = app.encode(), url.encode()
-    found: dict[str, None] = {}
-    for key, reason in shelf.marks.items():
-        parts = key.split(BETWEEN)
-        if reason is not None and (parts[APP], parts[URL]) == wanted:
-            found[reason.value.decode()] = None
-    return list(found)

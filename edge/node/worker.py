@@ -124,10 +124,10 @@ class Worker:
             loop.add_signal_handler(number, self.drain)
         path = orders.socket_path(self._places.run, "worker")
         control = await orders.listen(path, self._obey, self._listeners)
-        self._servers.append(await self.open_desk())
         while self._handler.snapshot.number == 0 and not self._service.draining:
             await self._follow_current()
             await asyncio.sleep(FIRST_LOOK)
+        self._servers.append(await self.open_desk())
         gc.collect()
         gc.freeze()  # what was loaded at the start stays; the collector need not walk it again
         gc.set_threshold(YOUNG_OBJECTS)  # a request leaves no cycles: looking often finds nothing

@@ -261,7 +261,8 @@ def test_a_targeted_field_speaks_to_shared_caches():
     """Who writes CDN-Cache-Control beside a cookie means a CDN."""
     response = fields((b"cdn-cache-control", STATED), (b"set-cookie", b"id=1"))
 
-    assert reason(response) is None
+    assert reason(response, policy=Policy(set_cookie=SetCookie.SHARED)) is None
+    assert reason(response) is Reason.SET_COOKIE
 
 
 @pytest.mark.parametrize("vary", [b"*", b"Accept, *", b"what is this"])
@@ -327,13 +328,13 @@ def test_the_words_for_reasons():
 
 
 def test_the_settings_as_shipped():
-    """Nothing is guessed, no client decides, cookies only for shared caches, a day of grace."""
+    """Nothing is guessed, no client decides, no cookie is stored, a day of grace."""
     assert Policy() == Policy(
         heuristic=False,
         heuristic_errors=False,
         targeted=(b"cdn-cache-control",),
         obeyed=frozenset(),
-        set_cookie=SetCookie.SHARED,
+        set_cookie=SetCookie.NEVER,
         is_partial_stored=False,
         grace_s=86_400,
     )

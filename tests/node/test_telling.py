@@ -55,11 +55,17 @@ def test_what_is_stored_of_a_url():
 def test_why_nothing_is_stored_of_a_url():
     """For any host and cookies, each reason once; what could be stored has none."""
     shelf = Shelf(Room(1 << 20))
-    shelf.mark(key_of("shop", URL), Reason.PRIVATE)
-    shelf.mark(key_of("shop", URL) + b"2", Reason.PRIVATE)
-    shelf.mark(key_of("shop", "https://o.test/y"), Reason.NO_STORE)
-    shelf.mark(key_of("other", URL), Reason.NO_STORE)
-    shelf.mark(key_of("shop", "https://o.test/z"), None)
+    shelf.mark(key_of("shop", URL), keys.label_of_target("shop", URL), Reason.PRIVATE)
+    shelf.mark(key_of("shop", URL) + b"2", keys.label_of_target("shop", URL), Reason.PRIVATE)
+    shelf.mark(
+        key_of("shop", "https://o.test/y"),
+        keys.label_of_target("shop", "https://o.test/y"),
+        Reason.NO_STORE,
+    )
+    shelf.mark(key_of("other", URL), keys.label_of_target("other", URL), Reason.NO_STORE)
+    shelf.mark(
+        key_of("shop", "https://o.test/z"), keys.label_of_target("shop", "https://o.test/z"), None
+    )
 
     assert tell_of(shelf, "shop", URL, NOW) == {"stored": [], "reasons": ["private"]}
     assert tell_of(shelf, "shop", "https://o.test/z", NOW) == {"stored": [], "reasons": []}
