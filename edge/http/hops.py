@@ -138,7 +138,9 @@ def split_plain(values: Iterable[bytes]) -> list[bytes]:
 
 def removed_options(met: Met) -> set[bytes]:
     """The fields that Connection names, lower case, but for those that it cannot remove."""
-    unusual = [value for value in met.get(b"connection", ()) if value not in USUAL]
+    if b"connection" not in met:
+        return set()
+    unusual = [value for value in met[b"connection"] if value not in USUAL]
     options = {option.lower() for option in split_plain(unusual)}
     return {option for option in options if not is_protected(option)}
 

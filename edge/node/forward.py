@@ -303,7 +303,9 @@ class Call:
             envelope = envelope.of_missing()
         if any(name in MAPPED for name, _ in lines):
             lines = relocated(lines, self.way_back(number))
-        lines = [(name.lower(), value) for name, value in envelope.dress(without_tags(lines))]
+        lines = without_tags(lines)
+        if not envelope.is_bare:
+            lines = [(name.lower(), value) for name, value in envelope.dress(lines)]
         return for_one(lines) if envelope.is_for_one else lines
 
     def way_back(self, number: int) -> Relocation:

@@ -184,7 +184,7 @@ class OriginConnection(asyncio.Protocol):
         self._is_sending = True
         if self.is_reused:
             self._wire = Http1Client()
-        self.transport.write(self._wire.request(method, target, fields, tunnel=tunnel))
+        self._put(self._wire.request(method, target, fields, tunnel=tunnel))
 
     async def send(self, chunk: bytes) -> None:
         """
@@ -223,11 +223,29 @@ class OriginConnection(asyncio.Protocol):
         self.transport.abort()
         self._wake()
 
+    def _put(self, data: bytes) -> None:
+        """
+        Write now, past the transport's queue while that is empty.
+
+        Only where the transport is known to be open: a closed one's descriptor is another's. What
+        it does not take is told by `connection_lost`.
+        """
+        transport = self.transport
+        if self._descriptor < 0 or transport.is_closing() or transport.get_write_buffer_size():
+            transport.write(data)
+            return
+        try:
+            sent = os.write(self._descriptor, data)
+        except OSError:  # full, or broken: the transport finds out which
+            sent = 0
+        if sent < len(data):
+            transport.write(data[sent:])
+
     async def _write(self, data: bytes) -> None:
         if self._failure is not None:
             raise self._failure
         self.touched = self._clock.now
-        self.transport.write(data)
+        self._put(data)
         if self._writable is not None:
             await self._writable
             if self._failure is not None:
