@@ -134,9 +134,11 @@ Script = Callable[[Talk], None]
 class Origin:
     """A listening socket whose requests are answered by scripts."""
 
-    def __init__(self, context: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> None:
+    def __init__(
+        self, context: ssl.SSLContext | None = None, host: str = "127.0.0.1", port: int = 0
+    ) -> None:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self.listener = socket.create_server((host, 0), family=family, backlog=1024)
+        self.listener = socket.create_server((host, port), family=family, backlog=1024)
         self.port: int = self.listener.getsockname()[1]
         self.context = context
         self.scripts: dict[str, Script] = {}
@@ -174,6 +176,10 @@ class Origin:
     def close(self) -> None:
         """End everything; scripts that wait for a word do so no longer."""
         self.is_closed = True
+        with contextlib.suppress(OSError):
+            self.listener.shutdown(
+                socket.SHUT_RDWR
+            )  # while a thread accepts, closing is not enough
         self.listener.close()
         for talk in tuple(self.talks):
             talk.go.set()
@@ -275,9 +281,11 @@ def raw(*pieces: bytes, then: Callable[[Talk], object] = Talk.close) -> Script:
 
 
 @contextlib.contextmanager
-def originating(context: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> Iterator[Origin]:
+def originating(
+    context: ssl.SSLContext | None = None, host: str = "127.0.0.1", port: int = 0
+) -> Iterator[Origin]:
     """An origin; afterwards its connections have all ended."""
-    origin = Origin(context, host)
+    origin = Origin(context, host, port)
     try:
         yield origin
     finally:

@@ -21,7 +21,7 @@ from edge.http.cache_status import Forwarded, Handling
 from edge.http.caching import Policy, Reason, may_store
 from edge.http.fields import FieldList, Line
 from edge.http.freshening import PRECONDITIONS, lines_without
-from edge.http.freshness import remaining
+from edge.http.freshness import arrival_of, describe, is_useful, remaining
 from edge.http.reuse import Reuse, Wishes
 from edge.node.aims import aims_of
 from edge.node.errand import Errand, Message, stated_size
@@ -33,6 +33,8 @@ from edge.node.presenting import present
 from edge.site.keys import TAG
 
 if TYPE_CHECKING:
+    from edge.http.fields import Fields
+    from edge.http.freshness import Stored
     from edge.http.http1_client import Head
     from edge.http.message import Inform
     from edge.node.origins import Origins
@@ -78,10 +80,12 @@ class Broker:
         self._flying: set[Flight] = set()
 
     def configure(self, settings: CacheSettings) -> None:
-        """Go by these settings from now on."""
+        """Go by these settings from now on; by others, what was not stored may be."""
         obeyed = frozenset(map(str.encode, settings.client_directives))
-        self.policy = Policy(heuristic=settings.heuristic, obeyed=obeyed, is_partial_stored=True)
-        self.max_object = settings.max_object
+        policy = Policy(heuristic=settings.heuristic, obeyed=obeyed, is_partial_stored=True)
+        if (policy, settings.max_object) != (self.policy, self.max_object):
+            self.shelf.forget_reasons()
+        self.policy, self.max_object = policy, settings.max_object
 
     @property
     def now(self) -> int:
@@ -171,19 +175,30 @@ class Broker:
             return None
         return None if reason is None or self.shelf.variants(key) else reason
 
-    def look_again(self, sent: Sent, head: Head) -> None:
-        """Whether an answer that was passed on could have been stored: the next one is then."""
+    def look_again(self, sent: Sent, head: Head) -> Reason | None:
+        """Why an answer that was passed on could not be stored; if it could, the next one is."""
+        known, lines = self.shelf.reason(sent.key), head.fields
         if sent.method != b"GET" or head.status in ABOUT_CONDITIONS:
-            return
-        lines = head.fields
+            return known
         if any(name == b"cache-control" and says_no(value) for name, value in lines):
-            return  # nearly always, for a tenth of the price
-        fields, length = FieldList(lines), dict(lines).get(b"content-length", b"")
+            return known  # nearly always, for a tenth of the price
+        fields = FieldList(lines)
         verdict = may_store(b"GET", FieldList(sent.lines), head.status, fields, self.policy)
         reason = verdict.reason
-        if reason is None and stated_size(length) > self.max_object:
-            reason = Reason.TOO_LARGE
+        if reason is None:
+            arrival = arrival_of(fields, self.now, self.now)
+            directives = verdict.directives
+            stored = describe(head.status, fields, directives, arrival, self.policy)
+            reason = self.refusal(fields, stored)
         self.shelf.mark(sent.key, sent.target, reason)
+        return reason
+
+    def refusal(self, fields: Fields, stored: Stored) -> Reason | None:
+        """Why an answer that the RFC lets be stored is not."""
+        if not is_useful(stored):
+            return Reason.USELESS
+        is_large = stated_size(fields.get(b"content-length", b"")) > self.max_object
+        return Reason.TOO_LARGE if is_large else None
 
     def _lacks_cookies(self, inquiry: Inquiry) -> bool:
         """

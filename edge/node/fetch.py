@@ -21,10 +21,10 @@ from edge.http.fields import IDENTITY, FieldList, Line
 from edge.http.partial import extent_of
 from edge.http.tags import tags_of, without_tags
 from edge.http.variants import ACCEPT_ENCODING
-from edge.node.errand import Errand, Message, Relay, stated_size
+from edge.node.errand import Errand, Message, Relay
 from edge.node.fanout import Fanout
 from edge.node.parts import joined, part_key, wanted_span, whole
-from edge.node.shelf import Entry
+from edge.node.shelf import MAX_PAGES, Entry
 from edge.site.keys import label_of_tag
 
 if TYPE_CHECKING:
@@ -77,6 +77,8 @@ class Landing(msgspec.Struct, kw_only=True):
     """For one client."""
     reason: Reason | None = None
     """Why it is for one alone."""
+    own: list[Line] = []
+    """Lines that the client has whom the origin answered, and nobody from the store."""
 
 
 class Coming(msgspec.Struct, kw_only=True):
@@ -113,7 +115,11 @@ class Fetch:
         self._sent: list[Line] = []
         self._departed = 0.0
         """When it was sent, in the loop's seconds."""
-        self._reserved = 0
+
+    def name_page(self, inquiry: Inquiry) -> None:
+        """Somebody else waits for it, who may have asked for another page."""
+        is_counted = len(self.pages) < MAX_PAGES
+        self.pages[inquiry.page if is_counted else inquiry.any_page] = inquiry.any_page
 
     # There
 
@@ -131,6 +137,7 @@ class Fetch:
             head = await errand.run()
         except OriginError as error:
             if entry is not None and self._may_serve_stale(entry, error.status):
+                errand.abandon()
                 return Landing(status=0, entry=entry)
             raise
         if entry is not None and head.status == 304:
@@ -180,7 +187,8 @@ class Fetch:
             return await self.land()
         updated = {id(entries[place]): self._freshen(entries[place], update) for place in places}
         served = updated.get(id(entry)) or updated[id(entries[places[0]])]
-        return Landing(status=304, entry=served, is_stored=shelf.has(served))
+        own = self._own_lines(head, served)
+        return Landing(status=304, entry=served, is_stored=shelf.has(served), own=own)
 
     def _freshen(self, entry: Entry, update: Fields) -> Entry:
         """
@@ -243,8 +251,10 @@ class Fetch:
             if self._repeats_client(head, first):
                 reason, stored = Reason.CLIENT, None
         if stored is not None and isinstance(content, Relay):
-            coming = Coming(draft=self._entry(head, stored), fanout=Fanout(content.take_first()))
-            return Landing(status=head.status, head=head, coming=coming, is_stored=True)
+            draft = self._entry(head, stored)
+            own = self._own_lines(head, draft)
+            coming = Coming(draft=draft, fanout=Fanout(content.take_first()))
+            return Landing(status=head.status, head=head, coming=coming, is_stored=True, own=own)
         if stored is not None and not isinstance(content, Relay):
             if not self._repeats_client(head, content or b""):
                 return self._store(head, stored, content or b"")
@@ -262,18 +272,14 @@ class Fetch:
             return verdict.reason, None
         arrival = self._arrival(fields)
         stored = freshness.describe(head.status, fields, verdict.directives, arrival, broker.policy)
-        reason = self._refusal(head, stored)
+        reason = broker.refusal(fields, stored) or self._refusal()
         if reason is not None:
             return reason, None
         is_uncoded = inquiry.fields.get(ACCEPT_ENCODING) == IDENTITY
         return None, varying_by_coding(stored) if is_uncoded else stored
 
-    def _refusal(self, head: Head, stored: Stored) -> Reason | None:
-        """Why what the RFC allows is not stored all the same."""
-        if not freshness.is_useful(stored):
-            return Reason.USELESS
-        if stated_size(dict(head.fields).get(b"content-length", b"")) > self.broker.max_object:
-            return Reason.TOO_LARGE
+    def _refusal(self) -> Reason | None:
+        """Why this request's answer is not stored, though another one's could be."""
         if self.inquiry.cookie and not self.manner.is_plain:
             return Reason.COOKIE
         if not self.manner.may_store:
@@ -282,13 +288,20 @@ class Fetch:
 
     def _note(self, status: int, reason: Reason | None) -> None:
         """Remember for the next request whether answers of this key can be stored."""
-        if self.tells_of_others(status):
+        if self._tells(status):
             about = None if reason in NOT_OF_THE_ANSWER else reason
             self.broker.shelf.mark(self.inquiry.key, self.inquiry.target, about)
 
-    def tells_of_others(self, status: int) -> bool:
-        """Whether what becomes of an answer with this status says anything about the next one."""
+    def _tells(self, status: int) -> bool:
+        """Whether an answer says anything about the next one."""
         return self.inquiry.method == b"GET" and status not in ABOUT_CONDITIONS
+
+    def lasting(self, landing: Landing) -> bytes:
+        """Why nothing is stored, where that holds for the next request too."""
+        reason = landing.reason
+        if reason is None or reason in NOT_OF_THE_ANSWER or not self._tells(landing.status):
+            return b""
+        return b"" if self.broker.shelf.variants(self.inquiry.key) else reason.value
 
     def _forget_entry(self, status: int, reason: Reason | None) -> None:
         """What was to be validated has been replaced by something that is not stored."""
@@ -339,58 +352,37 @@ class Fetch:
         if head.status != 204:
             entry.lines = freshening.framed(entry.lines, len(content))
         is_stored = self.broker.keep(entry, self.pages)
-        return Landing(status=head.status, entry=entry, is_stored=is_stored)
+        own = self._own_lines(head, entry)
+        return Landing(status=head.status, entry=entry, is_stored=is_stored, own=own)
 
-    async def bring_in(self, landing: Landing, coming: Coming) -> None:
-        """Pass content on to its readers as it comes, and store it when it is whole."""
-        fanout, errand = coming.fanout, self.errand
-        assert errand is not None, "what comes was asked for"
-        try:
-            while (chunk := await errand.next()) is not None:
-                fanout.feed(chunk)
-                if fanout.is_kept and not self._may_grow(len(chunk)):
-                    self._let_go(fanout)
-                await fanout.room()
-                if not (fanout.is_kept or fanout.readers):
-                    return  # neither the store nor anybody wants the rest
-            fanout.finish()
-        except OriginError as error:
-            fanout.fail(error)
-        else:
-            self._keep(landing, coming)
-        finally:
-            errand.abandon()
-            self._give_back()
+    def _own_lines(self, head: Head, entry: Entry) -> list[Line]:
+        """
+        The lines that may not be stored, but were meant for the client who made us ask.
 
-    def _may_grow(self, size: int) -> bool:
-        """Whether so many bytes more are still small enough to be stored, and have room."""
-        if self._reserved + size > self.broker.max_object or not self.broker.shelf.reserve(size):
-            return False
-        self._reserved += size
-        return True
+        Source: RFC 9111 §5.2.2.4, §5.2.2.7: both are about other requests.
+        """
+        fields = FieldList(entry.lines)
+        directives = caching.response_directives(fields, self.broker.policy.targeted)
+        names = freshening.left_out(directives)
+        if fields.get(b"set-cookie") is None:
+            names |= {b"set-cookie"}
+        return [line for line in head.fields if line[0] in names]
 
-    def _let_go(self, fanout: Fanout) -> None:
-        """It is too large after all: who reads it reads on, nobody new comes."""
-        fanout.let_go()
-        self._give_back()
-        self._note(200, Reason.TOO_LARGE)
-
-    def _give_back(self) -> None:
-        """What was reserved is not needed any more, or is counted as stored."""
-        reserved, self._reserved = self._reserved, 0
-        self.broker.shelf.give_back(reserved)
-
-    def _keep(self, landing: Landing, coming: Coming) -> None:
-        """Store what is whole now, unless it was dropped meanwhile or is for one client alone."""
-        if not coming.fanout.is_kept or self.is_spoiled or landing.head is None:
+    def keep_whole(self, landing: Landing, content: bytes) -> None:
+        """Store what came, unless it was dropped meanwhile or is for one client alone."""
+        head, coming = landing.head, landing.coming
+        if self.is_spoiled or head is None or coming is None:
             return
-        content = coming.fanout.whole()
         if landing.status == 206:
-            self._join(landing.head, coming.draft.stored, content)
-        elif self._repeats_client(landing.head, content):
+            self._join(head, coming.draft.stored, content)
+        elif self._repeats_client(head, content):
             self._note(landing.status, Reason.CLIENT)
         else:
-            self._store(landing.head, coming.draft.stored, content)
+            self._store(head, coming.draft.stored, content)
+
+    def note_too_large(self) -> None:
+        """It grew beyond what is stored."""
+        self._note(200, Reason.TOO_LARGE)
 
 
 def varying_by_coding(stored: Stored) -> Stored:

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 from edge.errors import OriginError
 from edge.http import freshening, freshness
 from edge.http.cache_status import Handling, cache_status
-from edge.node.fetch import NOT_OF_THE_ANSWER, Coming, Fetch, Landing, Manner
+from edge.node.fetch import Coming, Fetch, Landing, Manner
 from edge.node.inquiry import Inquiry, Supply
+from edge.node.intake import Intake
 from edge.node.parts import present_part
 from edge.node.presenting import is_unchanged, present
 from edge.node.tasks import spawn
@@ -60,7 +61,8 @@ class Flight:
                 self.broker.varies(self, landing.coming.draft.stored.vary)
             self._landed.set()
             if landing.coming is not None:
-                await self.fetch.bring_in(landing, landing.coming)
+                assert self.fetch.errand is not None, "what comes was asked for"
+                await Intake(self.fetch, landing, landing.coming).run(self.fetch.errand)
         except OriginError as error:
             self.fetch.abandon()
             self._error = error
@@ -83,7 +85,7 @@ class Flight:
             OriginError: there is none.
         """
         self._interest += 1
-        self.fetch.pages[inquiry.page] = inquiry.any_page
+        self.fetch.name_page(inquiry)
         try:
             await self._landed.wait()
             if self._error is not None:
@@ -120,9 +122,11 @@ class Flight:
             self.broker.shelf.name_page(landing.entry, inquiry.page, inquiry.any_page)
             if landing.entry.extent is not None:
                 return present_part(landing.entry, inquiry, self.broker.now, handling)
-            return present(landing.entry, inquiry, self.broker.now, handling)
+            supply = present(landing.entry, inquiry, self.broker.now, handling)
+            return with_own(supply, landing) if is_first else supply
         if landing.coming is not None:
-            return self._supply_coming(landing, landing.coming, inquiry, handling)
+            coming = self._supply_coming(landing, landing.coming, inquiry, handling)
+            return with_own(coming, landing) if is_first and coming is not None else coming
         if not is_first or (self.fetch.manner.is_plain and inquiry.cookie):
             return None
         return self._supply_one(landing, handling)
@@ -133,7 +137,6 @@ class Flight:
         assert landing.head is not None, "an answer has a head"
         assert errand is not None, "and was asked for"
         self._is_taken = True
-        reason = landing.reason if self.fetch.tells_of_others(landing.status) else None
         return Supply(
             status=landing.status,
             lines=landing.head.fields,
@@ -141,7 +144,7 @@ class Flight:
             content=landing.content,
             number=errand.number,
             trailers=errand.trailers,
-            reason=b"" if reason is None or reason in NOT_OF_THE_ANSWER else reason.value,
+            reason=self.fetch.lasting(landing),
         )
 
     def _supply_coming(
@@ -179,6 +182,14 @@ class Flight:
             is_collapsed=not is_first,
             detail=b"" if landing.reason is None else landing.reason.value,
         )
+
+
+def with_own(supply: Supply, landing: Landing) -> Supply:
+    """An answer with the lines that are for its first client alone; nobody may copy it then."""
+    if landing.own:
+        supply.lines = [*supply.lines, *landing.own]
+        supply.entry = None
+    return supply
 
 
 class Reading:

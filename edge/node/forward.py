@@ -54,6 +54,7 @@ OTHER_METHODS: Final = {
 
 BY_METHOD: Final = b"edge; fwd=method"
 BYPASSED: Final = b"edge; fwd=bypass"
+PASSED: Final = b"edge; fwd=uri-miss"
 
 
 class Forwarder:
@@ -121,8 +122,7 @@ class Call:
         broker = self.forwarder.store.broker
         reason = broker.reason_to_pass(key, is_authorized=is_authorized)
         if reason is not None:
-            handling = b"edge; fwd=uri-miss; detail=" + reason.value
-            return self.dress(await self.pass_through(handling, key))
+            return self.dress(await self.pass_through(PASSED, key))
         return self.dress(await self.ask_store(self.inquiry(key, chosen, cookies)))
 
     # Towards the store
@@ -152,7 +152,7 @@ class Call:
             branch=exchange.branch.name,
             host=exchange.site.host,
             page=self.page(),
-            cookie=b"" if chosen == everything else everything,
+            cookie=b"" if len(chosen) == len(everything) else everything,
             clients=names_of(lines),
         )
 
@@ -241,7 +241,8 @@ class Call:
             if key:
                 target = keys.label_of_target(self.exchange.branch.app, urls[0])
                 sent = Sent(request.method, message.lines, key, target)
-                forwarder.store.broker.look_again(sent, head)
+                reason = forwarder.store.broker.look_again(sent, head)
+                handling += b"" if reason is None else b"; detail=" + reason.value
             return await self.passed(errand, head, handling)
         except BaseException:
             errand.abandon()

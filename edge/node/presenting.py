@@ -33,7 +33,7 @@ def present(entry: Entry, inquiry: Inquiry, now: float, handling: Handling) -> S
         status=status,
         lines=[*lines, (b"age", age)],
         handling=cache_status(handling),
-        content=None if inquiry.method == b"HEAD" else content,
+        content=None if inquiry.method == b"HEAD" or status == 204 else content,
         number=entry.number,
         entry=entry if lines is entry.lines else None,
     )

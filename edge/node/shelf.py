@@ -248,6 +248,10 @@ class Shelf:
         """Something is stored for a key."""
         self._marks.pop(hash(key), None)
 
+    def forget_reasons(self) -> None:
+        """Everything may be stored again, until it is found out."""
+        self._marks.clear()
+
     def reason(self, key: bytes) -> Reason | None:
         """Why the last answer of a key was not stored; None too where nothing is known."""
         mark = self._marks.get(hash(key))
@@ -295,7 +299,7 @@ class Shelf:
     def clear(self, now: float, *, soft: bool = False) -> int:
         """The same for everything; what is remembered of other keys too."""
         self.drops += 1
-        self._marks.clear()
+        self.forget_reasons()
         return self._let_go(tuple(self._queue), now, soft=soft)
 
     def _let_go(self, entries: Iterable[Entry], now: float, *, soft: bool) -> int:

@@ -1,0 +1,66 @@
+"""
+Content for the store that is read while it comes.
+
+Laws: it is stored when it is whole, small enough and still wanted, else not at all; what it takes
+until then is reserved in the room of everything stored. Too large after all, it goes on for those
+who read it, and for nobody else.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edge.errors import OriginError
+
+if TYPE_CHECKING:
+    from edge.node.errand import Errand
+    from edge.node.fetch import Coming, Fetch, Landing
+
+
+class Intake:
+    """The rest of one answer."""
+
+    def __init__(self, fetch: Fetch, landing: Landing, coming: Coming) -> None:
+        self._fetch = fetch
+        self._landing = landing
+        self._fanout = coming.fanout
+        self._shelf = fetch.broker.shelf
+        self._reserved = 0
+
+    async def run(self, errand: Errand) -> None:
+        """Pass it on to its readers, and to the store when it is whole."""
+        fanout = self._fanout
+        try:
+            self._count(len(fanout.first))
+            while (chunk := await errand.next()) is not None:
+                fanout.feed(chunk)
+                self._count(len(chunk))
+                await fanout.room()
+                if not (fanout.is_kept or fanout.readers):
+                    return  # neither the store nor anybody wants the rest
+            fanout.finish()
+        except OriginError as error:
+            fanout.fail(error)
+        else:
+            if fanout.is_kept:
+                self._fetch.keep_whole(self._landing, fanout.whole())
+        finally:
+            errand.abandon()
+            self._give_back()
+
+    def _count(self, size: int) -> None:
+        """Reserve room for more; without room, or above the limit, it is not kept any longer."""
+        if not self._fanout.is_kept:
+            return
+        is_small = self._reserved + size <= self._fetch.broker.max_object
+        if is_small and self._shelf.reserve(size):
+            self._reserved += size
+            return
+        self._fanout.let_go()
+        self._give_back()
+        self._fetch.note_too_large()
+
+    def _give_back(self) -> None:
+        """What was reserved is not needed any more, or is counted as stored."""
+        reserved, self._reserved = self._reserved, 0
+        self._shelf.give_back(reserved)

@@ -1,0 +1,507 @@
+"""
+What tells stored answers of a node of two workers apart: Vary (RFC 9111 §4.1), and the key.
+
+The property: no field that the edge adds or rewrites changes a stored answer unless it is in the
+key. Its test is an origin that repeats everything it was told, and lets it be kept.
+"""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from tests.support_origin import Talk
+from tests.support_stored import CLIENT, PROXY, Answer, Scene
+
+FRESH = "Cache-Control: max-age=600"
+FIRST = "fwd=uri-miss; stored"
+OTHER = "fwd=vary-miss; stored"
+
+# Vary
+
+
+async def test_variants_stand_side_by_side(scene):
+    """A new one does not replace the others, whoever asks for which first."""
+    scene.answers(f"{FRESH} | Vary: X-V")
+    wishes = ["X-V: a", "X-V: b", "", "X-V: ", "X-V: a, b"]
+    for number, wish in enumerate(wishes, 1):
+        handling = FIRST if number == 1 else OTHER
+        assert (await scene.ask(wish)).short == (200, b"%d" % number, handling)
+    for _ in range(3):
+        for number, wish in enumerate(wishes, 1):
+            assert (await scene.ask(wish)).short == (200, b"%d" % number, "hit")
+
+    assert scene.count == len(wishes)
+
+
+SAME = {
+    "the same": ("X-V", "X-V: a", "X-V: a"),
+    "name in any case": ("x-v", "X-V: a", "x-v: a"),
+    "space around": ("X-V", "X-V: a", "X-V:   a  "),
+    "lines joined": ("X-V", "X-V: a | X-V: b", "X-V: a, b"),
+    "what is not named": ("X-V", "X-V: a | X-W: a", "X-V: a | X-W: b"),
+    "two fields in any order": ("X-V, X-W", "X-V: a | X-W: b", "X-W: b | X-V: a"),
+    "languages": ("Accept-Language", "Accept-Language: de,en;q=0.5", "Accept-Language: DE, en;q=0.5"),
+    "media types": ("Accept", "Accept: text/html,*/*", "Accept: text/html, */*"),
+}  # fmt: skip
+DIFFERENT = {
+    "another value": ("X-V", "X-V: a", "X-V: b"),
+    "no value": ("X-V", "X-V: a", ""),
+    "an empty value": ("X-V", "", "X-V: "),
+    "another case": ("X-V", "X-V: a", "X-V: A"),
+    "another order": ("X-V", "X-V: a, b", "X-V: b, a"),
+    "one of two fields": ("X-V, X-W", "X-V: a | X-W: b", "X-V: a | X-W: c"),
+    "one of two fields, on two lines": ("X-V | Vary: X-W", "X-V: a | X-W: b", "X-V: a"),
+    "two fields that look alike": ("X-V, X-W", "X-V: ab | X-W: c", "X-V: a | X-W: bc"),
+    "an order of languages": ("Accept-Language", "Accept-Language: de, en",
+                              "Accept-Language: en, de"),
+    "the User-Agent": ("User-Agent", "User-Agent: a", "User-Agent: b"),
+    "the Origin": ("Origin", "Origin: http://x.test", "Origin: http://y.test"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("vary", "one", "same"), SAME.values(), ids=SAME.keys())
+async def test_the_same_variant(scene, vary, one, same):
+    """One request to the origin."""
+    scene.answers(f"{FRESH} | Vary: {vary}")
+    assert (await scene.ask(one)).short == (200, b"1", FIRST)
+    for wish in (same, one, same, one):
+        assert (await scene.ask(wish)).short == (200, b"1", "hit")
+
+
+@pytest.mark.parametrize(("vary", "one", "two"), DIFFERENT.values(), ids=DIFFERENT.keys())
+async def test_another_variant(scene, vary, one, two):
+    """Each gets its own."""
+    scene.answers(f"{FRESH} | Vary: {vary}")
+    assert (await scene.ask(one)).short == (200, b"1", FIRST)
+    assert (await scene.ask(two)).short == (200, b"2", OTHER)
+    for _ in range(2):
+        for wish in (one, one, two, two):
+            content = b"1" if wish == one else b"2"
+            assert (await scene.ask(wish)).short == (200, content, "hit")
+
+
+async def test_each_variant_is_validated_by_its_own(scene):
+    """And freshened alone."""
+    scene.answers(
+        'Cache-Control: max-age=0 | Vary: X-V | ETag: "a"',
+        'Cache-Control: max-age=0 | Vary: X-V | ETag: "b"',
+        f'304 | {FRESH} | Vary: X-V | ETag: "a"',
+        '304 | Cache-Control: max-age=0 | Vary: X-V | ETag: "b"',
+    )
+    for wish in ("a", "b", "a", "b"):
+        await scene.ask(f"X-V: {wish}")
+    asked = [talk.fields.get("if-none-match") for talk in scene.asked()]
+    assert asked == [None, None, '"a"', '"b"']
+    assert (await scene.ask("X-V: a")).short == (200, b"1", "hit")
+    assert (await scene.ask("X-V: b")).short[:2] == (200, b"2")
+
+
+# Accept-Encoding
+
+SPELLINGS = (
+    "gzip, br", "br, gzip", "gzip,br", "GZIP, Br", "gzip;q=0.5, br", "br;q=1.0, gzip;q=0.8",
+    "gzip, deflate, br", "gzip, br, identity", "br, gzip, compress;q=0.1", "x-gzip, br",
+    "gzip, br, br",
+)  # fmt: skip
+
+
+async def test_spellings_of_accept_encoding_are_one(scene):
+    """To the origin as well, which so cannot answer them differently."""
+
+    def script(talk: Talk) -> None:
+        talk.read()
+        talk.answer(talk.fields["accept-encoding"].encode(), 200, FRESH, "Vary: Accept-Encoding")
+
+    scene.on(script)
+    answers = [await scene.ask(f"Accept-Encoding: {spelling}") for spelling in SPELLINGS]
+    answers += [await scene.ask("Accept-Encoding: gzip | Accept-Encoding: br")]
+
+    assert {answer.content for answer in answers} == {b"br, gzip"}
+    assert [answer.handling for answer in answers] == [FIRST, *["hit"] * len(SPELLINGS)]
+
+
+CLOSED = {
+    "": b"identity",
+    "Accept-Encoding: ": b"identity",
+    "Accept-Encoding: identity": b"identity",
+    "Accept-Encoding: deflate, compress, x-own": b"identity",
+    "Accept-Encoding: gzip": b"gzip",
+    "Accept-Encoding: gzip, deflate": b"gzip",
+    "Accept-Encoding: br": b"br",
+    "Accept-Encoding: gzip, br, zstd": b"br, zstd, gzip",
+    "Accept-Encoding: *": b"br, zstd, gzip",
+    "Accept-Encoding: gzip;q=0, br": b"br",
+    "Accept-Encoding: gzip, identity;q=0": b"gzip, identity;q=0",
+}
+
+
+async def test_accept_encoding_is_of_a_closed_set(scene):
+    """What the origin gets is what its answer is stored by."""
+
+    def script(talk: Talk) -> None:
+        talk.read()
+        talk.answer(talk.fields["accept-encoding"].encode(), 200, FRESH, "Vary: Accept-Encoding")
+
+    scene.on(script)
+    for _ in range(3):
+        for wish, normal in CLOSED.items():
+            assert (await scene.ask(wish)).content == normal
+
+    assert scene.count == len(set(CLOSED.values()))
+
+
+async def test_a_coding_is_for_those_who_accept_it(scene):
+    """Also where the origin does not say that it varies (nginx: `gzip_vary off`)."""
+
+    def script(talk: Talk) -> None:
+        talk.read()
+        lines = [FRESH]
+        if "gzip" in talk.fields["accept-encoding"]:
+            lines.append("Content-Encoding: gzip")
+        talk.answer(b"%d" % scene.count, 200, *lines)
+
+    scene.on(script)
+    for wishes in itertools.permutations(["Accept-Encoding: gzip", "", "Accept-Encoding: br"]):
+        for wish in wishes:
+            answer = await scene.ask(wish)
+            assert answer.get("content-encoding") == ("gzip" if "gzip" in wish else None)
+
+
+# The key: host, scheme, way
+
+
+async def test_hosts_are_told_apart(scene):
+    """The origin is told which one it was."""
+
+    def script(talk: Talk) -> None:
+        talk.read()
+        talk.answer(talk.fields["x-forwarded-host"].encode(), 200, FRESH)
+
+    scene.path += f"/{scene.order}"
+    scene.on(script)
+    hosts = ["a.test", "b.test", f"a.test:{scene.node.port}"]
+    for round_number in range(3):
+        for host in hosts:
+            answer = await scene.ask(f"Host: {host}")
+            assert answer.short == (200, host.encode(), "hit" if round_number else FIRST)
+
+    assert (await scene.ask("Host: A.TEST")).short == (200, b"a.test", "hit")
+    assert (await scene.ask("Host: a.test:9")).short == (200, b"a.test", "hit")
+    assert len(scene.origin.of(scene.path)) == len(hosts)
+
+
+async def test_schemes_are_told_apart_where_a_trusted_proxy_tells(scene):
+    """Anybody else's word is nothing."""
+
+    def script(talk: Talk) -> None:
+        talk.read()
+        talk.answer(talk.fields["x-forwarded-proto"].encode(), 200, FRESH)
+
+    scene.on(script)
+    trusted, others = await scene.pair(PROXY), scene.visitors
+    target, secure = f"/o{scene.path}", "X-Forwarded-Proto: https | X-Forwarded-For: 192.0.2.1"
+    assert (await trusted[0].ask(target, secure)).short == (200, b"https", FIRST)
+    assert (await trusted[1].ask(target)).short == (200, b"http", FIRST)
+    for proxy, other in zip(trusted, others, strict=True):
+        assert (await proxy.ask(target, secure)).short == (200, b"https", "hit")
+        assert (await proxy.ask(target)).short == (200, b"http", "hit")
+        assert (await other.ask(target, secure)).short == (200, b"http", "hit")
+        assert (await proxy.ask(target, "X-Forwarded-Proto: ftp")).short == (200, b"http", "hit")
+
+
+@pytest.mark.parametrize("name", ["Via", "CDN-Loop"])
+async def test_ways_are_told_apart(scene, name):
+    """An origin that tells one proxy something else tells it to that proxy's clients alone."""
+    scene.on(telling(name.lower()))
+    values = ["", f"{name}: 1.1 x", f"{name}: 1.1 y"]
+    answers = [await scene.ask(value) for value in values]
+
+    assert len({answer.content for answer in answers}) == 3
+    assert [answer.handling for answer in answers] == [FIRST] * 3
+    for _ in range(2):
+        for value, answer in zip(values, answers, strict=True):
+            assert (await scene.ask(value)).short == (200, answer.content, "hit")
+
+
+# The key: query and cookies
+
+
+def telling(*names: str):
+    """An origin that says what it was told."""
+
+    def script(talk: Talk) -> None:
+        talk.read()
+        told = [talk.target, *(talk.fields.get(name, "-") for name in names)]
+        talk.answer("\n".join(told).encode(), 200, FRESH)
+
+    return script
+
+
+QUERIES = {
+    "all": ("site", {
+        "": "", "?": "?", "?a=1": "?a=1", "?a=2": "?a=2", "?a=1&b=2": "?a=1&b=2",
+        "?b=2&a=1": "?b=2&a=1", "?utm=x": "?utm=x",
+    }),
+    "names": ("chosen", {
+        "": "", "?": "", "?utm=x": "", "?page=1": "?page=1", "?page=1&utm=x": "?page=1",
+        "?utm=y&page=1&z": "?page=1", "?page=2": "?page=2", "?q=a&page=1": "?q=a&page=1",
+        "?q": "?q", "?pages=1": "", "?PAGE=1": "", "?page=1&page=2": "?page=1&page=2",
+    }),
+    "none": ("none", {"": "", "?": "", "?a=1": "", "?b": ""}),
+}  # fmt: skip
+
+HOSTS = {"site": "a.test", "chosen": "c.test", "none": "e.test"}
+
+
+@pytest.mark.parametrize(("app", "table"), QUERIES.values(), ids=QUERIES.keys())
+async def test_queries(scene, app, table):
+    """What is not chosen does not reach the origin, and makes no difference."""
+    scene.host = HOSTS[app]
+    scene.path += f"/{scene.order}"
+    scene.on(telling())
+    known = set()
+    for query, told in [*table.items(), *table.items()]:
+        answer = await scene.ask(f"Host: {scene.host}", query=query)
+        target = f"{scene.path}{told}"
+        assert answer.short == (200, target.encode(), "hit" if target in known else FIRST)
+        known.add(target)
+
+    assert sorted(talk.target for talk in scene.asked()) == sorted(known)
+
+
+async def test_the_whole_query_goes_where_nothing_is_stored(scene):
+    """A change is told all of it, and drops what its chosen part is stored under."""
+    scene.host = "c.test"
+    scene.path += f"/{scene.order}"
+    host = "Host: c.test"
+    scene.on(telling())
+    await scene.ask(host, query="?page=1&utm=x")
+    answer = await scene.ask(host, "POST", "?page=1&utm=y")
+    assert answer.content == f"{scene.path}?page=1&utm=y".encode()
+
+    assert (await scene.ask(host, query="?page=1&utm=z")).handling == FIRST
+
+
+async def test_cookies_that_are_not_chosen(scene):
+    """
+    The first request of an unknown URL is sent with them, and its answer not stored; once it is
+    known that what comes can be stored, they stay here.
+    """
+    scene.on(telling("cookie"))
+    told = [(await scene.ask("Cookie: a=1 | Cookie: b=2")).short for _ in range(4)]
+    path = scene.path.encode()
+
+    assert told == [
+        (200, path + b"\na=1; b=2", "fwd=uri-miss; detail=cookie"),
+        (200, path + b"\n-", FIRST),
+        (200, path + b"\n-", "hit"),
+        (200, path + b"\n-", "hit"),
+    ]
+    assert (await scene.ask("Cookie: a=2")).short == (200, path + b"\n-", "hit")
+    assert (await scene.ask()).short == (200, path + b"\n-", "hit")
+
+
+async def test_cookies_of_a_url_that_others_know(scene):
+    """Somebody without any was first: they stay here from the beginning."""
+    scene.on(telling("cookie"))
+    first = await scene.ask()
+    for _ in range(3):
+        assert (await scene.ask("Cookie: a=1")).short == (200, first.content, "hit")
+
+
+async def test_a_login_always_gets_its_cookies(scene):
+    """Where what it answers is not to be stored; nobody waits for another's, and none is mixed."""
+
+    def script(talk: Talk) -> None:
+        talk.read()
+        talk.answer(talk.fields.get("cookie", "-").encode(), 200, "Cache-Control: no-store")
+
+    scene.on(script)
+    for number in range(8):
+        answer = await scene.ask(f"Cookie: session={number}")
+        assert answer.short == (
+            200, b"session=%d" % number, "fwd=uri-miss; detail=no-store",
+        )  # fmt: skip
+    for number in range(4):
+        answer = await scene.ask(f"Cookie: session={number}", "POST")
+        assert answer.content == b"session=%d" % number
+        assert (await scene.ask()).content == b"-"
+
+
+async def test_a_page_that_becomes_private_gets_cookies_again(scene):
+    """What was stored is over, and its successor is for one: it is asked with the cookie."""
+
+    def script(talk: Talk) -> None:
+        talk.read()
+        is_first = scene.count <= 1
+        lines = (
+            ["Cache-Control: max-age=0", 'ETag: "a"'] if is_first else ["Cache-Control: private"]
+        )
+        talk.answer(talk.fields.get("cookie", "-").encode(), 200, *lines)
+
+    scene.on(script)
+    await scene.ask()
+    for number in range(4):
+        assert (await scene.ask(f"Cookie: session={number}")).content == b"session=%d" % number
+
+
+COOKIES = {
+    "names": ("c.test", {
+        "lang=de": "lang=de",
+        "lang=en": "lang=en",
+        "lang=de; session=1": "lang=de",
+        "session=2; lang=de": "lang=de",
+        "theme=x; lang=de": "lang=de; theme=x",
+        "lang=de;theme=x": "lang=de; theme=x",
+        "LANG=de; lang=en": "lang=en",
+    }),
+    "all": ("e.test", {
+        "": "-", "a=1": "a=1", "a=2": "a=2", "a=1; b=2": "a=1; b=2", "a=1;b=2": "a=1; b=2",
+    }),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("host", "table"), COOKIES.values(), ids=COOKIES.keys())
+async def test_cookies_that_are_chosen(scene, host, table):
+    """They are in the key; the others stay here as soon as the URL is known with them."""
+    scene.path += f"/{scene.order}"
+    scene.on(telling("cookie"))
+    known = set()
+    for cookie, told in [*table.items(), *table.items(), *table.items()]:
+        lines = f"Host: {host}" + (f" | Cookie: {cookie}" if cookie else "")
+        answer = await scene.ask(lines)
+        content = f"{scene.path}\n{told}".encode()
+        assert answer.short == (200, content, "hit" if told in known else FIRST)
+        known.add(told)
+
+    assert len(scene.origin.of(scene.path)) == len(known)
+
+
+# The property
+
+ALONE = {f"fwd=uri-miss; detail={reason}" for reason in ("client-address", "elsewhere")}
+"""Who owns the key knows why; its sibling, told so, asks the origin itself the next time."""
+
+
+def echoing(*names: str):
+    """An origin that repeats what it was told of some fields; of all but Host without names."""
+
+    def script(talk: Talk) -> None:
+        talk.read()
+        told = [f"{name}: {value}" for name, value in talk.lines if not names or name in names]
+        talk.answer("\n".join(told).encode(), 200, "Cache-Control: max-age=60")
+
+    return script
+
+
+async def from_everywhere(scene: Scene, request: str = "") -> list[tuple[str, Answer]]:
+    """What clients of four addresses get, each from both workers."""
+    got = []
+    for address in (CLIENT, "127.0.0.3", "127.0.0.4", "127.0.0.5"):
+        for visitor in await scene.pair(address):
+            got.append((address, await visitor.ask(f"/o{scene.path}", request)))
+    return got
+
+
+@pytest.mark.parametrize("name", ["x-forwarded-for", "forwarded", ""])
+async def test_an_answer_that_repeats_the_client_is_its_own(scene, name):
+    """Not stored, and why is told."""
+    scene.on(echoing(*([name] if name else ())))
+    for address, answer in await from_everywhere(scene):
+        assert address.encode() in answer.content
+        assert answer.handling in ALONE
+        for other in {CLIENT, "127.0.0.3", "127.0.0.4", "127.0.0.5"} - {address}:
+            assert other.encode() not in answer.content
+
+
+async def test_a_field_that_repeats_the_client_is_its_own(scene):
+    """As content that does."""
+
+    def script(talk: Talk) -> None:
+        talk.read()
+        talk.answer(b"hello", 200, FRESH, f"X-You: {talk.fields['x-forwarded-for']}")
+
+    scene.on(script)
+    for address, answer in await from_everywhere(scene):
+        assert answer.get("x-you") == address
+        assert answer.handling in ALONE
+
+
+async def test_a_client_whom_a_trusted_proxy_names(scene):
+    """Whichever field names it, and whichever of them the origin repeats."""
+    trusted = await scene.pair(PROXY)
+    ways = {
+        "x-forwarded-for": "X-Forwarded-For: 192.0.2.{n}",
+        "forwarded": 'Forwarded: for=192.0.2.{n};proto=http;host="h{n}.test"',
+        "x-real-ip": "X-Real-IP: 192.0.2.{n}",
+    }
+    for name, line in ways.items():
+
+        def script(talk: Talk, name: str = name) -> None:
+            talk.read()
+            first = talk.fields[name].partition(",")[0].partition(";")[0]
+            talk.answer(first.removeprefix("for=").encode(), 200, FRESH)
+
+        scene.on(script, f"/{name}")
+        for number in range(1, 7):
+            visitor = trusted[number % 2]
+            target = f"/o{scene.path}/{name}"
+            answer = await visitor.ask(target, line.replace("{n}", str(number)))
+            assert (name, answer.content) == (name, b"192.0.2.%d" % number)
+
+
+async def test_a_host_that_a_proxy_passed_on_is_nobody_elses(scene):
+    """An origin that makes links of Forwarded cannot be made to point others somewhere."""
+    trusted = await scene.pair(PROXY)
+
+    def script(talk: Talk) -> None:
+        talk.read()
+        hosts = [part for part in talk.fields["forwarded"].split(";") if part.startswith("host=")]
+        talk.answer(hosts[0].encode(), 200, FRESH)
+
+    scene.on(script)
+    target = f"/o{scene.path}"
+    await trusted[0].ask(target, "Forwarded: for=unknown;host=evil.test;proto=http")
+    for visitor in (*trusted, *scene.visitors):
+        assert b"evil" not in (await visitor.ask(target)).content
+
+
+async def test_what_is_added_is_in_the_key_or_not_in_the_answer(scene):
+    """Two clients who differ in all that the edge adds or rewrites never see each other's."""
+    scene.on(echoing("x-forwarded-proto", "x-forwarded-host", "via", "cdn-loop", "accept-encoding",
+                     "cookie", "x-forwarded-port", "x-forwarded-server"))  # fmt: skip
+    mine = [
+        "X-Forwarded-Proto: mine", "X-Forwarded-Host: mine.test", "X-Forwarded-Port: 31337",
+        "X-Forwarded-Server: mine", "Forwarded: for=mine;host=mine", "Cookie: mine=1",
+        "Accept-Encoding: mine, gzip", "X-Real-IP: mine", "X-Original-URL: /mine",
+        "Connection: X-Forwarded-Host, Via", "User-Agent: mine",
+    ]  # fmt: skip
+    await scene.ask()
+    for line in mine:
+        wish = f"{line} | Accept-Encoding: gzip" if "gzip" not in line else line
+        for _ in range(2):
+            content = (await scene.ask(wish)).content
+            assert b"mine" not in content
+            assert b"31337" not in content
+
+
+async def test_what_is_not_added_may_be_shared(scene):
+    """Without Vary an origin says that a field makes no difference."""
+    scene.on(echoing("user-agent"))
+    assert (await scene.ask("User-Agent: a")).content == b"user-agent: a"
+    for _ in range(2):
+        assert (await scene.ask("User-Agent: b")).short == (200, b"user-agent: a", "hit")
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+async def test_the_clients_version_is_not_in_the_answer(scene, version):
+    """Via says the same for everybody."""
+    scene.on(echoing("via"))
+    client, _ = await scene.connect()
+    client.client.send(f"GET /o{scene.path} HTTP/{version}\r\nHost: {scene.host}\r\n\r\n".encode())
+    first = await client.read()
+
+    assert first.content.startswith(b"via: 1.1 edge-")
+    assert (await scene.ask()).short == (200, first.content, "hit")
