@@ -66,8 +66,9 @@ def path_of(key: bytes) -> str:
 
 def mark_of(site: Site, path: str) -> object:
     """What is remembered of a path of the origin; False where nothing is."""
-    (port,) = {key.port for key in site.worker._origins._origins}
-    target = hash(label_of_target("site", f"http://127.0.0.1:{port}{path}"))
+    plan = site.worker._handler.snapshot.apps["site"].branches["main"].plan
+    url = str(plan.rules[0].written.target).replace("/<*>", path)
+    target = hash(label_of_target("site", url))
     marks = broker_of(site).shelf._marks.values()
     return next((mark for mark, place in marks if place == target), False)
 
@@ -131,6 +132,17 @@ def waiting(content: bytes, *lines: str, status: int = 200) -> Script:
     def script(talk: Talk) -> None:
         talk.wait()
         talk.answer(content, status, *lines)
+
+    return script
+
+
+def stuck(*lines: str) -> Script:
+    """A script that sends `he` of its content, and then waits for the end of the connection."""
+
+    def script(talk: Talk) -> None:
+        head = ["HTTP/1.1 200 OK", "Content-Length: 5", *lines, "", "he"]
+        talk.send("\r\n".join(head).encode())
+        talk.until_closed()
 
     return script
 

@@ -171,8 +171,8 @@ class Broker:
     def reason_to_pass(self, key: bytes, *, is_authorized: bool) -> Reason | None:
         """Why a request need not be asked of any store: its last answer, and nothing is there."""
         reason = self.shelf.reason(key)
-        if reason is Reason.AUTHORIZATION and not is_authorized:
-            return None
+        if reason is Reason.CLIENT or (reason is Reason.AUTHORIZATION and not is_authorized):
+            return None  # only its content tells; or another one's answer may be stored
         return None if reason is None or self.shelf.variants(key) else reason
 
     def look_again(self, sent: Sent, head: Head) -> Reason | None:
@@ -190,6 +190,8 @@ class Broker:
             directives = verdict.directives
             stored = describe(head.status, fields, directives, arrival, self.policy)
             reason = self.refusal(fields, stored)
+        if reason is None and known is Reason.TOO_LARGE and fields.get(b"content-length") is None:
+            return known  # it may be as large again
         self.shelf.mark(sent.key, sent.target, reason)
         return reason
 
@@ -213,6 +215,9 @@ class Broker:
         """Wait for the flight that others wait for, or be the first."""
         names = self._flight_key(inquiry)
         flight = self._flights.get(names)
+        if flight is not None and flight.is_outdated():
+            self._spoil(flight)
+            flight = None
         is_plain = flight is not None or not self._lacks_cookies(inquiry)
         if not is_plain:
             names = inquiry.key, WITH_COOKIES

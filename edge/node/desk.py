@@ -17,6 +17,7 @@ import msgspec
 from edge.errors import MalformedRequest, OriginError, OriginFault
 from edge.http.fields import Line
 from edge.http.message import Head, Request, Response, finish_head
+from edge.node.connection import Http1Connection
 from edge.node.content import discard
 from edge.node.errand import SMALL
 from edge.node.inquiry import Inquiry, Supply
@@ -60,6 +61,16 @@ ENCODER = msgspec.msgpack.Encoder()
 INQUIRIES = msgspec.msgpack.Decoder(Inquiry)
 TOLD = msgspec.msgpack.Decoder(Told)
 LABELS = msgspec.msgpack.Decoder(list[bytes])
+
+
+class DeskConnection(Http1Connection):
+    """A sibling's connection: one that ends it waits for no answer, for it never half-closes."""
+
+    __slots__ = ()
+
+    def eof_received(self) -> bool:
+        """It has gone; a Unix socket has no reset to say so by."""
+        return False
 
 
 class Desk:

@@ -44,7 +44,7 @@ ABOUT_CONDITIONS = frozenset((206, 304, 412, 416))
 """Answers that say nothing about whether the next one can be stored."""
 
 NOT_OF_THE_ANSWER = frozenset((
-    Reason.COOKIE, Reason.ELSEWHERE, Reason.OVERTAKEN, Reason.REQUEST_CONTENT,
+    Reason.COOKIE, Reason.ELSEWHERE, Reason.METHOD, Reason.OVERTAKEN, Reason.REQUEST_CONTENT,
     Reason.REQUEST_NO_STORE,
 ))  # fmt: skip
 """Why an answer is not stored that another request could have."""
@@ -222,7 +222,7 @@ class Fetch:
         """What the answer to a HEAD says about a stored answer to GET (RFC 9111 §4.3.5)."""
         broker = self.broker
         entry = broker.shelf.select(self.inquiry)
-        if entry is None or entry.is_copy or not self.manner.may_store:
+        if entry is None or entry.is_copy or not self.manner.may_store or self.inquiry.cookie:
             return
         update = FieldList(head.fields)
         effect = freshening.head_effect(entry.stored, len(entry.content), head.status, update)
@@ -256,9 +256,10 @@ class Fetch:
             coming = Coming(draft=draft, fanout=Fanout(content.take_first()))
             return Landing(status=head.status, head=head, coming=coming, is_stored=True, own=own)
         if stored is not None and not isinstance(content, Relay):
-            if not self._repeats_client(head, content or b""):
+            is_small = len(content or b"") <= self.broker.max_object
+            reason = Reason.CLIENT if is_small else Reason.TOO_LARGE
+            if is_small and not self._repeats_client(head, content or b""):
                 return self._store(head, stored, content or b"")
-            reason = Reason.CLIENT
         self._note(head.status, reason)
         self._forget_entry(head.status, reason)
         return Landing(status=head.status, head=head, content=content, reason=reason)
@@ -306,7 +307,8 @@ class Fetch:
     def _forget_entry(self, status: int, reason: Reason | None) -> None:
         """What was to be validated has been replaced by something that is not stored."""
         is_about = status < 500 and status not in ABOUT_CONDITIONS
-        if self.entry is not None and is_about and reason not in NOT_OF_THE_ANSWER:
+        is_of_answer = reason not in NOT_OF_THE_ANSWER and reason is not Reason.AUTHORIZATION
+        if self.entry is not None and is_about and is_of_answer:
             self.broker.shelf.remove(self.entry)
 
     def _repeats_client(self, head: Head, content: bytes) -> bool:

@@ -96,6 +96,11 @@ class Flight:
         finally:
             self.lose_interest()
 
+    def is_outdated(self) -> bool:
+        """Whether what comes is stale by now: who asks now has to ask anew."""
+        coming = None if self.landing is None else self.landing.coming
+        return coming is not None and self.broker.now >= coming.draft.stored.fresh_until
+
     def lose_interest(self) -> None:
         """One fewer waits or reads; after the last one it ends."""
         self._interest -= 1

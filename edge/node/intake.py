@@ -8,6 +8,7 @@ who read it, and for nobody else.
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from edge.errors import OriginError
@@ -31,6 +32,7 @@ class Intake:
         """Pass it on to its readers, and to the store when it is whole."""
         fanout = self._fanout
         try:
+            await asyncio.sleep(0)  # who waits begins to read before any of it is let go
             self._count(len(fanout.first))
             while (chunk := await errand.next()) is not None:
                 fanout.feed(chunk)
@@ -42,6 +44,7 @@ class Intake:
         except OriginError as error:
             fanout.fail(error)
         else:
+            self._give_back()
             if fanout.is_kept:
                 self._fetch.keep_whole(self._landing, fanout.whole())
         finally:
@@ -58,7 +61,8 @@ class Intake:
             return
         self._fanout.let_go()
         self._give_back()
-        self._fetch.note_too_large()
+        if not is_small:
+            self._fetch.note_too_large()
 
     def _give_back(self) -> None:
         """What was reserved is not needed any more, or is counted as stored."""

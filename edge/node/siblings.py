@@ -19,12 +19,14 @@ from msgspec.structs import replace
 from edge.errors import OriginError
 from edge.http import caching, freshness, reuse, variants
 from edge.http.caching import Reason
-from edge.http.fields import FieldList
+from edge.http.fields import IDENTITY, FieldList
 from edge.http.http1_client import End, Head
 from edge.http.reuse import Reuse
+from edge.http.variants import ACCEPT_ENCODING
 from edge.node.addresses import Destination
 from edge.node.desk import ASK, DROP, ENCODER, LENGTH, TOLD, Told
 from edge.node.errand import SMALL
+from edge.node.fetch import varying_by_coding
 from edge.node.inquiry import Inquiry, Supply
 from edge.node.origin import OriginConnection
 from edge.node.origins import Origin, OriginKey
@@ -152,6 +154,8 @@ class Siblings:
         stored = freshness.describe(told.status, fields, directives, arrival, broker.policy)
         if stored.fresh_until <= broker.now:
             return None
+        if inquiry.fields.get(ACCEPT_ENCODING) == IDENTITY:
+            stored = varying_by_coding(stored)
         variant = variants.variant_key(stored.vary, inquiry.fields) or b""
         lines = [line for line in told.lines if line[0] != b"age"]
         entry = Entry(inquiry.key, variant, stored, lines, content)

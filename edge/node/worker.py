@@ -30,7 +30,7 @@ from edge.node.cache import Cache
 from edge.node.clock import Clock
 from edge.node.connection import Http1Connection, Service
 from edge.node.country import Countries
-from edge.node.desk import Desk
+from edge.node.desk import Desk, DeskConnection
 from edge.node.files import Files
 from edge.node.forward import Forwarder
 from edge.node.handler import Handler
@@ -144,7 +144,7 @@ class Worker:
         """Be asked by siblings from now on."""
         self._siblings.place.unlink(missing_ok=True)
         return await asyncio.get_running_loop().create_unix_server(
-            lambda: Http1Connection(self._desk.service), self._siblings.place
+            lambda: DeskConnection(self._desk.service), self._siblings.place
         )
 
     async def _listen(self) -> None:
