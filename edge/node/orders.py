@@ -24,6 +24,9 @@ log = logging.getLogger("edge.orders")
 
 Reply = dict[str, Any]
 MAX_LINE = 1024 * 1024
+BACKLOG = 100
+"""Whoever orders; more than that wait."""
+
 CREDENTIALS = struct.Struct("3i")
 """struct ucred: pid, uid, gid (unix(7))."""
 
@@ -73,8 +76,23 @@ async def listen(
         finally:
             writer.close()
 
-    path.unlink(missing_ok=True)  # noqa: ASYNC240  (once, before anything is served)
-    return await asyncio.start_unix_server(converse, path, limit=MAX_LINE)
+    listener = listening_at(path)
+    return await asyncio.start_unix_server(converse, sock=listener, limit=MAX_LINE)
+
+
+def listening_at(path: Path) -> socket.socket:
+    """
+    A Unix socket that has its name only once it listens.
+
+    Between the two it would refuse whoever looks, and be taken for one of the dead (`living`).
+    """
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    born = path.with_suffix(".new")
+    born.unlink(missing_ok=True)
+    listener.bind(os.fspath(born))
+    listener.listen(BACKLOG)
+    born.replace(path)
+    return listener
 
 
 def _send_listeners(writer: asyncio.StreamWriter, listeners: Listeners) -> None:
