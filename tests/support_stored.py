@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 from edge.http.fields import format_http_date
-from tests.support import Node, free_port, running, write_tree
+from tests.support import Node, eventually, free_port, running, write_tree
 from tests.support_origin import Origin, Script, Talk, originating
 from tests.support_wire import Client, until
 
@@ -253,6 +253,7 @@ def staged(folder: Path, cache: str = "{}", more: str = "") -> Iterator[Stage]:
             f"clients: {{trusted_proxies: [{PROXY}/32]}}\n{more}"
         )
         with running(folder, workers=2, settings=settings) as node:
+            eventually(lambda: len(node.pids("worker")) == 2)
             tree = write_tree(folder / "files", {"index.html": "home", "here.txt": "a file"})
             for app in CHOICES:
                 node.deploy(tree, app)
@@ -324,7 +325,7 @@ class Scene:
         return await visitor.ask(f"{way}{self.path}{query}", request, method, content)
 
     async def settle(self, name: str, value: str) -> None:
-        """Wait until every worker answers with such a field: copies go beside what replaces them."""
+        """Wait until every worker answers with such a field: copies go a little later."""
         for visitor in self.visitors:
             for _ in range(MANY):
                 if (await visitor.ask(f"/o{self.path}")).get(name) == value:

@@ -77,8 +77,15 @@ class Fanout:
     def _shed(self) -> None:
         """Give up on those that are the furthest behind."""
         slowest = min(reader.place for reader in self.readers)
-        for reader in [each for each in self.readers if each.place == slowest]:
-            reader.is_shed = True
+        self._cut([each for each in self.readers if each.place == slowest])
+
+    def cut_others(self) -> None:
+        """What comes is for the client alone for whom it was asked."""
+        self._cut([each for each in self.readers if not each.is_own])
+
+    def _cut(self, readers: list[Reader]) -> None:
+        for reader in readers:
+            reader.is_cut = True
             self.leave(reader)
 
     def whole(self) -> bytes:
@@ -92,17 +99,21 @@ class Fanout:
 
     # Readers
 
-    def read(self) -> Reader:
-        """A new reader, from the beginning: only while all of it is kept."""
+    def read(self, *, is_own: bool = True) -> Reader:
+        """
+        A new reader, from the beginning: only while all of it is kept.
+
+        `is_own` says that it is the client's for whom it was asked.
+        """
         assert self.is_kept, "what is gone cannot be read"
-        reader = Reader(self)
+        reader = Reader(self, is_own=is_own)
         self.readers.add(reader)
         return reader
 
     def take(self, reader: Reader) -> bytes | None:
         """The next piece for a reader, None after the last; empty where it has not come yet."""
-        if reader.is_shed:
-            raise OriginError("connection_read_timeout", "the client read too slowly")
+        if reader.is_cut:
+            raise OriginError("http_response_incomplete", "the rest is not for this client")
         if self._whole is not None:
             piece = self._whole[reader.offset : reader.offset + SLICE]
             reader.offset += len(piece)
@@ -151,12 +162,14 @@ class Fanout:
 class Reader:
     """One reader of the content."""
 
-    def __init__(self, fanout: Fanout) -> None:
+    def __init__(self, fanout: Fanout, *, is_own: bool) -> None:
+        self.is_own = is_own
         self.place = 0
         """Chunks that it has read."""
         self.offset = 0
         """Bytes, once the content is whole."""
-        self.is_shed = False
+        self.is_cut = False
+        """Whether it gets no more: it was too slow, or the rest is another client's."""
         self._fanout = fanout
 
     def __aiter__(self) -> Reader:

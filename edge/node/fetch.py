@@ -260,7 +260,7 @@ class Fetch:
             reason = Reason.CLIENT if is_small else Reason.TOO_LARGE
             if is_small and not self._repeats_client(head, content or b""):
                 return self._store(head, stored, content or b"")
-        self._note(head.status, reason)
+        self.note(head.status, reason)
         self._forget_entry(head.status, reason)
         return Landing(status=head.status, head=head, content=content, reason=reason)
 
@@ -287,7 +287,7 @@ class Fetch:
             return Reason.ELSEWHERE
         return Reason.OVERTAKEN if self.is_spoiled else None
 
-    def _note(self, status: int, reason: Reason | None) -> None:
+    def note(self, status: int, reason: Reason | None) -> None:
         """Remember for the next request whether answers of this key can be stored."""
         if self._tells(status):
             about = None if reason in NOT_OF_THE_ANSWER else reason
@@ -378,13 +378,9 @@ class Fetch:
         if landing.status == 206:
             self._join(head, coming.draft.stored, content)
         elif self._repeats_client(head, content):
-            self._note(landing.status, Reason.CLIENT)
+            self.note(landing.status, Reason.CLIENT)
         else:
             self._store(head, coming.draft.stored, content)
-
-    def note_too_large(self) -> None:
-        """It grew beyond what is stored."""
-        self._note(200, Reason.TOO_LARGE)
 
 
 def varying_by_coding(stored: Stored) -> Stored:

@@ -24,6 +24,7 @@ from edge.node.tasks import spawn
 if TYPE_CHECKING:
     from edge.http.message import Inform
     from edge.node.broker import Broker
+    from edge.node.fanout import Reader
     from edge.node.shelf import Entry
 
 
@@ -172,7 +173,8 @@ class Flight:
             supply.status, supply.lines = 304, freshening.fields_of_304(supply.lines)
         else:
             self._interest += 1
-            supply.content = Reading(self, coming)
+            is_own = inquiry.clients == self.fetch.inquiry.clients
+            supply.content = Reading(self, coming.fanout.read(is_own=is_own))
         return supply
 
     def _handling(self, landing: Landing, *, is_first: bool) -> Handling:
@@ -200,9 +202,9 @@ def with_own(supply: Supply, landing: Landing) -> Supply:
 class Reading:
     """Content that still comes, for one client of a flight."""
 
-    def __init__(self, flight: Flight, coming: Coming) -> None:
+    def __init__(self, flight: Flight, reader: Reader) -> None:
         self._flight = flight
-        self._reader = coming.fanout.read()
+        self._reader = reader
         self._is_over = False
 
     def __aiter__(self) -> Reading:

@@ -9,9 +9,13 @@ who read it, and for nobody else.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from edge.errors import OriginError
+from edge.http.caching import Reason
+
+LONGEST_NAME: Final = 45
+"""Characters of an address."""
 
 if TYPE_CHECKING:
     from edge.node.errand import Errand
@@ -27,6 +31,7 @@ class Intake:
         self._fanout = coming.fanout
         self._shelf = fetch.broker.shelf
         self._reserved = 0
+        self._tail = coming.fanout.first[-LONGEST_NAME:]
 
     async def run(self, errand: Errand) -> None:
         """Pass it on to its readers, and to the store when it is whole."""
@@ -35,6 +40,7 @@ class Intake:
             await asyncio.sleep(0)  # who waits begins to read before any of it is let go
             self._count(len(fanout.first))
             while (chunk := await errand.next()) is not None:
+                self._look_for_client(chunk)
                 fanout.feed(chunk)
                 self._count(len(chunk))
                 await fanout.room()
@@ -51,6 +57,14 @@ class Intake:
             errand.abandon()
             self._give_back()
 
+    def _look_for_client(self, chunk: bytes) -> None:
+        """What names the client is read by nobody else, and is not stored."""
+        seen = self._tail + chunk
+        self._tail = seen[-LONGEST_NAME:]
+        if any(name in seen for name in self._fetch.inquiry.clients):
+            self._fanout.cut_others()
+            self._let_go(Reason.CLIENT)
+
     def _count(self, size: int) -> None:
         """Reserve room for more; without room, or above the limit, it is not kept any longer."""
         if not self._fanout.is_kept:
@@ -59,10 +73,14 @@ class Intake:
         if is_small and self._shelf.reserve(size):
             self._reserved += size
             return
+        self._let_go(None if is_small else Reason.TOO_LARGE)
+
+    def _let_go(self, reason: Reason | None) -> None:
+        """It is not to be stored after all; the next answer may be, if only memory was short."""
         self._fanout.let_go()
         self._give_back()
-        if not is_small:
-            self._fetch.note_too_large()
+        if reason is not None:
+            self._fetch.note(self._landing.status, reason)
 
     def _give_back(self) -> None:
         """What was reserved is not needed any more, or is counted as stored."""

@@ -93,7 +93,10 @@ class Recalls:
     def hit(self, request: Request, clients: Clients) -> Response | None:
         """The stored answer to a GET, if it is fresh and nothing else decides; else None."""
         recall = self._known.get((request.authority, request.target))
-        if recall is None or not self._is_usual(request, recall, clients):
+        if recall is None or not self._is_usual(request, recall) or has_conditions(request):
+            return None
+        is_trusted = clients.is_trusted(request.peer)
+        if scheme_of(request, is_trusted=is_trusted) != recall.scheme:
             return None
         entry = self._find(recall.key, request)
         if entry is None:
@@ -106,19 +109,14 @@ class Recalls:
         hits[recall.rule] = hits.get(recall.rule, 0) + 1
         return dressed.hit(entry, self._clock)
 
-    def _is_usual(self, request: Request, recall: Recall, clients: Clients) -> bool:
-        """Whether a request states nothing that could make a difference."""
+    def _is_usual(self, request: Request, recall: Recall) -> bool:
+        """Whether a request states nothing that makes another key, or another answer."""
         get = request.fields.get
         if not request.ends or get(b"via") is not None or get(b"cdn-loop") is not None:
             return False
         if recall.counts_cookies and get(b"cookie") is not None:
             return False
-        if self._broker.policy.obeyed and get(b"cache-control") is not None:
-            return False
-        is_trusted = clients.is_trusted(request.peer)
-        if scheme_of(request, is_trusted=is_trusted) != recall.scheme:
-            return False
-        return not has_conditions(request)
+        return not self._broker.policy.obeyed or get(b"cache-control") is None
 
     def _find(self, key: bytes, request: Request) -> Entry | None:
         """The fresh answer under a key, where no more than the coding tells variants apart."""
@@ -136,6 +134,8 @@ class Recalls:
     def remember(self, exchange: Exchange, recall: Recall, entry: Entry, lines: list[Line]) -> None:
         """Answer the next request of an address at once, if nothing but the address decides."""
         if not is_decided_by_address(exchange) or entry.stored.vary not in PLAIN_VARY:
+            return
+        if not self._is_usual(exchange.request, recall):
             return
         if len(self._known) >= REMEMBERED:
             self._known.clear()

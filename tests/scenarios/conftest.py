@@ -25,7 +25,7 @@ def order(request):
 @pytest.fixture
 def place(request):
     """A path that no other test has, whichever worker comes first."""
-    parts = [part for part in request.node.name.split("[")[-1].rstrip("]").split("-")]
+    parts = request.node.name.split("[")[-1].rstrip("]").split("-")
     name = request.node.originalname + "-".join(part for part in parts if part not in ORDERS)
     return "/" + hashlib.sha256(name.encode()).hexdigest()[:16]
 
