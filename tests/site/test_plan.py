@@ -460,3 +460,16 @@ def test_a_rule_knows_where_paths_of_both_sides_are_alike(source, target, prefix
     plan = plan_of((source, target, "200"))
 
     assert plan.rules[0].prefixes(0) == prefixes
+
+
+def test_rules_for_navigations_ask_whether_it_is_one():
+    """A fallback to a file does; one to another server, or for other paths, does not."""
+    plan = plan_of(
+        ("/app/<*>", "/index.html", "fallback"),
+        ("/api/<*>", "https://api.test/<*>", "fallback"),
+        ("/<*>", "/404.html", "404"),
+    )
+
+    assert plan.asks_navigation(subject("/app/a"))
+    assert not plan.asks_navigation(subject("/api/a"))
+    assert not plan.asks_navigation(subject("/b"))
