@@ -352,7 +352,8 @@ class Fetch:
         """Put a whole answer on the shelf."""
         entry = self._entry(head, stored, content)
         if head.status != 204:
-            entry.lines = freshening.framed(entry.lines, len(content))
+            rest = [line for line in entry.lines if line[0] != b"content-length"]
+            entry.lines = [*rest, (b"content-length", b"%d" % len(content))]
         is_stored = self.broker.keep(entry, self.pages)
         own = self._own_lines(head, entry)
         return Landing(status=head.status, entry=entry, is_stored=is_stored, own=own)
