@@ -307,7 +307,8 @@ class Scene:
         return [await self.visitor(pid, address, host) for pid in self.pids()]
 
     async def open(self) -> None:
-        """Have a client of each worker."""
+        """Have a client of each worker, once there are two again."""
+        await until(lambda: len(self.node.pids("worker")) == 2)
         self.visitors = await self.pair()
 
     def close(self) -> None:
