@@ -102,6 +102,22 @@ async def test_what_comes_takes_room_until_it_is_stored(site, origin, path, read
     assert len(origin.of(path)) == 1
 
 
+async def test_what_was_reserved_is_not_counted_twice(site, origin, path):
+    """Nothing else has to go for it when it is stored."""
+    origin.on(path, saying(b"small", 200, FRESH))
+    origin.on(f"{path}/large", saying(LARGE, 200, FRESH))
+    shelf = broker_of(site).shelf
+    await get(site, f"/o{path}")
+    capacity = shelf.room.capacity
+    shelf.room.resize(2 * len(LARGE) + shelf.size)
+    try:
+        assert (await get(site, f"/o{path}/large")).content == LARGE
+        await until(lambda: stored(site, f"{path}/large"))
+        assert len(stored(site, path)) == 1
+    finally:
+        shelf.room.resize(capacity)
+
+
 async def test_without_room_it_is_for_those_who_wait(site, origin, path):
     """All of it; with room again, the next one is stored."""
     origin.on(path, saying(LARGE, 200, FRESH))

@@ -127,11 +127,11 @@ async def test_a_fallback_beside_an_apps_entry_is_decided(make, origin, path):
         ("/late/<*>", "/index.html", "fallback"),
         ("/late/<*>", f"http://127.0.0.1:{origin.port}/<*>", "fallback"),
     )
-    origin.on(f"{path}.json", saying(b"data", 200, FRESH))
+    origin.on(f"{path}/data.json", saying(b"data", 200, FRESH))
     for _ in range(3):
-        found, is_recalled = await seen(site, f"/late{path}.json", accept="*/*")
+        found, is_recalled = await seen(site, f"/late{path}/data.json", accept="*/*")
         assert (found.content, is_recalled) == (b"data", False)
-        assert (await site.ask(f"/late{path}.json", accept="text/html")).content == b"home"
+        assert (await site.ask(f"/late{path}/data.json", accept="text/html")).content == b"home"
 
 
 async def test_a_fallback_below_a_file_that_is_kept_is_decided(make, origin):
@@ -211,6 +211,23 @@ async def test_what_began_before_a_reload_says_nothing_of_later_requests(make, o
     for expected in (False, False, True):
         found, is_recalled = await seen(site, f"/o{path}")
         assert (found.content, is_recalled) == (b"new", expected)
+
+
+async def test_what_began_before_a_reload_is_in_nobodys_way(make, origin, path):
+    """Where the new rules lead to the same, too."""
+    site = await make()
+    origin.on(path, saying(b"hello", 200, FRESH))
+    await get(site, f"/o{path}")
+    begun = site.worker._handler.respond(request(f"/o{path}"))
+    headers = "customHeaders: [{pattern: '/**', headers: [{key: X-Team, value: blue}]}]"
+    site.write("customHttp.yml", headers)
+    site.changes.reload()
+    await site.follow()
+    assert not isinstance(begun, Response)
+    await content_of(await begun)
+    found = [await seen(site, f"/o{path}") for _ in range(2)]
+    assert [is_recalled for _, is_recalled in found] == [False, True]
+    assert [each.fields["x-team"] for each, _ in found] == ["blue", "blue"]
 
 
 async def test_rules_that_are_gone_are_held_by_nobody(make, origin, path):
