@@ -23,7 +23,7 @@ from edge.http.tags import tags_of, without_tags
 from edge.http.variants import ACCEPT_ENCODING
 from edge.node.errand import Errand, Message, Relay
 from edge.node.fanout import Fanout
-from edge.node.parts import joined, part_key, wanted_span, whole
+from edge.node.parts import has_wanted, joined, part_key, whole
 from edge.node.shelf import MAX_PAGES, Entry
 from edge.site.keys import label_of_tag
 
@@ -328,7 +328,7 @@ class Fetch:
         fresh.key, fresh.extent = part_key(self.inquiry.key), extent
         entry = joined(known, fresh, content)
         is_small = sum(len(part) for _, part in entry.parts) <= broker.max_object
-        if not is_small or wanted_span(entry, self.inquiry) is None:
+        if not is_small or not has_wanted(entry, self.inquiry):
             return None
         complete = whole(entry, self.inquiry.key)
         is_stored = broker.keep(complete or entry, self.pages)

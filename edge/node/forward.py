@@ -197,9 +197,7 @@ class Call:
     def remember(self, inquiry: Inquiry, entry: Entry) -> None:
         """The next request like this one is answered without being decided."""
         lines = self.lines(entry.stored.status, entry.lines, entry.number)
-        rule = self.forward.rule
-        branch = self.exchange.branch
-        recall = Recall(branch, rule, inquiry.key, inquiry.page, self.scheme)
+        recall = Recall(self.exchange.site, self.forward.rule, inquiry.key, self.scheme)
         self.forwarder.recalls.remember(self.exchange, recall, entry, lines)
 
     # Past the store

@@ -84,7 +84,7 @@ class Handler:
                     self.responses[2] += 1
                     return hit
             else:
-                hit = self.forwarder.recalls.hit(request, self.forwarder.clients)
+                hit = self.forwarder.recalls.hit(request, site, self.forwarder.clients)
                 if hit is not None:
                     self.responses[hit.head.status // 100] += 1
                     return hit

@@ -49,6 +49,12 @@ def wanted_span(entry: Entry, inquiry: Inquiry) -> Span | None:
     return spans[0] if spans and len(spans) == 1 else None
 
 
+def has_wanted(entry: Entry, inquiry: Inquiry) -> bool:
+    """Whether the range that a request asks for is there: an origin may send another part."""
+    span = wanted_span(entry, inquiry)
+    return span is not None and partial.find_span(entry.parts, span) is not None
+
+
 def extent_of(entry: Entry) -> Extent:
     """Of which representation the parts of an entry are."""
     assert entry.extent is not None, "what is stored in parts has one"

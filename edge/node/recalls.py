@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from edge.node.clock import Clock
     from edge.node.shelf import Entry
     from edge.site.exchange import Exchange
-    from edge.site.snapshot import Branch
+    from edge.site.snapshot import Branch, Site
 
 REMEMBERED: Final = 20_000
 """Addresses; their own bytes and a key each, 20 MiB at the most usual lengths."""
@@ -42,15 +42,23 @@ MAX_DRESSES: Final = 4
 class Recall:
     """What one address leads to."""
 
-    __slots__ = ("branch", "counts_cookies", "key", "page", "rule", "scheme")
+    __slots__ = ("branch", "counts_cookies", "key", "name", "rule", "scheme", "site")
 
-    def __init__(self, branch: Branch, rule: int, key: bytes, page: bytes, scheme: bytes) -> None:
-        self.branch = branch
+    def __init__(self, site: Site, rule: int, key: bytes, scheme: bytes) -> None:
+        assert site.branch is not None, "a site that is not configured leads nowhere"
+        self.name = object()
+        """What answers know it by, which must not hold rules that are gone."""
+        self.site = site
+        """As the snapshot had it that decided."""
+        self.branch: Branch = site.branch
         self.rule = rule
         self.key = key
-        self.page = page
         self.scheme = scheme
-        self.counts_cookies = branch.cache.cookies != "none"
+        self.counts_cookies = site.branch.cache.cookies != "none"
+
+    def is_same(self, other: Recall) -> bool:
+        """Whether another one of the same address leads to the same."""
+        return self.site is other.site and self.key == other.key and self.scheme == other.scheme
 
 
 class Dressed:
@@ -90,10 +98,12 @@ class Recalls:
         """Another snapshot decides from now on."""
         self._known.clear()
 
-    def hit(self, request: Request, clients: Clients) -> Response | None:
+    def hit(self, request: Request, site: Site, clients: Clients) -> Response | None:
         """The stored answer to a GET, if it is fresh and nothing else decides; else None."""
         recall = self._known.get((request.authority, request.target))
-        if recall is None or not self._is_usual(request, recall) or has_conditions(request):
+        if recall is None or recall.site is not site:
+            return None  # what began before a swap may be remembered after it
+        if not self._is_usual(request, recall) or has_conditions(request):
             return None
         is_trusted = clients.is_trusted(request.peer)
         if scheme_of(request, is_trusted=is_trusted) != recall.scheme:
@@ -101,7 +111,7 @@ class Recalls:
         entry = self._find(recall.key, request)
         if entry is None:
             return None
-        dressed = entry.dressed.get(recall)
+        dressed = entry.dressed.get(recall.name)
         if dressed is None:
             return None
         entry.used = True
@@ -112,7 +122,9 @@ class Recalls:
     def _is_usual(self, request: Request, recall: Recall) -> bool:
         """Whether a request states nothing that makes another key, or another answer."""
         get = request.fields.get
-        if not request.ends or get(b"via") is not None or get(b"cdn-loop") is not None:
+        if not request.ends or get(b"upgrade") is not None:
+            return False
+        if get(b"via") is not None or get(b"cdn-loop") is not None:
             return False
         if recall.counts_cookies and get(b"cookie") is not None:
             return False
@@ -132,7 +144,11 @@ class Recalls:
         return found if found is not None and epoch < found.stored.fresh_until else None
 
     def remember(self, exchange: Exchange, recall: Recall, entry: Entry, lines: list[Line]) -> None:
-        """Answer the next request of an address at once, if nothing but the address decides."""
+        """
+        Answer the next request of an address at once, if nothing but the address decides.
+
+        What a request that states more led to is in a key of its own: it says nothing of others.
+        """
         if not is_decided_by_address(exchange) or entry.stored.vary not in PLAIN_VARY:
             return
         if not self._is_usual(exchange.request, recall):
@@ -141,11 +157,11 @@ class Recalls:
             self._known.clear()
         address = exchange.request.authority, exchange.request.target
         known = self._known.get(address)
-        if known is None or (known.key, known.scheme) != (recall.key, recall.scheme):
+        if known is None or not known.is_same(recall):
             known = self._known[address] = recall
         if len(entry.dressed) >= MAX_DRESSES:
             entry.dressed.clear()
-        entry.dressed[known] = Dressed(entry.stored.status, lines, entry.content)
+        entry.dressed[known.name] = Dressed(entry.stored.status, lines, entry.content)
 
 
 def is_decided_by_address(exchange: Exchange) -> bool:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from edge.http.freshness import Stored
     from edge.http.partial import Extent, Part
     from edge.node.inquiry import Inquiry
-    from edge.node.recalls import Dressed, Recall
+    from edge.node.recalls import Dressed
     from edge.node.room import Room
 
 MAX_VARIANTS: Final = 64
@@ -53,7 +53,6 @@ class Entry:
         "__weakref__",
         "content",
         "cost",
-        "dressed",
         "dressed",
         "extent",
         "is_copy",
@@ -98,7 +97,7 @@ class Entry:
         self.is_lent = False
         """Whether another worker may have a copy."""
         self.used = False
-        self.dressed: dict[Recall, Dressed] = {}
+        self.dressed: dict[object, Dressed] = {}
         """As it is sent at the addresses that lead here."""
         self.cost = 0
         """Bytes of memory, once it is stored."""
