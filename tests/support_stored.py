@@ -180,8 +180,9 @@ def worker_of(node: Node, port: int) -> int | None:
     for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
         parts = line.split()
         is_it = parts[1].endswith(ours) and parts[2].endswith(theirs)
-        if is_it and parts[9] != "0":  # one that is over has no socket
-            return holder(node, f"socket:[{parts[9]}]")
+        # one that is over has no socket, or one that nobody has any more
+        if is_it and parts[9] != "0" and (pid := holder(node, f"socket:[{parts[9]}]")):
+            return pid
     return None
 
 
