@@ -204,7 +204,8 @@ class Fetch:
         stored = freshness.describe(status, fields, verdict.directives, arrival, broker.policy)
         if ACCEPT_ENCODING in entry.stored.vary:
             stored = varying_by_coding(stored)
-        updated = entry.renewed(stored, lines)
+        updated = entry.renewed(stored, without_tags(lines))
+        updated.labels |= dict.fromkeys(map(label_of_tag, tags_of(lines)))
         if stored.vary != entry.stored.vary:
             updated.variant = variants.variant_key(stored.vary, self.inquiry.fields) or b""
         if verdict.reason not in caching.ABOUT_REQUEST:

@@ -11,10 +11,11 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from edge.site import keys
-from edge.site.lookup import find_page
+from edge.site.lookup import find_file
+from edge.site.manifest import Asset
 
 if TYPE_CHECKING:
-    from edge.site.manifest import Asset
+    from edge.site.manifest import Manifest
     from edge.site.snapshot import Branch, Snapshot
 
 Files = tuple[str, str, str | None]
@@ -39,12 +40,20 @@ def assets_at(branch: Branch, path: str | None) -> Iterator[Asset]:
             continue
         if path is None:
             yield from tree.manifest.assets.values()
-        elif (asset := find_page(tree.manifest, path)) is not None:
+        elif (asset := asset_at(tree.manifest, path, branch.trailing_slash)) is not None:
             yield asset
     if branch.retained is not None:
         kept = branch.retained.assets
         yield from [kept[path[1:]]] if path and path[1:] in kept else []
         yield from kept.values() if path is None else ()
+
+
+def asset_at(manifest: Manifest, path: str, trailing_slash: str) -> Asset | None:
+    """The file that answers at a path, or at the form of it that the path redirects to."""
+    found = find_file(manifest, path, trailing_slash)
+    if isinstance(found, str):
+        found = find_file(manifest, found, trailing_slash)
+    return found if isinstance(found, Asset) else None
 
 
 def gone(old: Snapshot, new: Snapshot) -> list[bytes]:
