@@ -281,6 +281,26 @@ async def test_no_answer_from_before_a_purge_is_served_after_it(clean):
     assert clean.count >= 36
 
 
+@pytest.mark.parametrize("number", range(6))
+async def test_what_is_on_its_way_when_it_is_purged_is_for_who_asked(clean, number):
+    """Whatever it would have been named by; it is not stored."""
+
+    def script(talk: Talk) -> None:
+        talk.wait()
+        say(talk, f"{FRESH} | {TAGS} | > old")
+
+    clean.on(script)
+    before = len(clean.origin.of(clean.path))
+    visitor = clean.visitors[0]
+    visitor.send(f"/o{clean.path}")
+    talk = await clean.origin.wait_for(clean.path, before + 1)
+    assert await post(clean, ways(clean, number)) == (200, {"purged": 0})
+    clean.answers(f"{FRESH} | > new")
+    talk.go.set()
+    assert (await visitor.read()).content == b"old"
+    assert renewed(await found(clean))
+
+
 # Tags are the cache's
 
 ASKED = {
