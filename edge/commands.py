@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from edge import report
-from edge.control.operations import Node
+from edge.control.operations import Document, Node
 from edge.control.parent import Parent
 from edge.control.sources import StagedFile, stage
 from edge.errors import EdgeError, StoreError
@@ -144,6 +144,15 @@ def purge(options: argparse.Namespace) -> int:
     """Forget stored responses, or have them validated."""
     if options.branch and not options.app:
         raise EdgeError("--branch goes with --app: it says whose branch that is")
+    with open_node(options) as node:
+        document = node.purge(selection_of(options))
+    became = "to be validated" if options.soft else "went"
+    count = report.counted(document["purged"], "stored response")
+    return report.line(f"{count} {became}", document, options.json)
+
+
+def selection_of(options: argparse.Namespace) -> Document:
+    """What the options of a purge name, as the API has it."""
     named = {
         "urls": options.url,
         "tags": options.tag,
@@ -153,11 +162,7 @@ def purge(options: argparse.Namespace) -> int:
         "all": options.all,
         "soft": options.soft,
     }
-    with open_node(options) as node:
-        document = node.purge({name: value for name, value in named.items() if value})
-    became = "to be validated" if options.soft else "went"
-    count = report.counted(document["purged"], "stored response")
-    return report.line(f"{count} {became}", document, options.json)
+    return {name: value for name, value in named.items() if value}
 
 
 def status(options: argparse.Namespace) -> int:

@@ -34,6 +34,7 @@ from edge.control.reload import Reload, Reloaded
 from edge.errors import ConfigError, StoreError
 from edge.site.documents import App
 from edge.site.generation import AppState, BranchState, Generation
+from edge.site.keys import label_of_branch
 from edge.site.manifest import Header
 from edge.site.places import Places
 from edge.site.settings import Settings
@@ -210,6 +211,10 @@ class Changes:
                 changed[app] = msgspec.structs.replace(owner, branches=branches)
         if changed:
             self.generations.commit(generation.settings, changed)
+            names = [(app, old[app].branches[label].name) for app, label in gone]
+            labels = [label_of_branch(app, name) for app, name in names]
+            # one worker may have asked for another before both had swapped
+            self.fleet.purge(Purge(labels=labels).order)
         for app, label in gone:
             self.deployments.delete_branch(app, label)
 

@@ -110,7 +110,9 @@ class Call:
     async def run(self) -> Response:
         """The answer. Raises as `Forwarder.forward`."""
         request = self.request
-        if request.method not in (b"GET", b"HEAD") or not request.ends or self.upgrade:
+        is_retired = self.exchange.branch.retired  # its name may be another's by now
+        is_read = request.method in (b"GET", b"HEAD") and request.ends and not self.upgrade
+        if is_retired or not is_read:
             length = request.fields.get(b"content-length", b"")
             check_size(stated_size(length), self.forwarder.limits.body)
             is_method = request.method not in (b"GET", b"HEAD") and not self.upgrade

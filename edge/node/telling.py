@@ -32,7 +32,7 @@ def tell(entry: Entry, now: float) -> dict[str, Any]:
         "age": int(current_age(stored, now)),
         "lifetime": stored.lifetime.seconds,
         "stated_by": stored.lifetime.stated_by.decode(),
-        "bytes": len(entry.content),
+        "bytes": len(entry.content) + sum(len(content) for _, content in entry.parts),
         "varies_by": [name.decode() for name in stored.vary],
         "tags": [each.removeprefix(TAG).decode("latin-1") for each in entry.labels
                  if each.startswith(TAG)],

@@ -8,6 +8,8 @@ import json
 
 import pytest
 
+from edge.cli import parser
+from edge.commands import selection_of
 from tests.support_origin import Talk
 from tests.support_stored import Scene, say
 
@@ -22,8 +24,11 @@ async def edge(scene: Scene, *arguments: str) -> str:
 
 
 async def purge(scene: Scene, *arguments: str) -> int:
-    """By the command line; how many went."""
-    return json.loads(await edge(scene, "purge", *arguments, "--json"))["purged"]
+    """As the command line has it, without a process of its own; how many went."""
+    options = parser().parse_args(["purge", *arguments])
+    status, document = await post(scene, selection_of(options))
+    assert status == 200, document
+    return document["purged"]
 
 
 async def post(scene: Scene, document: object = None) -> tuple[int, dict]:
