@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 REMEMBERED: Final = 20_000
 """Addresses; their own bytes and a key each, 20 MiB at the most usual lengths."""
 
+CODINGS: Final = 1024
+"""Values of Accept-Encoding; browsers send a handful."""
+
 PLAIN_VARY: Final = ((), (ACCEPT_ENCODING,))
 """What an answer may vary by: anything else is looked for in what its origin was sent."""
 
@@ -93,6 +96,8 @@ class Recalls:
         self._broker = broker
         self._clock = broker.origins.clock
         self._known: dict[tuple[bytes, bytes], Recall] = {}
+        self._codings: dict[bytes | None, bytes | None] = {}
+        """Accept-Encoding as it arrives → what variants by coding are known by (1.4 µs less)."""
 
     def clear(self) -> None:
         """Another snapshot decides from now on."""
@@ -137,11 +142,23 @@ class Recalls:
             vary = entry.stored.vary
             if vary not in PLAIN_VARY:
                 return None
-            if variants.variant_key(vary, request.fields) == entry.variant:
+            if entry.variant == (self._coding(request) if vary else b""):
                 if found is not None:
                     return None  # which is the most recent one, `select` knows
                 found = entry
         return found if found is not None and epoch < found.stored.fresh_until else None
+
+    def _coding(self, request: Request) -> bytes | None:
+        """What the request states about codings, as a variant by them alone is known."""
+        accepted = request.fields.get(ACCEPT_ENCODING)
+        if accepted not in self._codings:
+            if len(self._codings) >= CODINGS:
+                self._codings.clear()
+            variant = variants.variant_key((ACCEPT_ENCODING,), request.fields)
+            if accepted is not None and len(accepted) > variants.MAX_REMEMBERED:
+                return variant
+            self._codings[accepted] = variant
+        return self._codings[accepted]
 
     def remember(self, exchange: Exchange, recall: Recall, entry: Entry, lines: list[Line]) -> None:
         """
