@@ -57,6 +57,9 @@ log = logging.getLogger("edge.worker")
 YOUNG_OBJECTS = 20_000
 """Objects made since the last look of the collector (Python's own: 700)."""
 
+BACKLOG = 4096
+"""Connections that wait to be taken; a Unix socket refuses the next one at once."""
+
 REFRESH_COUNTRIES = 10
 """Seconds between looks whether the database of countries is another file."""
 
@@ -144,14 +147,14 @@ class Worker:
         """Be asked by siblings from now on."""
         self._siblings.place.unlink(missing_ok=True)
         return await asyncio.get_running_loop().create_unix_server(
-            lambda: DeskConnection(self._desk.service), self._siblings.place
+            lambda: DeskConnection(self._desk.service), self._siblings.place, backlog=BACKLOG
         )
 
     async def _listen(self) -> None:
         loop = asyncio.get_running_loop()
         for _, listener in self._listeners.entries:
             server = await loop.create_server(
-                lambda: Http1Connection(self._service), sock=listener.dup(), backlog=4096
+                lambda: Http1Connection(self._service), sock=listener.dup(), backlog=BACKLOG
             )
             self._servers.append(server)
 

@@ -19,6 +19,7 @@ from tests.support_crowd import (
 )
 from tests.support_origin import Talk
 from tests.support_stored import Visitor, say
+from tests.support_wire import Client, get
 
 
 @pytest.mark.parametrize("framing", ["length", "chunks"])
@@ -52,6 +53,25 @@ async def test_a_hundred_at_once_are_one_request(scene, framing):
     assert COLLAPSED in handlings[1::2]
     for visitor in visitors[:4]:
         assert (await visitor.ask(f"/o{scene.path}")).short == (200, b"hello", "hit")
+
+
+async def test_very_many_at_once_are_one_request(scene):
+    """More than the kernel lets wait at a Unix socket that nobody gave a longer queue."""
+    scene.on(lambda talk: (talk.read(), talk.wait(), talk.answer(b"hello", 200, FRESH)))
+    where = ("127.0.0.1", scene.node.port)
+    clients = [Client(*await asyncio.open_connection(*where)) for _ in range(800)]
+    request = get(f"/o{scene.path}").replace(b"a.test", scene.host.encode())
+    for client in clients:
+        client.send(request)
+    talks = await arrived(scene, 1)
+    await are_heard(scene)
+    let_go(talks)
+    answers = [await client.read() for client in clients]
+    for client in clients:
+        await client.close()
+
+    assert {content for _, _, content in answers} == {b"hello"}
+    assert scene.count == 1
 
 
 def slowly(framing: str):
