@@ -11,6 +11,7 @@ from tests.support_origin import Talk, originating, saying
 from tests.support_proxied import (
     FRESH,
     broker_of,
+    content_of,
     get,
     getting,
     halfway,
@@ -22,7 +23,7 @@ from tests.support_proxied import (
     stored,
     waiting,
 )
-from tests.support_serving import HOST
+from tests.support_serving import HOST, request
 from tests.support_wire import until
 
 
@@ -218,3 +219,22 @@ async def test_a_change_drops_it_whichever_target_took_it(tmp_path, origin, path
     await quiet(site)
 
     assert handling(answer) == "fwd=uri-miss; stored"
+
+
+async def test_what_began_before_its_branch_was_given_up_is_not_stored(tmp_path, origin, path):
+    """Whoever has the name next sees nothing of it."""
+    site = await proxied(tmp_path, origin).start()
+    site.deploy({"index.html": "next"}, branch="next")
+    await site.follow()
+    host = HOST.replace("main", "next")
+    origin.on(path, saying(b"old", 200, FRESH))
+    begun = site.worker._handler.respond(request(f"/o{path}", host=host))
+    site.changes.delete_branch("site", "next")
+    await site.follow()
+    assert await content_of(await begun) == b"old"
+    site.deploy({"index.html": "again"}, branch="next")
+    await site.follow()
+    origin.on(path, saying(b"new", 200, FRESH))
+
+    assert (await get(site, f"/o{path}", host=host)).content == b"new"
+    await quiet(site)
