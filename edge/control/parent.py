@@ -88,6 +88,7 @@ class Parent:
             )
         signal.pthread_sigmask(signal.SIG_BLOCK, WAITED_SIGNALS)
         orphans = orders.peers(self._places.run, "worker")
+        orders.peers(self._places.run, "store")  # what those who were killed have left
         self._inherit(orphans)
         self._bind()
         self._start(lock)

@@ -44,6 +44,19 @@ def test_a_dead_worker_is_replaced(node):
         eventually(lambda old=victims: len(set(node.pids("worker")) - {old[0]}) == 2)
 
 
+def test_what_killed_workers_leave_goes_with_the_next_start(node):
+    """The sockets where their siblings asked them; those of the living stay."""
+    run = node.folder / "var" / "run"
+    left = set(run.glob("store-*.sock"))
+    assert len(left) == 2
+    node.kill_all()
+    node.start()
+
+    assert content(node) == b"version 1"
+    eventually(lambda: len(set(run.glob("store-*.sock")) - left) == 2)
+    assert not any(path.exists() for path in left)
+
+
 def test_dead_control_is_replaced(node):
     """Workers serve on without it; deploys go on when it is back."""
     victims = node.pids("control")
