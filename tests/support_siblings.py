@@ -11,7 +11,7 @@ from pathlib import Path
 from edge.node.shelf import Entry
 from tests.support_origin import Origin
 from tests.support_proxied import idle, proxied, stored
-from tests.support_serving import Site
+from tests.support_serving import Site, set_epoch
 
 
 class Pair:
@@ -58,6 +58,8 @@ class Pair:
 async def pairing(folder: Path, origin: Origin, edge_yml: str = "") -> AsyncIterator[Pair]:
     """Two workers; afterwards nothing has been leaked at either."""
     pair = await Pair(proxied(folder, origin, edge_yml=edge_yml), origin).open()
+    for site in pair.sites:  # a second may have begun between the two
+        set_epoch(site.clock, pair.sites[0].clock.epoch)
     try:
         yield pair
     finally:

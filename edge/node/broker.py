@@ -253,7 +253,7 @@ class Broker:
         self._flying.add(flight)
         supply = await flight.wait(inquiry, is_first=True)
         if supply is None:
-            raise OriginError("proxy_internal_error", "the answer was lost")
+            raise OriginError("proxy_internal_error", "a request that nobody shares has no answer")
         return supply
 
     def _is_plain(self, inquiry: Inquiry) -> bool:

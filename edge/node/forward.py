@@ -141,13 +141,13 @@ class Call:
 
     def inquiry(self, key: bytes, chosen: bytes, cookies: list[bytes]) -> Inquiry:
         """The request as the store sees it."""
-        exchange, choice = self.exchange, self.choice
+        exchange = self.exchange
         everything = keys.chosen_cookies(cookies, "all")
         lines = self.shared_lines(chosen)
         return Inquiry(
             method=self.request.method,
             lines=lines,
-            urls=tuple(keys.chosen_query(url, choice.query) for url in self.forward.urls),
+            urls=self.chosen_urls(),
             is_carried=exchange.branch.carries_rules,
             key=key,
             app=exchange.branch.app,
@@ -157,6 +157,10 @@ class Call:
             cookie=b"" if len(chosen) == len(everything) else everything,
             clients=names_of(lines),
         )
+
+    def chosen_urls(self) -> tuple[str, ...]:
+        """The targets, with the query that makes a difference."""
+        return tuple(keys.chosen_query(url, self.choice.query) for url in self.forward.urls)
 
     def shared_lines(self, cookies: bytes) -> list[Line]:
         """
@@ -175,11 +179,9 @@ class Call:
 
     def key(self, url: str, cookies: bytes) -> bytes:
         """What the answer is stored under, but for its Vary; proxies on the way are part of it."""
-        branch, fields = self.exchange.branch, self.request.fields
+        fields = self.request.fields
         return keys.store_key(
-            branch.app.encode(),
-            branch.name.encode(),
-            b"carried" if branch.carries_rules else b"",
+            self.exchange.branch.key,
             self.scheme + b"://" + self.client,
             url.encode(),
             cookies,
@@ -224,6 +226,8 @@ class Call:
         `key` is what it might be stored under some day: whether it can be is looked at each time.
         """
         forwarder, request, urls = self.forwarder, self.request, self.forward.urls
+        if key:  # told apart, and asked, as what is stored is
+            urls = self.chosen_urls()
         is_carried = self.exchange.branch.carries_rules
         message = Message(
             method=request.method,

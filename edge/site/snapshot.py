@@ -18,6 +18,7 @@ from edge.site.generation import AppState, BranchState, RetainedFile
 from edge.site.globs import compile_glob
 from edge.site.headers import HeaderPlan
 from edge.site.hosts import parse_authority
+from edge.site.keys import store_key
 from edge.site.manifest import Asset, Header, Manifest
 from edge.site.plan import Plan
 from edge.site.settings import Settings
@@ -81,6 +82,7 @@ class Branch:
         "carries_rules",
         "exempt",
         "headers",
+        "key",
         "label",
         "lifetime",
         "longest",
@@ -112,6 +114,9 @@ class Branch:
         self.plan = plan
         self.carries_rules = state.rules is not None
         """Whether the plan came with the deployment, and not from the app's folder."""
+        carried = b"carried" if self.carries_rules else b""
+        self.key = store_key(app.encode(), state.name.encode(), carried)
+        """What its answers of origins are stored under, first of all."""
         self.cache = config.cache
         """What tells stored answers of origins apart."""
         self.headers = headers

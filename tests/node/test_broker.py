@@ -387,3 +387,14 @@ async def test_another_reach_forgets_everything(tmp_path, origin, path):
     assert len(broker_of(site).shelf) == 0
     assert (await get(site, f"/o{path}")).status == 502
     await quiet(site)
+
+
+async def test_a_query_that_is_not_chosen_is_never_sent(tmp_path, origin, path):
+    """Whether its answers are stored or not: else the first one would differ from the others."""
+    site = await proxied(tmp_path, origin, app_yml="cache: {query: [b]}").start()
+    origin.on(path, saying(b"mine", 200, "Cache-Control: private"))
+    for number in range(3):
+        await get(site, f"/o{path}?a={number}&b=1")
+    assert mark_of(site, f"{path}?b=1") is Reason.PRIVATE
+    assert [talk.target for talk in origin.of(path)] == [f"{path}?b=1"] * 3
+    await quiet(site)
