@@ -82,8 +82,9 @@ class Model:
         found, seconds = self.stored.get((path, language)), LIFETIMES[path][1]
         if found is not None and self.now - found.at < (seconds or 0):
             return 200, found.content, 0
-        if self.is_broken:
-            return (503, b"broken", 1) if found is None else (200, found.content, 1)
+        if self.is_broken:  # no-cache is never served unasked (RFC 9111 §5.2.2.4)
+            is_lost = found is None or path == "/checked"
+            return (503, b"broken", 1) if is_lost else (200, found.content, 1)
         content = self.content(path, language)
         if seconds is not None:
             self.stored[path, language] = Stored(content, self.now)
