@@ -29,6 +29,12 @@ class Places:
         self.hits = state / "hits"
         """On which day requests hit which rule, a file an app."""
         self.run = state / "run"
+        self.tls = state / "tls"
+        """Certificates, accounts, the own authority: 0700, and every file with a key 0600."""
+        self.keyring = self.tls / "keyring.json"
+        """What serves which name: `Keyring`, written by control, read by workers."""
+        self.challenges = self.tls / "challenges.json"
+        """What authorities ask just now: `Challenges`, written by control, read by workers."""
 
     def blob(self, sha256: str, coding: str = "identity") -> Path:
         """A blob; 256 folders keep each one small."""
