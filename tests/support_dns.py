@@ -28,7 +28,7 @@ from tests.support import eventually
 KEY_NAME = "edge-key"
 SECRET = base64.b64encode(b"a secret of thirty-two octets...").decode()
 
-TYPES = {"A": 1, "CNAME": 5, "SOA": 6, "TXT": 16, "AAAA": 28, "CAA": 257}
+TYPES = {"A": 1, "NS": 2, "CNAME": 5, "SOA": 6, "TXT": 16, "AAAA": 28, "CAA": 257}
 NAMES = {number: name for name, number in TYPES.items()}
 
 CONFIG = """\
@@ -248,8 +248,10 @@ def encode_record(name: str, kind: str, value: str) -> bytes:
     if kind == "CAA":
         flags, tag, content = value.split(" ", 2)
         data = bytes([int(flags), len(tag)]) + tag.encode() + content.encode()
-    elif kind == "CNAME":
+    elif kind in ("CNAME", "NS"):
         data = encode_name(value)
+    elif kind == "SOA":
+        data = encode_name(value) * 2 + struct.pack("!5I", 1, 60, 60, 60, 60)
     elif kind == "TXT":
         data = bytes([len(value)]) + value.encode()
     else:

@@ -320,7 +320,7 @@ def text_of(record: Any) -> str:
 
 
 def system_servers(file: str = "/etc/resolv.conf") -> Sequence[Endpoint]:
-    """Those of the machine's configuration; without any this machine's own, as the C library has it."""
+    """Those that the machine is configured with; without any its own, as the C library has it."""
     try:
         found = dns.resolver.Resolver(file).nameservers
     except dns.resolver.NoResolverConfiguration:
