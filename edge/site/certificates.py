@@ -80,6 +80,10 @@ class Names:
         found = self._found.get(host)
         return self._found.get(wildcard_of(host)) if found is None else found
 
+    def all(self) -> Iterable[Certificate]:
+        """What serves some name; one that serves several comes as often."""
+        return self._found.values()
+
 
 def wildcard_of(host: str) -> str:
     """The wildcard that covers a host: its first label replaced."""

@@ -194,6 +194,10 @@ class Limits(Document, frozen=True, kw_only=True):
     """Concurrent streams of an HTTP/2 connection."""
     h2_streams_per_connection: Count = 1_000
     """Streams of an HTTP/2 connection before it is told to go away."""
+    handshake_timeout: Timeout = 10.0
+    """From a connection to the end of its TLS handshake."""
+    handshakes: Count = 500
+    """TLS handshakes of one worker at a time; beyond, the oldest of them is dropped."""
     connections: Count = 10_000
     """Connections of one worker; the next one is refused."""
     body: Size = 0
