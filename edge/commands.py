@@ -29,7 +29,7 @@ UPLOADS = 4
 def serve(options: argparse.Namespace) -> int:
     """Run the node until it is told to stop."""
     settings, config, places = find_settings(options)
-    refuse_what_needs_tls(settings)
+    refuse_open_admin(settings)
     places.state.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def announce() -> None:
@@ -39,20 +39,18 @@ def serve(options: argparse.Namespace) -> int:
     return Parent(places, settings, config).run(announce)
 
 
-def refuse_what_needs_tls(settings: Settings) -> None:
+def refuse_open_admin(settings: Settings) -> None:
     """
-    Refuse addresses that must not be listened on without TLS, which is not there yet.
+    Refuse an admin address off loopback, which must not be listened on without TLS.
 
     Raises:
-        EdgeError: https is asked for, or the admin API would be reachable from elsewhere.
+        EdgeError: the admin API would be reachable from elsewhere.
     """
-    if settings.listen.https:
-        raise EdgeError("listen.https: this version has no TLS; take the addresses out of edge.yml")
     admin = settings.listen.admin
     if not admin.startswith(("127.0.0.1:", "[::1]:", "localhost:", "unix:")):
         raise EdgeError(
-            "listen.admin: off loopback the admin API requires TLS, which this version does not "
-            "have; listen on 127.0.0.1 or unix: and tunnel to it (ssh -L)"
+            "listen.admin: off loopback the admin API requires TLS, which this version has for "
+            "sites alone; listen on 127.0.0.1 or unix: and tunnel to it (ssh -L)"
         )
 
 

@@ -26,6 +26,7 @@ from edge.control.announcements import SHA256, Malformed
 from edge.control.changes import Changes
 from edge.control.configuration import as_json
 from edge.control.deployments import Missing, NoSuch
+from edge.control.keeper import Keeper
 from edge.control.operations import Document, Operations, refused_document
 from edge.control.reload import Refused
 from edge.errors import Mistaken, StoreError
@@ -61,6 +62,7 @@ class Admin:
         self._listeners = listeners
         self._changes = Changes(places, config)
         self._operations = Operations(places, self._changes)
+        self._keeper = Keeper(places, self._changes)
         self._config = config
         self._changing = ThreadPoolExecutor(1, "change")
         """One: changes take turns in any case, and would wait in threads that others need."""
@@ -89,6 +91,7 @@ class Admin:
         running = [
             spawn(self._collect_forever(), "collect"),
             spawn(self._count_forever(), "count"),
+            spawn(self._keeper.run(), "keep certificates"),
         ]
         await self._done.wait()
         for task in running:
@@ -110,7 +113,10 @@ class Admin:
     async def _change(self, change: Callable[..., T], *arguments: Any) -> T:
         """The result of a change, made when it is its turn."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._changing, change, *arguments)
+        try:
+            return await loop.run_in_executor(self._changing, change, *arguments)
+        finally:
+            self._keeper.nudge()
 
     async def _obey(self, order: Reply) -> Reply:
         if order["do"] == "drain":
@@ -158,6 +164,7 @@ class Admin:
                 web.get("/readyz", self._readyz),
                 web.get("/v1/status", self._answer(lambda _: operations.status())),
                 web.get("/v1/apps", self._answer(lambda _: operations.apps())),
+                web.get("/v1/domains", self._answer(self._domains)),
                 web.get("/v1/apps/{app}/branches", self._answer(self._branches)),
                 web.get(f"{branch}/deployments", self._answer(self._deployments)),
                 web.put(BLOBS + "{sha256}", self._put_blob),
@@ -215,6 +222,9 @@ class Admin:
 
     def _branches(self, request: web.Request) -> Document:
         return self._operations.branches(request.match_info["app"])
+
+    def _domains(self, request: web.Request) -> Document:
+        return self._operations.domains(request.query.get("app"))
 
     def _deployments(self, request: web.Request) -> Document:
         return self._operations.deployments(*named(request))

@@ -76,6 +76,10 @@ class Fleet:
         self._order(order)
         return sum(reply.get("purged", 0) for reply in replies)
 
+    def tls(self) -> list[Reply]:
+        """Have every worker read the certificates and the answers to authorities anew."""
+        return self._order({"do": "tls"})
+
     def _order(self, order: Reply) -> list[Reply]:
         workers = orders.peers(self._run, "worker")
         if not workers:

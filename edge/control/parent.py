@@ -24,6 +24,7 @@ from edge.control.durable import try_lock
 from edge.errors import EdgeError
 from edge.node import orders
 from edge.node.orders import Listeners
+from edge.node.tls import listener_context
 from edge.site.places import Places
 from edge.site.settings import Settings
 
@@ -69,6 +70,8 @@ class Parent:
         self._admin = Listeners()
         self._children: list[Child] = []
         self._stopping = False
+        self._context = listener_context()
+        """Of all TLS listeners: workers that inherit it resume each other's sessions."""
         self.restarts = 0
         """Workers that died and were replaced."""
 
@@ -120,7 +123,9 @@ class Parent:
                 self._slots[index % self._workers].add(name, listener)
 
     def _names(self) -> list[str]:
-        return [f"http {address}" for address in self._settings.listen.http]
+        listen = self._settings.listen
+        clear = [f"http {address}" for address in listen.http]
+        return clear + [f"https {address}" for address in listen.https]
 
     def _bind(self) -> None:
         """A socket of its own for every worker and address that has none yet."""
@@ -161,7 +166,7 @@ class Parent:
             from edge.node import worker  # noqa: PLC0415  (the parent stays without it)
 
             team = worker.Team(self._workers, slot, family)
-            worker.run(self._places, self._slots[slot], team)
+            worker.run(self._places, self._slots[slot], team, self._context)
 
         return work
 

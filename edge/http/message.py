@@ -114,6 +114,8 @@ class Request(msgspec.Struct):
     content: Incoming | None = None
     peer: str = ""
     """Address of the client's end of the connection; empty on a Unix socket."""
+    sni: str | None = None
+    """The host that TLS was begun for; None in clear text."""
     inform: Inform | None = None
     """Sends an interim response (1xx), while the final one is waited for."""
 

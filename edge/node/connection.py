@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 from functools import partial
-from types import NoneType
 from typing import cast
 
 from edge.errors import MalformedRequest, RequestError, RequestTimedOut
@@ -49,8 +48,8 @@ class Http1Connection(Http1Sender):
         "_unread",
     )
 
-    def __init__(self, service: Service) -> None:
-        super().__init__(service)
+    def __init__(self, service: Service, sni: str | None = None) -> None:
+        super().__init__(service, sni)
         self._fresh = True
         """Whether it is not known yet which protocol the client speaks."""
         self._preface = b""
@@ -63,7 +62,11 @@ class Http1Connection(Http1Sender):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Join the worker's connections, or be refused."""
         self.connect(transport)
-        self.admit()
+        if self.admit() and self.sni is not None:
+            handshake = transport.get_extra_info("ssl_object")
+            if handshake.selected_alpn_protocol() == "h2":
+                self._fresh = False
+                self.service.speak_http2(self, b"")
 
     def connection_lost(self, _: Exception | None) -> None:
         """Leave; whoever still works for this client is told."""
@@ -147,6 +150,7 @@ class Http1Connection(Http1Sender):
             if type(event) is Request:
                 self._served += 1
                 event.peer = self.peer
+                event.sni = self.sni
                 response = respond(event) if event.ends else None
                 if (
                     type(response) is Response
@@ -184,7 +188,7 @@ class Http1Connection(Http1Sender):
         if answer is None:
             self._expect_content(request)
             answer = self.service.respond(request)
-        if type(answer) is Response and type(answer.content) in (bytes, NoneType):
+        if type(answer) is Response and self._fits(answer.content):
             self._append(request, answer)
             if len(self._output[-1]) >= JOIN_BELOW:
                 self._flush()

@@ -79,6 +79,12 @@ class Inflow:
             self._waiter.set_result(None)
 
 
+async def sliced(content: bytes, size: int) -> AsyncIterator[bytes]:
+    """Content in pieces, so that no slow reader has all of it in a buffer of its own."""
+    for start in range(0, len(content), size):
+        yield content[start : start + size]
+
+
 @contextlib.asynccontextmanager
 async def closing(content: AsyncIterator[bytes]) -> AsyncIterator[AsyncIterator[bytes]]:
     """

@@ -18,7 +18,7 @@ from edge.errors import MalformedRequest, OriginError, OriginFault
 from edge.http.fields import Line
 from edge.http.message import Head, Request, Response, finish_head
 from edge.node.connection import Http1Connection
-from edge.node.content import discard
+from edge.node.content import discard, sliced
 from edge.node.errand import SMALL
 from edge.node.inquiry import Inquiry, Supply
 from edge.node.transport import Service
@@ -129,17 +129,11 @@ def framed(
         head = finish_head(200, [(b"Content-Length", b"%d" % len(whole))])
         return Response(head, b"\r\n", whole)
     if isinstance(content, bytes):
-        content = sliced(content)
+        content = sliced(content, SMALL)
     return Response(STREAMED, b"\r\n", Fronted(front, content), is_unframed=True, trailers=trailers)
 
 
 STREAMED: Final[Head] = finish_head(200, [])
-
-
-async def sliced(content: bytes) -> AsyncIterator[bytes]:
-    """Content in pieces, so that no slow reader has all of it in a buffer of its own."""
-    for start in range(0, len(content), SMALL):
-        yield content[start : start + SMALL]
 
 
 class Fronted:

@@ -20,6 +20,7 @@ from edge.http.forwarding import proxy_status
 from edge.http.message import REASONS, Request, Response
 from edge.http.target import split_query
 from edge.node.access import Access, Verifier
+from edge.node.arrivals import Arrivals
 from edge.node.country import Countries
 from edge.node.notices import Notices
 from edge.site import pages
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from edge.node.clock import Clock
     from edge.node.files import Files
     from edge.node.forward import Forwarder
+    from edge.node.tls import Contexts
     from edge.node.trees import Trees
 
 log = logging.getLogger("edge.handler")
@@ -53,12 +55,20 @@ Answer = Response | Awaitable[Response]
 class Handler:
     """Answers requests from a snapshot."""
 
-    def __init__(self, clock: Clock, files: Files, trees: Trees, forwarder: Forwarder) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        files: Files,
+        trees: Trees,
+        forwarder: Forwarder,
+        contexts: Contexts | None = None,
+    ) -> None:
         self.clock = clock
         self.files = files
         self.trees = trees
         self.forwarder = forwarder
         self.notices = Notices(clock)
+        self.arrivals = Arrivals(clock, self.notices, contexts)
         self.snapshot = Snapshot(0, {}, {})
         self.countries = Countries(None)
         self.verifier = Verifier()
@@ -74,7 +84,8 @@ class Handler:
 
     def respond(self, request: Request) -> Answer:
         """The response, or a coroutine for it. Never raises."""
-        site = self.snapshot.known.get(request.authority)
+        sni, authority = request.sni, request.authority
+        site = self.snapshot.known.get(authority if sni is None else (sni, authority))
         if site is not None and request.method == b"GET":
             target = request.target
             shortcut = site.found.get(target) or site.found.get(target.partition(b"?")[0])
@@ -106,7 +117,11 @@ class Handler:
         return response
 
     def _respond(self, request: Request, site: Site | None) -> Answer:
-        site = site or self.snapshot.resolve(request.authority)
+        if site is None:
+            found = self.arrivals.arrive(request, self.snapshot, self.forwarder.clients)
+            if isinstance(found, Response):
+                return found
+            site = found
         if request.target == b"*" or request.method == b"CONNECT":
             return self.notices.other_method(request)
         if site is None:

@@ -44,6 +44,17 @@ class Notices:
     def _block(self) -> bytes:
         return self._clock.date + b"\r\n"
 
+    def text(self, request: Request, content: bytes) -> Response:
+        """Plain text that nobody may store."""
+        fields = [
+            (b"Content-Type", b"text/plain"),
+            (b"Content-Length", b"%d" % len(content)),
+            (b"Cache-Control", b"no-store"),
+            (b"Server", b"edge"),
+        ]
+        body = None if request.method == b"HEAD" else content
+        return Response(finish_head(200, fields), self._block(), body)
+
     def redirect(self, exchange: Exchange, status: int, location: bytes) -> Response:
         """30x by a rule, or to the canonical form of a path."""
         content = pages.render("Moved", "The page is at " + location.decode("latin-1"))

@@ -36,9 +36,11 @@ def is_verified(exchange: Exchange) -> bool:
 
 
 def scheme_of(request: Request, *, is_trusted: bool) -> bytes:
-    """What the client used, as a trusted proxy says."""
+    """What the client used: what a trusted proxy says, else what the connection is."""
     stated = request.fields.get(b"x-forwarded-proto", b"").lower() if is_trusted else b""
-    return stated if stated in (b"http", b"https") else b"http"
+    if stated in (b"http", b"https"):
+        return stated
+    return b"http" if request.sni is None else b"https"
 
 
 def client_authority(exchange: Exchange, ports: frozenset[bytes]) -> bytes:

@@ -67,8 +67,8 @@ class Http2Sender(Connection):
 
     __slots__ = ("_early", "_queued", "_waiting", "closing", "cut", "streams", "wire")
 
-    def __init__(self, service: Service) -> None:
-        super().__init__(service)
+    def __init__(self, service: Service, sni: str | None = None) -> None:
+        super().__init__(service, sni)
         self.wire = Http2(service.wire, service.max_streams)
         self.streams: dict[int, Stream] = {}
         """What is under way."""

@@ -22,7 +22,7 @@ from edge.http.http1 import (
     encode_interim,
 )
 from edge.http.message import CRLF, Request, Response, Tunnel
-from edge.node.content import closing, discard
+from edge.node.content import closing, discard, sliced
 from edge.node.transport import Connection, Service
 
 if TYPE_CHECKING:
@@ -33,6 +33,10 @@ RESET = struct.pack("ii", 1, 0)
 
 UNREAD_CONTENT = 64 * 1024
 """Bytes of unwanted content that are read past to keep a connection; beyond, it ends."""
+
+
+ENCRYPTED_AT_ONCE = 256 * 1024
+"""Bytes of content that are encrypted before the client took them; in clear text none is copied."""
 
 
 class Http1Sender(Connection):
@@ -51,8 +55,8 @@ class Http1Sender(Connection):
         "tunnel",
     )
 
-    def __init__(self, service: Service) -> None:
-        super().__init__(service)
+    def __init__(self, service: Service, sni: str | None = None) -> None:
+        super().__init__(service, sni)
         self._wire = Http1(service.wire)
         self._output: list[bytes] = []
         """Answers that are ready and not handed to the transport yet."""
@@ -108,13 +112,15 @@ class Http1Sender(Connection):
         if response.tunnel is not None:
             await self._tunnel_through(response)
             return
-        if content is None or type(content) is bytes or request.method == b"HEAD":
+        if self._fits(content) or request.method == b"HEAD":
             if self._content is not None and self._content.started:
                 self._closing = True  # where it ends is not known before it does
             self._append(request, response)
             self._flush()
             await discard(content)
             return
+        if type(content) is bytes:
+            content = sliced(content, ENCRYPTED_AT_ONCE)
         is_chunked = response.is_unframed and request.version == b"1.1"
         self._ends_content = response.is_unframed and not is_chunked
         self._closing |= self._ends_content
@@ -129,6 +135,12 @@ class Http1Sender(Connection):
                 self.touched = self.clock.now
         if is_chunked:
             self.send([encode_end(response.trailers)])
+
+    def _fits(self, content: bytes | AsyncIterator[bytes] | None) -> bool:
+        """Whether content is written at once: it is in memory, and would be there once."""
+        if type(content) is bytes:
+            return self.sni is None or len(content) <= ENCRYPTED_AT_ONCE
+        return content is None
 
     def cut(self) -> None:
         """End in the middle of an answer, so that nobody takes it for a whole one."""

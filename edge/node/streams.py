@@ -53,7 +53,7 @@ PARTING_SECONDS = 1.0
 
 
 class Http2Connection(Http2Sender):
-    """HTTP/2 with prior knowledge or by ALPN."""
+    """HTTP/2, whichever way it was agreed on."""
 
     __slots__ = (
         "_last",
@@ -65,8 +65,8 @@ class Http2Connection(Http2Sender):
         "_served",
     )
 
-    def __init__(self, service: Service) -> None:
-        super().__init__(service)
+    def __init__(self, service: Service, sni: str | None = None) -> None:
+        super().__init__(service, sni)
         self._served = 0
         self._last = 0
         self._leaving_since = 0.0
@@ -78,7 +78,7 @@ class Http2Connection(Http2Sender):
         self._resets_in_all = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The beginning when ALPN chose h2."""
+        """The beginning where it is known before."""
         self.connect(transport)
         if self.admit():
             self.open()
@@ -158,6 +158,7 @@ class Http2Connection(Http2Sender):
             self.wire.reset(request.stream, REFUSED_STREAM)
             return
         request.peer = self.peer
+        request.sni = self.sni
         self._last = request.stream
         self._count_request()
         stream = Stream(self.touched)
@@ -324,11 +325,12 @@ class Http2Connection(Http2Sender):
 
 
 def take_over(first: Connection, data: bytes) -> None:
-    """Speak HTTP/2 on a connection whose first bytes were its preface."""
-    connection = Http2Connection(first.service)
+    """Speak HTTP/2 on a connection whose first bytes were its preface, or which ALPN chose."""
+    connection = Http2Connection(first.service, first.sni)
     first.service.connections.discard(first)
     first.service.connections.add(connection)
     first.transport.set_protocol(connection)
     connection.connect(first.transport)
     connection.open()
-    connection.data_received(data)
+    if data:
+        connection.data_received(data)

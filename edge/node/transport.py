@@ -86,15 +86,18 @@ class Connection(asyncio.Protocol):
         "paused",
         "peer",
         "service",
+        "sni",
         "touched",
         "transport",
     )
 
     transport: asyncio.Transport
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, sni: str | None = None) -> None:
         self.service = service
         self.clock = service.clock
+        self.sni = sni
+        """The host that TLS was begun for, its address where no name was sent; None without TLS."""
         self.paused = False
         """Whether the transport's buffer is full."""
         self.half_closed = False

@@ -15,6 +15,7 @@ import logging
 import os
 import signal
 import socket
+import ssl
 from pathlib import Path
 
 import msgspec
@@ -23,6 +24,7 @@ import uvloop
 from edge.errors import EdgeError
 from edge.http.http1 import Limits
 from edge.node import orders
+from edge.node.acceptor import Reception
 from edge.node.addresses import Addresses
 from edge.node.blobs import Blobs
 from edge.node.broker import Broker
@@ -45,6 +47,7 @@ from edge.node.siblings import Siblings
 from edge.node.streams import take_over
 from edge.node.tasks import spawn
 from edge.node.telling import tell_of
+from edge.node.tls import Contexts, listener_context
 from edge.node.transport import Connection
 from edge.node.trees import Trees
 from edge.site.places import Places
@@ -84,7 +87,13 @@ class Team(msgspec.Struct, frozen=True):
 class Worker:
     """Serves until told to drain."""
 
-    def __init__(self, places: Places, listeners: Listeners, team: Team) -> None:
+    def __init__(
+        self,
+        places: Places,
+        listeners: Listeners,
+        team: Team,
+        context: ssl.SSLContext | None = None,
+    ) -> None:
         self._places = places
         self._listeners = listeners
         self._team = team
@@ -101,10 +110,15 @@ class Worker:
         self._desk = Desk(self._broker)
         self._siblings = Siblings(self._broker, team.sockets(places), team.slot)
         self._forwarder = Forwarder(self._origins, self._siblings, instance_of(places))
-        self._handler = Handler(self._clock, self._files, self._trees, self._forwarder)
+        self._contexts = Contexts(places)
+        self._handler = Handler(
+            self._clock, self._files, self._trees, self._forwarder, self._contexts
+        )
         self._service = Service(
             self._clock, self._handler.respond, self._handler.error_response, take_over
         )
+        context = context or listener_context()
+        self._reception = Reception(self._service, self._contexts, context)
         self._countries = Countries(None)
         self._roots = Roots()
         self._reach: tuple[object, ...] = ()
@@ -127,6 +141,7 @@ class Worker:
             loop.add_signal_handler(number, self.drain)
         path = orders.socket_path(self._places.run, "worker")
         control = await orders.listen(path, self._obey, self._listeners)
+        await self._contexts.follow()
         while self._handler.snapshot.number == 0 and not self._service.draining:
             await self._follow_current()
             await asyncio.sleep(FIRST_LOOK)
@@ -152,7 +167,10 @@ class Worker:
 
     async def _listen(self) -> None:
         loop = asyncio.get_running_loop()
-        for _, listener in self._listeners.entries:
+        for name, listener in self._listeners.entries:
+            if name.startswith("https "):
+                self._reception.listen(listener.dup())
+                continue
             server = await loop.create_server(
                 lambda: Http1Connection(self._service), sock=listener.dup(), backlog=BACKLOG
             )
@@ -165,6 +183,7 @@ class Worker:
             self._clock.tick()
             self._origins.sweep()
             self._siblings.sweep(self._clock.now)
+            self._reception.sweep(self._clock.now)
             for connection in self._connections():
                 try:
                     connection.sweep(self._clock.now)
@@ -172,6 +191,7 @@ class Worker:
                     log.exception("a connection could not be swept")
             if not self._lock.locked():
                 spawn(self._follow_current(), "follow")  # the clock does not wait for the disk
+                spawn(self._follow_certificates(), "certificates")
             if self._countries.path is not None and self._clock.epoch % REFRESH_COUNTRIES == 0:
                 spawn(asyncio.to_thread(self._countries.refresh), "countries")
 
@@ -195,6 +215,13 @@ class Worker:
             if trouble != self._trouble:
                 log.warning("%s", trouble)
             self._trouble = trouble
+
+    async def _follow_certificates(self) -> None:
+        """Serve by the certificates that control has written."""
+        version = self._contexts.version
+        await self._contexts.follow()
+        if self._contexts.version != version:
+            self._handler.snapshot.known.clear()  # some of it depended on what they were
 
     async def _load(self, number: int) -> None:
         async with self._lock:
@@ -231,6 +258,8 @@ class Worker:
         self._broker.configure(settings.cache)
         self._files.max_object = settings.cache.max_object
         self._forwarder.configure(settings)
+        self._handler.arrivals.configure(settings)
+        self._reception.configure(limits)
         self._reach_origins(settings)
         self._handler.countries = self._countries
         self._drain = limits.drain
@@ -268,6 +297,8 @@ class Worker:
                 return tell_of(shelf, order["app"], order["url"], epoch)
             case "hits":
                 return {"hits": self._take_hits()}
+            case "tls":
+                await self._follow_certificates()
             case "drain":
                 self.drain()
             case "status":
@@ -318,6 +349,7 @@ class Worker:
                 "bytes": self._cache.size + self._broker.shelf.size,
                 "capacity": self._room.capacity,
             },
+            "handshakes": self._reception.status(),
             "slow_patterns": self._handler.slow,
             "manifest_files": self._trees.entries,
             "draining": self._service.draining,
@@ -334,6 +366,7 @@ class Worker:
     async def _finish(self) -> None:
         for server in self._servers:
             server.close()
+        self._reception.close()
         self._listeners.close()
         deadline = asyncio.get_running_loop().time() + self._drain
         while self._connections() and asyncio.get_running_loop().time() < deadline:
@@ -360,6 +393,6 @@ def instance_of(places: Places) -> bytes:
     return hashlib.sha256(name.encode()).hexdigest()[:8].encode()
 
 
-def run(places: Places, listeners: Listeners, team: Team) -> None:
+def run(places: Places, listeners: Listeners, team: Team, context: ssl.SSLContext) -> None:
     """The whole life of a worker process."""
-    uvloop.run(Worker(places, listeners, team).run())
+    uvloop.run(Worker(places, listeners, team, context).run())

@@ -50,6 +50,7 @@ def unknown_host(host: str) -> bytes:
     )
 
 
+SECURED = render("Moved", "This page is served by https.")
 NOT_FOUND = render("Page not found", "There is nothing at this address.")
 NOT_DEPLOYED = render(
     "Nothing is deployed here yet",

@@ -18,7 +18,7 @@ import msgspec
 
 from edge.errors import MalformedRequest
 from edge.site.globs import compile_glob
-from edge.site.hosts import canonical_host, parse_authority
+from edge.site.hosts import MAX_HOST, REQUEST_LABEL, canonical_host, parse_authority
 from edge.site.reading import Parsed
 from edge.site.units import parse_duration, parse_size
 
@@ -153,6 +153,28 @@ def parse_network(text: str) -> str:
         raise ValueError(problem, remedy) from error
 
 
+def parse_ip_address(text: str) -> str:
+    """One address, canonical and without brackets."""
+    try:
+        address = ipaddress.ip_address(text.removeprefix("[").removesuffix("]"))
+    except ValueError as error:
+        remedy = "write one such as 203.0.113.7 or 2001:db8::7, without a port"
+        raise ValueError(f"{text[:60]!r} is not an IP address", remedy) from error
+    if address.is_unspecified or address.is_multicast or "%" in text:
+        problem = f"{text[:60]!r} is no address that others reach a machine at"
+        raise ValueError(problem, "write the machine's own")
+    return str(address)
+
+
+def parse_dns_name(text: str) -> str:
+    """A name as zones and keys have it: labels may have underscores. Lower case, no last dot."""
+    name = text.lower().removesuffix(".")
+    if len(name) > MAX_HOST or not all(REQUEST_LABEL.fullmatch(each) for each in name.split(".")):
+        problem = f"{text[:80]!r} is not a name in the DNS"
+        raise ValueError(problem, "write letters, digits, hyphens and underscores between dots")
+    return name
+
+
 def parse_field_name(text: str) -> str:
     """The name of a field, as written."""
     if not FIELD_NAME.fullmatch(text):
@@ -256,6 +278,8 @@ Subdomain = Annotated[str, Parsed(parse_subdomain)]
 Socket = Annotated[str, Parsed(parse_socket)]
 AdminSocket = Annotated[str, Parsed(parse_admin_socket)]
 Network = Annotated[str, Parsed(parse_network)]
+IpAddress = Annotated[str, Parsed(parse_ip_address)]
+DnsName = Annotated[str, Parsed(parse_dns_name)]
 FieldName = Annotated[str, Parsed(parse_field_name)]
 Url = Annotated[str, Parsed(parse_url)]
 Notify = Annotated[str, Parsed(parse_notify)]

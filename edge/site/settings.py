@@ -16,11 +16,13 @@ from edge.site.schema import (
     AdminSocket,
     Count,
     DefaultDomain,
+    DnsName,
     Document,
     Duration,
     Email,
     FieldName,
     Host,
+    IpAddress,
     Metric,
     Network,
     Notify,
@@ -49,6 +51,8 @@ class Listen(Document, frozen=True, kw_only=True):
     """Addresses with TLS."""
     admin: AdminSocket = "127.0.0.1:9901"
     """Address of the admin API, or `unix:` and a path."""
+    public: tuple[IpAddress, ...] = ()
+    """Where the world reaches this node; without any, the global addresses of this machine."""
 
     @property
     def ports(self) -> frozenset[int]:
@@ -98,17 +102,40 @@ class AccountBinding(Document, frozen=True, kw_only=True):
 
 
 class Dns(Document, frozen=True, kw_only=True):
-    """How TXT records for dns-01 are set: by a program of the operator's."""
+    """
+    How TXT records for dns-01 are set: by a program of the operator's, or by dynamic update.
 
-    command: tuple[Text, ...]
+    Source: RFC 8555 §8.4; RFC 2136 and RFC 8945 for the update and its key.
+    """
+
+    command: tuple[Text, ...] | None = None
     """Called with `present` or `cleanup`, the record's name and its value."""
+    server: Socket | None = None
+    """The name server that takes updates, as a rule the zone's primary."""
+    zone: DnsName | None = None
+    """The zone that is updated; None is the one that `server` says a record is in."""
+    key_name: DnsName | None = None
+    """The key's name, as the name server knows it."""
+    key_file: Text | None = None
+    """File with the key in base64, for its owner alone."""
+    algorithm: Literal["hmac-sha256", "hmac-sha384", "hmac-sha512"] = "hmac-sha256"
+    """What the key is for."""
     propagation: Timeout = 120.0
     """How long the authoritative servers may take to show a record."""
 
     def __post_init__(self) -> None:
-        """There has to be something to call."""
-        if not self.command:
+        """One way to set a record, and all that it takes."""
+        if self.command == ():
             raise ValueError("the command is empty", "write [/usr/local/bin/set-txt]")
+        if (self.command is None) == (self.server is None):
+            remedy = "write command: [/usr/local/bin/set-txt], or server: 127.0.0.1:53 and a key"
+            raise ValueError("there is exactly one of 'command' and 'server'", remedy)
+        has_key = self.key_name is not None and self.key_file is not None
+        if self.server is not None and not has_key:
+            remedy = "make one with tsig-keygen; its secret is all that the file holds"
+            raise ValueError("'server' needs 'key_name' and 'key_file'", remedy)
+        if self.command is not None and (self.zone or self.key_name or self.key_file):
+            raise ValueError("'zone' and the key go with 'server'", "leave them out")
 
 
 class Acme(Document, frozen=True, kw_only=True):
@@ -138,7 +165,9 @@ class Acme(Document, frozen=True, kw_only=True):
         if not self.challenges:
             raise ValueError("there are no challenges", "write [http-01]")
         if "dns-01" in self.challenges and self.dns is None:
-            raise ValueError("dns-01 needs the key 'dns'", "write dns: {command: […]}")
+            raise ValueError(
+                "dns-01 needs the key 'dns'", "write dns: {server: …} or {command: […]}"
+            )
         if self.fallback and self.fallback.directory == self.directory:
             raise ValueError("the fallback is the same authority", "give it another directory")
 
@@ -194,6 +223,10 @@ class Limits(Document, frozen=True, kw_only=True):
     """Concurrent streams of an HTTP/2 connection."""
     h2_streams_per_connection: Count = 1_000
     """Streams of an HTTP/2 connection before it is told to go away."""
+    handshake_timeout: Timeout = 10.0
+    """From a connection to the end of its TLS handshake."""
+    handshakes: Count = 500
+    """TLS handshakes of one worker at a time; beyond, the oldest of them is dropped."""
     connections: Count = 10_000
     """Connections of one worker; the next one is refused."""
     body: Size = 0

@@ -25,6 +25,9 @@ from edge.site.settings import Settings
 
 MAX_PERFORMANCE_LIFETIME = 86_400
 
+Spelling = bytes | tuple[str, bytes]
+"""An authority as a client writes it; with TLS, the name that TLS was begun for before it."""
+
 KNOWN = 20_000
 """Spellings of hosts remembered a snapshot (`Host` with a port or capitals)."""
 
@@ -270,8 +273,8 @@ class Snapshot:
         self.apps = apps
         self.hosts = hosts
         """By canonical authority: one dict, whatever the number of hosts."""
-        self.known: dict[bytes, Site] = {}
-        """By authority as clients spell it, filled by `resolve`."""
+        self.known: dict[Spelling, Site] = {}
+        """What `arrive` has judged before."""
         self.shortcuts = shortcuts or Shortcuts()
 
     def resolve(self, authority: bytes) -> Site | None:
@@ -281,12 +284,13 @@ class Snapshot:
         Raises:
             MalformedRequest: it is no authority.
         """
-        site = self.hosts.get(parse_authority(authority).encode())
-        if site is not None:
-            if len(self.known) >= KNOWN:  # somebody plays with ports; start again
-                self.known.clear()
-            self.known[authority] = site
-        return site
+        return self.hosts.get(parse_authority(authority).encode())
+
+    def know(self, spelling: Spelling, site: Site) -> None:
+        """Judge no more where requests with this spelling arrive."""
+        if len(self.known) >= KNOWN:  # somebody plays with ports; start again
+            self.known.clear()
+        self.known[spelling] = site
 
     def remember(self, site: Site, raw: bytes, path: str, shortcut: Shortcut) -> None:
         """

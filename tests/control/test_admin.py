@@ -170,10 +170,24 @@ async def test_a_branch_is_listed_with_its_urls(api):
     assert apps == {"apps": [{"app": "shop", "branches": 2, "configured": True}]}
 
 
+async def test_hostnames_are_listed(api):
+    """Of all apps, or of the one that the query names."""
+    await api.deploy({"a": b"x"})
+    await api.deploy({"a": b"x"}, "/v1/apps/blog/branches/main")
+
+    _, every = await api("GET", "/v1/domains")
+    _, one = await api("GET", "/v1/domains?app=shop")
+
+    assert [each["app"] for each in every["hosts"]] == ["blog", "shop"]
+    assert one["hosts"] == [every["hosts"][1]]
+    assert one["hosts"][0]["host"] == "main.shop.edge.localhost"
+
+
 @pytest.mark.parametrize(
     ("method", "path", "status", "text"),
     [
         ("GET", "/v1/nope", 404, "Not Found"),
+        ("GET", "/v1/domains?app=shap", 404, "there is no app shap (there are: shop)"),
         ("PUT", "/v1/reload", 405, "Method Not Allowed"),
         ("GET", "/v1/apps/shap/branches", 404, "there is no app shap (there are: shop)"),
         ("GET", "/v1/apps/shop/branches/x/deployments", 404, "has no branch x (it has: main)"),
@@ -480,3 +494,20 @@ async def test_a_start_with_mistakes_serves_the_last_good(tmp_path, caplog):
             assert (await response.json())["generation"] == 1
     assert (tmp_path / "var" / "admin.token").read_bytes() == token
     assert token.decode().strip() not in caplog.text
+
+
+async def test_certificates_are_kept_beside_the_api(tmp_path):
+    """What a deploy serves has its certificate at once, and a deploy does not wait for it."""
+    settings = 'listen: {https: ["127.0.0.1:8443"]}\ntls: {mode: internal}\n'
+    async with serving_admin(tmp_path, settings) as (admin, address):
+        token = (tmp_path / "var" / "admin.token").read_text().strip()
+        async with aiohttp.ClientSession(
+            f"http://{address}", headers={"Authorization": f"Bearer {token}"}
+        ) as session:
+            await Api(session, admin, tmp_path).deploy({"index.html": PAGE.encode()})
+
+        keyring = places_of(tmp_path).keyring
+        async with asyncio.timeout(4):  # less than a look that nobody asked for would take
+            while not keyring.exists():  # noqa: ASYNC110 - a file comes, nobody tells
+                await asyncio.sleep(0.01)
+    assert b'"*.shop.edge.localhost"' in keyring.read_bytes()

@@ -44,6 +44,13 @@ def test_every_worker_gets_every_order(run, worker):
         assert each.orders == [{"do": "load", "generation": 7}, {"do": "swap", "generation": 7}]
 
 
+def test_every_worker_reads_the_certificates_anew(run, worker):
+    """And who cannot, says so."""
+    worker(), worker(lambda _: {"error": "no"})
+
+    assert sorted(map(str, Fleet(run).tls())) == ["{'error': 'no'}", str(obedient({}))]
+
+
 def test_without_workers_there_is_nobody_to_ask(run):
     """A change of a node that does not run is made all the same."""
     fleet = Fleet(run)

@@ -17,6 +17,7 @@ listen:
   http: ["127.0.0.1:8080"]
   https: []                       # ["0.0.0.0:443"]
   admin: "127.0.0.1:9901"         # or unix:/run/edge.sock
+  public: []                      # where the world reaches the node, behind a router or balancer
 default_domain: edge.localhost    # every branch answers at <branch>.<app>.<default_domain>
 admin: {token_file: var/admin.token, hosts: []}
 clients:
@@ -60,14 +61,17 @@ limits:
 
 FULL = """\
 workers: 2
-listen: {http: ["0.0.0.0:80"], https: ["0.0.0.0:443", "[::]:443"], admin: unix:/run/edge.sock}
+listen: {http: ["0.0.0.0:80"], https: ["0.0.0.0:443", "[::]:443"], admin: unix:/run/edge.sock,
+         public: [203.0.113.7, "2001:DB8::7"]}
 admin: {hosts: [Edge.Example.com]}
 clients: {trusted_proxies: [10.0.0.0/8], country_header: CloudFront-Viewer-Country}
 tls:
   acme:
     challenges: [dns-01]
     dns: {command: [/usr/local/bin/set-txt, --zone], propagation: 5m}
-    fallback: {directory: https://acme.zerossl.com/v2/DV90, eab: {kid: k, hmac_key_file: f}}
+    fallback: {directory: https://acme.zerossl.com/v2/DV90, eab: {kid: k, hmac_key_file: f},
+               dns: {server: "ns.example.com:53", zone: _acme.Example.com, key_name: edge,
+                     key_file: tsig.key, algorithm: hmac-sha512}}
 proxy: {allow: ["127.0.0.1:3000"], connect_to: {"images.example.com:443": "127.0.0.1:9443"}}
 alarms:
   - {app: shop, metric: edge_requests_total, above: 10, for: 5m, notify: ["mailto:ops@example.com"]}
@@ -96,6 +100,7 @@ def test_every_key_of_the_contract_is_read():
     assert settings.workers == 2
     assert settings.listen.https == ("0.0.0.0:443", "[::]:443")
     assert settings.listen.admin == "unix:/run/edge.sock"
+    assert settings.listen.public == ("203.0.113.7", "2001:db8::7")
     assert settings.admin.hosts == ("edge.example.com",)
     assert settings.clients.trusted_proxies == ("10.0.0.0/8",)
     assert settings.tls.acme == Acme(
@@ -104,6 +109,13 @@ def test_every_key_of_the_contract_is_read():
         fallback=Acme(
             directory="https://acme.zerossl.com/v2/DV90",
             eab=AccountBinding(kid="k", hmac_key_file="f"),
+            dns=Dns(
+                server="ns.example.com:53",
+                zone="_acme.example.com",
+                key_name="edge",
+                key_file="tsig.key",
+                algorithm="hmac-sha512",
+            ),
         ),
     )
     assert settings.proxy.connect_to == {"images.example.com:443": "127.0.0.1:9443"}
@@ -149,6 +161,30 @@ def test_a_newer_key_in_a_generation_is_refused():
         ("tls: {acme: {challenges: []}}", (1, 13, "tls.acme: there are no challenges")),
         ("tls: {acme: {challenges: [dns-01]}}", (1, 13, "tls.acme: dns-01 needs the key 'dns'")),
         ("tls: {acme: {dns: {command: []}}}", (1, 19, "tls.acme.dns: the command is empty")),
+        (
+            "tls: {acme: {dns: {}}}",
+            (1, 19, "tls.acme.dns: there is exactly one of 'command' and 'server'"),
+        ),
+        (
+            "tls: {acme: {dns: {command: [a], server: 'b:53', key_name: k, key_file: f}}}",
+            (1, 19, "tls.acme.dns: there is exactly one of 'command' and 'server'"),
+        ),
+        (
+            "tls: {acme: {dns: {server: 'b:53', key_name: k}}}",
+            (1, 19, "tls.acme.dns: 'server' needs 'key_name' and 'key_file'"),
+        ),
+        (
+            "tls: {acme: {dns: {server: 'b:53', key_file: f}}}",
+            (1, 19, "tls.acme.dns: 'server' needs 'key_name' and 'key_file'"),
+        ),
+        (
+            "tls: {acme: {dns: {command: [a], zone: example.com}}}",
+            (1, 19, "tls.acme.dns: 'zone' and the key go with 'server'"),
+        ),
+        (
+            "tls: {acme: {dns: {command: [a], key_file: f}}}",
+            (1, 19, "tls.acme.dns: 'zone' and the key go with 'server'"),
+        ),
         ("tls: {acme: {fallback: {}}}", (1, 13, "tls.acme: the fallback is the same authority")),
         (
             "alarms: [{metric: m, notify: ['https://x.example']}]",

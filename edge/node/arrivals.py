@@ -1,0 +1,118 @@
+"""
+Where a request arrives: challenges of authorities, the host, the right connection, https.
+
+Laws: before rules and passwords, whatever the host. What is found once is remembered by how it was
+spelled, but for hosts that lead to https: whether they do is a question of the certificate's dates.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from edge.errors import Misdirected
+from edge.http.message import Request, Response
+from edge.node.passages import scheme_of
+from edge.site import pages
+from edge.site.certificates import covers
+from edge.site.hosts import parse_authority
+from edge.site.settings import Settings
+from edge.site.snapshot import Site, Snapshot
+
+if TYPE_CHECKING:
+    from edge.node.clients import Clients
+    from edge.node.clock import Clock
+    from edge.node.notices import Notices
+    from edge.node.tls import Contexts
+
+CHALLENGE: Final = b"/.well-known/acme-challenge/"
+"""Source: RFC 8555 §8.3."""
+
+READING: Final = (b"GET", b"HEAD")
+
+
+class Arrivals:
+    """What stands between a connection and a site."""
+
+    def __init__(self, clock: Clock, notices: Notices, contexts: Contexts | None = None) -> None:
+        self._clock = clock
+        self._notices = notices
+        self._contexts = contexts
+        self._https: bytes | None = None
+        """The port behind a host, `:8443` or nothing; None where http leads nowhere else."""
+
+    def configure(self, settings: Settings) -> None:
+        """Lead to https from now on, or not, as the operator says."""
+        addresses = settings.listen.https
+        leads = bool(addresses) and settings.tls.redirect_http and self._contexts is not None
+        port = addresses[0].rpartition(":")[2] if addresses else ""
+        self._https = (b"" if port == "443" else f":{port}".encode()) if leads else None
+
+    def arrive(
+        self, request: Request, snapshot: Snapshot, clients: Clients
+    ) -> Site | Response | None:
+        """
+        The site of a request, or the answer that it gets whatever is there; None: nobody's host.
+
+        Raises:
+            MalformedRequest: its authority is none.
+            Misdirected: its connection was begun for another host.
+        """
+        if request.target.startswith(CHALLENGE):
+            answer = self._answer_challenge(request)
+            if answer is not None:
+                return answer
+        site = snapshot.resolve(request.authority)
+        if site is None:
+            return None
+        if request.sni is not None:
+            if request.sni != site.host:
+                self._check(request.sni, site, snapshot)
+            snapshot.know((request.sni, request.authority), site)
+        elif self._https is None or not self._is_secured(site):
+            snapshot.know(request.authority, site)
+        elif scheme_of(request, is_trusted=clients.is_trusted(request.peer)) == b"http":
+            return self._lead(request, site, self._https)
+        return site
+
+    def _answer_challenge(self, request: Request) -> Response | None:
+        """What control wants answered under a token; None where it is none of ours."""
+        if self._contexts is None or request.method not in READING:
+            return None
+        token = request.target[len(CHALLENGE) :].decode("latin-1")
+        answer = self._contexts.challenges.http.get(token)
+        if answer is None or parse_authority(request.authority) != answer.host:
+            return None  # what is at this path is the app's business: it may come from elsewhere
+        return self._notices.text(request, answer.content.encode())
+
+    def _check(self, sni: str, site: Site, snapshot: Snapshot) -> None:
+        """
+        Another host on the same connection: one of the same app, by the same certificate.
+
+        That is what browsers do with HTTP/2 (RFC 9113 §9.1.1); anything else is 421 (§9.1.2).
+        """
+        assert self._contexts is not None, "who speaks TLS has certificates"
+        begun = snapshot.hosts.get(sni.encode())
+        certificate = self._contexts.find(sni)
+        names = () if certificate is None else certificate.names
+        if not is_one_app(begun, site) or not any(covers(name, site.host) for name in names):
+            raise Misdirected(f"this connection was made for {sni}, not for {site.host}")
+
+    def _is_secured(self, site: Site) -> bool:
+        """Whether https would be answered with a certificate that is valid now."""
+        assert self._contexts is not None, "see `configure`"
+        certificate = self._contexts.find(site.host)
+        return certificate is not None and certificate.is_valid(self._clock.epoch)
+
+    def _lead(self, request: Request, site: Site, port: bytes) -> Response:
+        """To the same address by https; the method is kept where it is not a reading one."""
+        target = request.target if request.target != b"*" else b"/"
+        location = (b"Location", b"https://" + site.host.encode() + port + target)
+        status = 301 if request.method in READING else 308
+        return self._notices.page(request, status, pages.SECURED, location)
+
+
+def is_one_app(one: Site | None, other: Site) -> bool:
+    """Whether two sites are of the same app."""
+    if one is None or one.branch is None or other.branch is None:
+        return False
+    return one.branch.app == other.branch.app
