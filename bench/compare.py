@@ -25,7 +25,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import functools
 import hashlib
 import json
 import os
@@ -210,14 +209,21 @@ def start_secure(
     """Those of the peers that speak TLS, with it; none where nothing of that is compared."""
     if not any(scenario.is_secure for scenario in chosen_scenarios(chosen)):
         return []
-    peers: dict[str, Start] = {
-        name: functools.partial(secure.SECURE[name], certificate=certificate)
+    peers = {
+        name: with_certificate(secure.SECURE[name], certificate)
         for name in chosen.peers
         if name in secure.SECURE
     }
     folder = work / "tls"
     folder.mkdir()
     return start_peers(peers, site, folder, stack)
+
+
+def with_certificate(
+    start: Callable[[Path, Path, Certificate], Server], certificate: Certificate
+) -> Start:
+    """A peer like all others."""
+    return lambda site, work: start(site, work, certificate)
 
 
 def start_gateways(
