@@ -35,6 +35,7 @@ from tables import Figure, at_most, exactly, print_table
 
 from edge.node.cache import Cache
 from edge.node.loader import Loader
+from edge.node.room import Room
 from edge.node.trees import Trees
 from edge.site.places import Places
 from edge.site.snapshot import Snapshot
@@ -302,7 +303,7 @@ def timed_load(work: Path) -> float:
 def load(state: str) -> None:
     """The other process of `rules`: one load, as a worker makes it."""
     places = Places(Path(state))
-    loader = Loader(places, Trees(places, Cache(capacity=0)))
+    loader = Loader(places, Trees(places, Cache(Room(0))))
     number = loader.current()
     assert number is not None
     began = time.monotonic()
