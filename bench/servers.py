@@ -66,9 +66,10 @@ class Server:
             self.process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(patience_s)
-        for pid in session_of(self.process.pid):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        while pids := session_of(self.process.pid):  # who is killed takes a moment to die
+            for pid in pids:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
         self.process.wait()
         if self.behind:
             self.behind.stop()
@@ -332,11 +333,7 @@ def start_caddy(site: Path, work: Path) -> Server:
 
 
 def run_caddy(inside: str, work: Path, more: str = "") -> Server:
-    """
-    One core by the pin and by GOMAXPROCS, which Go takes from the pin by itself.
-
-    It does what `inside` says on a port in the clear, and has the sites of `more` beside it.
-    """
+    """In the clear what `inside` says, and the sites of `more`; Go sees the one core by itself."""
     port = free_port()
     config = work / "Caddyfile"
     config.write_text(CADDY.format(port=port, inside=inside, work=work, more=more))
