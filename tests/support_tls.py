@@ -16,9 +16,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from edge.control.parent import bind
 from edge.http.message import Request
-from edge.node.acceptor import Reception
+from edge.node.reception import Reception
+from edge.node.secure import Secured
 from edge.node.tls import Contexts, listener_context
 from edge.node.transport import Answer
 from edge.site.certificates import Certificate, Challenges, HttpAnswer, Keyring
@@ -104,7 +104,14 @@ class Shelf:
         self.places.tls.mkdir(parents=True, exist_ok=True)
         self.certificates: dict[str, Certificate] = {}
 
-    def put(self, pem: str, *names: str, identifier: str = "", not_after: int = 2**33) -> str:
+    def put(
+        self,
+        pem: str,
+        *names: str,
+        identifier: str = "",
+        not_before: int = 0,
+        not_after: int = 2**33,
+    ) -> str:
         """Write a certificate and have it serve its names; its file."""
         file = f"{identifier or names[0].replace('*', 'any')}.pem"
         (self.places.tls / file).write_text(pem)
@@ -114,7 +121,7 @@ class Shelf:
             file=file,
             source="acme",
             issuer="Test root",
-            not_before=0,
+            not_before=not_before,
             not_after=not_after,
         )
         self.write()
@@ -159,6 +166,7 @@ class SecureServer(Server):
 
     contexts: Contexts
     reception: Reception
+    listening: socket.socket
 
     def later(self, seconds: float) -> None:
         """Let time pass for handshakes too."""
@@ -175,12 +183,14 @@ async def receiving(
     made.contexts = Contexts(shelf.places)
     await made.contexts.follow()
     made.reception = Reception(made.service, made.contexts, listener_context())
-    listener = bind("127.0.0.1:0", shared=False)
-    made.address = listener.getsockname()
-    made.reception.listen(listener)
+    loop = asyncio.get_running_loop()
+    listener = await loop.create_server(lambda: Secured(made.reception), "127.0.0.1", 0)
+    made.listening = listener.sockets[0]
+    made.address = made.listening.getsockname()
     try:
         yield made
     finally:
+        listener.close()
         made.reception.close()
         for client in made.clients:
             await client.close()

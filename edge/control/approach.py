@@ -21,7 +21,8 @@ ISSUED_BY = {"files": "your own folder", "internal": "the node's own authority",
 
 def lead(url: str, request: Request, world: World, keyring: Keyring) -> Trail | None:
     """The trail of a request in clear text that is led to https; None for all others."""
-    port = secure_port(world.snapshot.settings)
+    settings = world.snapshot.settings
+    port = secure_port(settings.listen.https) if settings.tls.redirect_http else None
     found = find(request, world, keyring)
     if port is None or found is None or not url.strip().lower().startswith("http://"):
         return None

@@ -118,9 +118,11 @@ class Parent:
             except OSError:
                 log.warning("worker %s of the node before is silent and is ended", pid)
                 wait_for_end(pid, timeout_s=0.0)
+        names = {name.partition(" ")[2]: name for name in self._names()}
         for index, (name, listener) in enumerate(taken):
-            if name in self._names():
-                self._slots[index % self._workers].add(name, listener)
+            address = name.partition(" ")[2]
+            if address in names:  # what is spoken there may be another from now on
+                self._slots[index % self._workers].add(names[address], listener)
 
     def _names(self) -> list[str]:
         listen = self._settings.listen

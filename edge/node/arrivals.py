@@ -7,6 +7,7 @@ spelled, but for hosts that lead to https: whether they do is a question of the 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from edge.errors import Misdirected
@@ -31,16 +32,21 @@ CHALLENGE: Final = b"/.well-known/acme-challenge/"
 class Arrivals:
     """What stands between a connection and a site."""
 
-    def __init__(self, clock: Clock, notices: Notices, contexts: Contexts | None = None) -> None:
+    def __init__(self, clock: Clock, notices: Notices, contexts: Contexts) -> None:
         self._clock = clock
         self._notices = notices
         self._contexts = contexts
         self._https: bytes | None = None
         """The port behind a host, `:8443` or nothing; None where http leads nowhere else."""
 
-    def configure(self, settings: Settings) -> None:
-        """Lead to https from now on, or not, as the operator says."""
-        self._https = secure_port(settings) if self._contexts is not None else None
+    def configure(self, settings: Settings, held: Iterable[str]) -> None:
+        """
+        Lead to https from now on, or not, as the operator says.
+
+        Only to addresses that are `held`: settings are reloaded, listeners are not.
+        """
+        addresses = [each for each in settings.listen.https if each in held]
+        self._https = secure_port(addresses) if settings.tls.redirect_http else None
 
     def arrive(
         self, request: Request, snapshot: Snapshot, clients: Clients
@@ -52,10 +58,6 @@ class Arrivals:
             MalformedRequest: its authority is none.
             Misdirected: its connection was begun for another host.
         """
-        if request.target.startswith(CHALLENGE):
-            answer = self._answer_challenge(request)
-            if answer is not None:
-                return answer
         site = snapshot.resolve(request.authority)
         if site is None:
             return None
@@ -63,15 +65,20 @@ class Arrivals:
             if request.sni != site.host:
                 self._check(request.sni, site, snapshot)
             snapshot.know((request.sni, request.authority), site)
-        elif self._https is None or not self._is_secured(site):
+        elif self._https is None or self._contexts.find(site.host) is None:
             snapshot.know(request.authority, site)
-        elif scheme_of(request, is_trusted=clients.is_trusted(request.peer)) == b"http":
+        elif self._is_led(request, site, clients):
             return self._lead(request, site, self._https)
         return site
 
-    def _answer_challenge(self, request: Request) -> Response | None:
-        """What control wants answered under a token; None where it is none of ours."""
-        if self._contexts is None or request.method not in READING:
+    def answer_challenge(self, request: Request) -> Response | None:
+        """
+        What control wants answered under a token; None where it is none of ours.
+
+        Raises:
+            MalformedRequest: its authority is none.
+        """
+        if not request.target.startswith(CHALLENGE) or request.method not in READING:
             return None
         token = request.target[len(CHALLENGE) :].decode("latin-1")
         answer = self._contexts.challenges.http.get(token)
@@ -85,17 +92,19 @@ class Arrivals:
 
         That is what browsers do with HTTP/2 (RFC 9113 §9.1.1); anything else is 421 (§9.1.2).
         """
-        assert self._contexts is not None, "who speaks TLS has certificates"
         certificate = self._contexts.find(sni)
         names = () if certificate is None else certificate.names
         if not may_share(snapshot.hosts.get(sni.encode()), site, names):
             raise Misdirected(f"this connection was made for {sni}, not for {site.host}")
 
-    def _is_secured(self, site: Site) -> bool:
-        """Whether https would be answered with a certificate that is valid now."""
-        assert self._contexts is not None, "see `configure`"
+    def _is_led(self, request: Request, site: Site, clients: Clients) -> bool:
+        """Whether a request came in clear text, and https has a certificate that is valid now."""
         certificate = self._contexts.find(site.host)
-        return certificate is not None and certificate.is_valid(self._clock.epoch)
+        if certificate is None or not certificate.is_valid(self._clock.epoch):
+            return False
+        if request.method == b"CONNECT" or request.target.startswith(CHALLENGE):
+            return False
+        return scheme_of(request, is_trusted=clients.is_trusted(request.peer)) == b"http"
 
     def _lead(self, request: Request, site: Site, port: bytes) -> Response:
         """To the same address by https; the method is kept where it is not a reading one."""

@@ -61,7 +61,7 @@ class Handler:
         files: Files,
         trees: Trees,
         forwarder: Forwarder,
-        contexts: Contexts | None = None,
+        contexts: Contexts,
     ) -> None:
         self.clock = clock
         self.files = files
@@ -117,6 +117,9 @@ class Handler:
         return response
 
     def _respond(self, request: Request, site: Site | None) -> Answer:
+        challenge = self.arrivals.answer_challenge(request)
+        if challenge is not None:
+            return challenge
         if site is None:
             found = self.arrivals.arrive(request, self.snapshot, self.forwarder.clients)
             if isinstance(found, Response):

@@ -16,6 +16,9 @@ from edge.errors import EdgeError
 MAX_HELLO: Final = 16 * 1024
 """Bytes of a hello, records and all; with post-quantum keys they have about 1,800."""
 
+MAX_RECORDS: Final = 16
+"""Of one hello; others have one or two. What comes in crumbs is read anew for each of them."""
+
 RECORD_HEADER: Final = 5
 HANDSHAKE: Final = 22
 CLIENT_HELLO: Final = 1
@@ -45,7 +48,7 @@ def read_hello(data: bytes) -> Hello | int:
     """
     message = bytearray()
     start, length = 0, 4
-    while len(message) < length:
+    for _ in range(MAX_RECORDS):
         body = start + RECORD_HEADER
         if len(data) < body:
             return _needed(data, start, body)
@@ -60,6 +63,10 @@ def read_hello(data: bytes) -> Hello | int:
         start = end
         if len(message) >= 4:
             length = 4 + int.from_bytes(message[1:4])
+        if len(message) >= length:
+            break
+    else:
+        raise NotTls("the client's first message comes in too many records")
     if message[0] != CLIENT_HELLO:
         raise NotTls("the client's first message is no hello")
     return _decode(memoryview(message)[4:length])

@@ -48,6 +48,10 @@ class Listeners:
         """The names there are."""
         return {name for name, _ in self.entries}
 
+    def addresses(self, kind: str) -> set[str]:
+        """Where one kind (`http`, `https`) is listened."""
+        return {name.partition(" ")[2] for name in self.names() if name.startswith(f"{kind} ")}
+
     def close(self) -> None:
         """Close them all in this process; another may still have them open."""
         for _, listener in self.entries:

@@ -40,6 +40,22 @@ CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
 """Of TLS 1.2: those with forward secrecy and authenticated encryption (RFC 9325 §4.2)."""
 
 
+class Handshake(ssl.SSLObject):
+    """One end of TLS, with the context that was chosen for it."""
+
+    chosen: ssl.SSLContext
+
+
+def go_on_with_chosen(handshake: ssl.SSLObject, _name: str | None, _: ssl.SSLContext) -> None:
+    """
+    What OpenSSL asks about names: the certificate's context takes over from the listener's.
+
+    The name it passes is that of the session, where one is resumed by TLS 1.2.
+    """
+    assert isinstance(handshake, Handshake), "see `listener_context`"
+    handshake.context = handshake.chosen
+
+
 def new_context(protocols: list[str]) -> ssl.SSLContext:
     """A context of a server without a certificate: TLS 1.2 and 1.3."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -58,13 +74,20 @@ def listener_context() -> ssl.SSLContext:
     Its ticket keys are random and cannot be set: only by inheriting them does every worker resume
     the sessions of every other.
     """
-    return new_context(PROTOCOLS)
+    context = new_context(PROTOCOLS)
+    context.sslobject_class = Handshake
+    context.sni_callback = go_on_with_chosen
+    return context
 
 
 def canonical_name(name: bytes) -> str:
-    """The canonical host of a server name as it was sent; empty for what is none."""
+    """
+    The canonical host of a server name as it was sent; empty for what is none.
+
+    Names are A-labels on the wire (RFC 6066 §3).
+    """
     try:
-        return "" if b":" in name else parse_authority(name)
+        return parse_authority(name) if name.isascii() and b":" not in name else ""
     except MalformedRequest:
         return ""
 
@@ -81,9 +104,13 @@ class Contexts:
         self._building: dict[str, asyncio.Task[ssl.SSLContext | None]] = {}
         self._asked: dict[str, ssl.SSLContext] = {}
         """What answers tls-alpn-01, by host."""
+        self._useless: set[str] = set()
+        """Files that cannot be loaded, until there is another keyring."""
         self._following = asyncio.Lock()
         self.names = Names()
         self.challenges = Challenges()
+        self.public: tuple[str, ...] = ()
+        """Addresses that the world dials, as hosts, where they are not this machine's."""
         self.version = 0
         """Counts keyrings, for those who remember what one of them said."""
 
@@ -97,12 +124,12 @@ class Contexts:
                 await self._take(keyring)
             challenges = await asyncio.to_thread(self._challenges.read)
             if challenges is not None:
-                pems = challenges.alpn.items()
-                self._asked = {host: await asyncio.to_thread(asked, pem) for host, pem in pems}
+                self._asked = await asyncio.to_thread(all_asked, challenges.alpn)
                 self.challenges = challenges
 
     async def _take(self, keyring: Keyring) -> None:
         """One assignment, once everything is built that replaces what is in use."""
+        self._useless.clear()
         kept = await self._build_replacements(keyring.certificates)
         self.names = Names([*kept, *keyring.certificates])
         self.version += 1
@@ -126,7 +153,12 @@ class Contexts:
 
     def find(self, host: str) -> Certificate | None:
         """What a canonical host is served with."""
-        return self.names.find(host)
+        found = self.names.find(host)
+        return None if found is None or found.file in self._useless else found
+
+    def find_public(self) -> Certificate | None:
+        """What those are served with who send no name and dialed another machine's address."""
+        return next(filter(None, map(self.find, self.public)), None)
 
     def asked(self, host: str) -> ssl.SSLContext | None:
         """What answers an authority that validates `host` by tls-alpn-01."""
@@ -153,24 +185,12 @@ class Contexts:
             context = await asyncio.to_thread(context_of, self._tls / file)
         except (OSError, ssl.SSLError) as error:
             log.error("certificate %s cannot be used: %s", file, error)
+            self._useless.add(file)
             return None
         self._built[file] = context
         if len(self._built) > KEPT:
             self._built.popitem(last=False)
         return context
-
-    def on_name(self, connection: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> int | None:
-        """
-        What OpenSSL asks in the middle of a handshake: the context for a name.
-
-        It is in memory: the acceptor has seen to that, or has refused the name.
-        """
-        certificate = self.find(canonical_name((name or "").encode("latin-1", "replace")))
-        context = None if certificate is None else self._built.get(certificate.file)
-        if context is None:
-            return ssl.ALERT_DESCRIPTION_UNRECOGNIZED_NAME
-        connection.context = context
-        return None
 
 
 class Watched(Generic[DocumentT]):
@@ -215,6 +235,17 @@ def context_of(file: Path) -> ssl.SSLContext:
     context = new_context(PROTOCOLS)
     context.load_cert_chain(file)
     return context
+
+
+def all_asked(pems: dict[str, str]) -> dict[str, ssl.SSLContext]:
+    """A context for each host; what cannot be used is told, and is nobody else's trouble."""
+    found = {}
+    for host, pem in pems.items():
+        try:
+            found[host] = asked(pem)
+        except (OSError, ssl.SSLError) as error:
+            log.error("the challenge of %s cannot be answered: %s", host, error)
+    return found
 
 
 def asked(pem: str) -> ssl.SSLContext:

@@ -19,6 +19,7 @@ from edge.node.cache import JOIN_BELOW
 
 if TYPE_CHECKING:
     from edge.node.clock import Clock
+    from edge.site import settings
 
 Answer = Response | Awaitable[Response]
 Respond = Callable[[Request], Answer]
@@ -71,6 +72,17 @@ class Service:
         self.connections: set[Connection] = set()
         self.accepted = 0
         self.refused = 0
+
+    def configure(self, limits: settings.Limits) -> None:
+        """Bound connections as the operator says; those that are open too, but for their heads."""
+        self.wire = Limits(limits.request_line, limits.fields, limits.field_count)
+        self.header_timeout = limits.header_timeout
+        self.idle_timeout = limits.idle_timeout
+        self.keep_alive = limits.keep_alive
+        self.requests_per_connection = limits.requests_per_connection
+        self.streams_per_connection = limits.h2_streams_per_connection
+        self.max_streams = limits.h2_streams
+        self.max_connections = limits.connections
 
 
 class Connection(asyncio.Protocol):

@@ -16,15 +16,15 @@ import os
 import signal
 import socket
 import ssl
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import msgspec
 import uvloop
 
 from edge.errors import EdgeError
-from edge.http.http1 import Limits
 from edge.node import orders
-from edge.node.acceptor import Reception
 from edge.node.addresses import Addresses
 from edge.node.blobs import Blobs
 from edge.node.broker import Broker
@@ -40,8 +40,10 @@ from edge.node.loader import Loader
 from edge.node.orders import Listeners, Reply
 from edge.node.origins import Origins
 from edge.node.purging import assets_of, gone
+from edge.node.reception import Reception
 from edge.node.room import Room
 from edge.node.roots import Roots
+from edge.node.secure import Secured
 from edge.node.shelf import Shelf
 from edge.node.siblings import Siblings
 from edge.node.streams import take_over
@@ -50,6 +52,7 @@ from edge.node.telling import tell_of
 from edge.node.tls import Contexts, listener_context
 from edge.node.transport import Connection
 from edge.node.trees import Trees
+from edge.site.hosts import canonical_host
 from edge.site.places import Places
 from edge.site.rule import rule_key
 from edge.site.settings import Settings
@@ -119,6 +122,8 @@ class Worker:
         )
         context = context or listener_context()
         self._reception = Reception(self._service, self._contexts, context)
+        self._judged = 0
+        """The keyring by which `snapshot.known` was filled."""
         self._countries = Countries(None)
         self._roots = Roots()
         self._reach: tuple[object, ...] = ()
@@ -168,12 +173,10 @@ class Worker:
     async def _listen(self) -> None:
         loop = asyncio.get_running_loop()
         for name, listener in self._listeners.entries:
+            begin: Callable[[], asyncio.Protocol] = partial(Http1Connection, self._service)
             if name.startswith("https "):
-                self._reception.listen(listener.dup())
-                continue
-            server = await loop.create_server(
-                lambda: Http1Connection(self._service), sock=listener.dup(), backlog=BACKLOG
-            )
+                begin = partial(Secured, self._reception)
+            server = await loop.create_server(begin, sock=listener.dup(), backlog=BACKLOG)
             self._servers.append(server)
 
     async def _tick(self) -> None:
@@ -218,9 +221,9 @@ class Worker:
 
     async def _follow_certificates(self) -> None:
         """Serve by the certificates that control has written."""
-        version = self._contexts.version
         await self._contexts.follow()
-        if self._contexts.version != version:
+        if self._judged != self._contexts.version:
+            self._judged = self._contexts.version
             self._handler.snapshot.known.clear()  # some of it depended on what they were
 
     async def _load(self, number: int) -> None:
@@ -253,24 +256,18 @@ class Worker:
         self._apply(new.settings)
 
     def _apply(self, settings: Settings) -> None:
-        limits, service = settings.limits, self._service
+        limits = settings.limits
         self._room.resize(settings.cache.memory // self._team.workers)
         self._broker.configure(settings.cache)
         self._files.max_object = settings.cache.max_object
         self._forwarder.configure(settings)
-        self._handler.arrivals.configure(settings)
+        self._handler.arrivals.configure(settings, self._listeners.addresses("https"))
+        self._contexts.public = tuple(map(canonical_host, settings.listen.public))
         self._reception.configure(limits)
         self._reach_origins(settings)
         self._handler.countries = self._countries
         self._drain = limits.drain
-        service.wire = Limits(limits.request_line, limits.fields, limits.field_count)
-        service.header_timeout = limits.header_timeout
-        service.idle_timeout = limits.idle_timeout
-        service.keep_alive = limits.keep_alive
-        service.requests_per_connection = limits.requests_per_connection
-        service.streams_per_connection = limits.h2_streams_per_connection
-        service.max_streams = limits.h2_streams
-        service.max_connections = limits.connections
+        self._service.configure(limits)
 
     def _reach_origins(self, settings: Settings) -> None:
         """A deploy changes nothing of this: connections to origins stay, and what they answered."""
@@ -363,16 +360,20 @@ class Worker:
             self._service.draining = True
             spawn(self._finish(), "drain")
 
+    def _remain(self) -> bool:
+        """Whether anybody is still here, those that shake hands included."""
+        return bool(self._connections() or self._reception.waiting)
+
     async def _finish(self) -> None:
         for server in self._servers:
             server.close()
-        self._reception.close()
         self._listeners.close()
         deadline = asyncio.get_running_loop().time() + self._drain
-        while self._connections() and asyncio.get_running_loop().time() < deadline:
+        while self._remain() and asyncio.get_running_loop().time() < deadline:
             for connection in self._connections():
                 connection.drain()
             await asyncio.sleep(0.05)
+        self._reception.close()
         for connection in self._connections():
             connection.transport.abort()
         self._handler.verifier.close()

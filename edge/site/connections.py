@@ -1,28 +1,27 @@
 """
 Which connection a request has to come by: what clear text leads to, and whose TLS may carry it.
 
-Laws: pure; settings, sites and names of certificates in, answers out. Both the data plane and
+Laws: pure; addresses, sites and names of certificates in, answers out. Both the data plane and
 `explain` ask here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from edge.site.certificates import covers
-from edge.site.settings import Settings
 from edge.site.snapshot import Site
 
 READING: Final = (b"GET", b"HEAD")
 
 
-def secure_port(settings: Settings) -> bytes | None:
-    """What stands behind a host in URLs of https, `:8443` or nothing; None: http serves itself."""
-    if not settings.listen.https or not settings.tls.redirect_http:
+def secure_port(addresses: Sequence[str]) -> bytes | None:
+    """What stands behind a host in URLs of https, `:8443` or nothing; None without addresses."""
+    ports = [address.rpartition(":")[2] for address in addresses]
+    if not ports:
         return None
-    port = settings.listen.https[0].rpartition(":")[2]
-    return b"" if port == "443" else f":{port}".encode()
+    return b"" if "443" in ports else f":{ports[0]}".encode()
 
 
 def secure_url(site: Site, port: bytes, target: bytes) -> bytes:

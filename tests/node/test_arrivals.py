@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 
+from edge.node.orders import Listeners
+from edge.node.worker import Team, Worker
 from edge.site.certificates import HttpAnswer
 from tests.support_serving import Site
 from tests.support_tls import Shelf
@@ -32,9 +36,24 @@ def built(tmp_path_factory):
 
 
 @pytest.fixture
-async def site(built, tmp_path):
+async def site(built, tmp_path, listeners):
     """A worker that serves them."""
-    return await built.copy_to(tmp_path).start()
+    return await start(built.copy_to(tmp_path), listeners)
+
+
+@pytest.fixture
+def listeners():
+    """What a worker holds to listen at; nobody comes."""
+    made = Listeners()
+    for address in ("127.0.0.1:8443", "0.0.0.0:443"):
+        made.add(f"https {address}", socket.socket())
+    yield made
+    made.close()
+
+
+async def start(site, listeners):
+    """Have a worker with these listeners serve a site."""
+    return await site.start(Worker(site.places, listeners, Team()))
 
 
 @pytest.fixture
@@ -176,34 +195,68 @@ async def test_no_password_is_asked_for_in_clear_text(site, shelf) -> None:
         ("tls: {redirect_http: true}", 301),
     ],
 )
-async def test_the_operator_decides(built, tmp_path, settings, status) -> None:
+async def test_the_operator_decides(built, tmp_path, listeners, settings, status) -> None:
     """`tls.redirect_http`."""
     site = built.copy_to(tmp_path)
     (tmp_path / "edge.yml").write_text(SETTINGS + settings)
     site.changes.reload()
-    await site.start()
+    await start(site, listeners)
     await secure(site, Shelf(site.places.state), "one.test")
 
     assert (await ask(site, None, "one.test")).status == status
 
 
-async def test_without_https_nothing_leads_there(built, tmp_path) -> None:
+async def test_without_https_nothing_leads_there(built, tmp_path, listeners) -> None:
     """Whatever certificates there are."""
     site = built.copy_to(tmp_path)
     (tmp_path / "edge.yml").write_text("")
     site.changes.reload()
-    await site.start()
+    await start(site, listeners)
     await secure(site, Shelf(site.places.state), "one.test")
 
     assert (await ask(site, None, "one.test")).status == 200
 
 
-async def test_port_443_is_not_written(built, tmp_path) -> None:
+async def test_nothing_leads_to_where_nobody_listens(built, tmp_path, listeners) -> None:
+    """Settings are reloaded, listeners come with the next start."""
+    site = built.copy_to(tmp_path)
+    (tmp_path / "edge.yml").write_text('listen: {https: ["127.0.0.1:9443"]}')
+    site.changes.reload()
+    await start(site, listeners)
+    await secure(site, Shelf(site.places.state), "one.test")
+
+    assert (await ask(site, None, "one.test")).status == 200
+
+
+async def test_a_certificate_that_begins_later_leads_from_then_on(site, shelf) -> None:
+    """Whoever came before it."""
+    begins = site.clock.epoch + 100
+    await secure(site, shelf, "one.test", not_before=begins)
+    assert (await ask(site, None, "one.test")).status == 200
+
+    site.pass_time(100)
+    assert (await ask(site, None, "one.test")).status == 301
+
+
+@pytest.mark.parametrize(
+    ("method", "target"), [("CONNECT", "one.test:443"), ("GET", CHALLENGE + "unknown")]
+)
+async def test_what_stays_in_clear_text(site, shelf, method, target) -> None:
+    """A tunnel is refused as it is; challenges of other authorities are the app's."""
+    await secure(site, shelf, "one.test")
+
+    answer = await ask(site, None, "one.test", target, method=method)
+
+    assert answer.status == (405 if method == "CONNECT" else 404)
+    assert "location" not in answer.fields
+
+
+async def test_port_443_is_not_written(built, tmp_path, listeners) -> None:
     """It is what https means."""
     site = built.copy_to(tmp_path)
     (tmp_path / "edge.yml").write_text('listen: {https: ["0.0.0.0:443"]}')
     site.changes.reload()
-    await site.start()
+    await start(site, listeners)
     await secure(site, Shelf(site.places.state), "one.test")
 
     answer = await ask(site, None, "one.test")
@@ -225,10 +278,11 @@ async def test_who_came_by_https_to_a_trusted_proxy_stays(site, shelf) -> None:
 
 
 async def test_an_authority_finds_its_token(site, shelf) -> None:
-    """In clear text, before https, for the host it asks about."""
-    await secure(site, shelf, "one.test")
+    """In clear text, for the host it asks about, whoever visited that host before."""
+    assert (await ask(site, None, "one.test")).status == 200  # a visitor before the first one
     shelf.ask({"token_1": HttpAnswer("one.test", "token_1.thumb")})
     await site.worker._follow_certificates()
+    assert (await ask(site, None, "one.test")).status == 200
 
     answer = await ask(site, None, "one.test", CHALLENGE + "token_1")
 
@@ -258,7 +312,7 @@ async def test_nobody_elses_token_is_answered(site, shelf, host, token) -> None:
 
     answer = await ask(site, None, host, CHALLENGE + token)
 
-    assert answer.status in (301, 404)
+    assert answer.status == 404
     assert b"thumb" not in answer.content
 
 
@@ -275,6 +329,7 @@ async def test_a_challenge_that_is_over_is_not_answered(site, shelf) -> None:
     """Workers follow what control takes back."""
     shelf.ask({"t": HttpAnswer("one.test", "t.thumb")})
     await site.worker._follow_certificates()
+    assert (await ask(site, None, "one.test", CHALLENGE + "t")).content == b"t.thumb"
     shelf.ask()
     await site.worker._follow_certificates()
 

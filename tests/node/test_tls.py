@@ -43,6 +43,7 @@ def contexts(shelf) -> Contexts:
         (b"a b", ""),
         (b"", ""),
         (b"\xff\xfe", ""),
+        ("bücher.example".encode(), ""),
         (b"a" * 2000, ""),
     ],
 )
@@ -190,6 +191,45 @@ async def test_challenges_come_and_go(contexts, shelf, issuer) -> None:
     await contexts.follow()
     assert contexts.asked("a.test") is None
     assert not contexts.challenges.http
+
+
+async def test_a_broken_challenge_is_nobody_elses_trouble(contexts, shelf, issuer, caplog) -> None:
+    """The others are answered, and certificates serve."""
+    shelf.put(issuer.pem("a.test"), "a.test")
+    token = {"token": HttpAnswer("c.test", "token.key")}
+    shelf.ask(token, a_test="nonsense", b_test=issuer.pem("b.test"))
+
+    await contexts.follow()
+
+    assert contexts.asked("a.test") is None
+    assert contexts.asked("b.test") is not None
+    assert contexts.challenges.http
+    assert contexts.find("a.test") is not None
+    assert "the challenge of a.test cannot be answered" in caplog.text
+
+
+async def test_a_file_that_cannot_be_used_is_told_once(contexts, shelf, issuer, caplog) -> None:
+    """And its names have no certificate until there is another keyring."""
+    shelf.put("nonsense", "a.test")
+    await contexts.follow()
+
+    assert await contexts.load(contexts.find("a.test")) is None
+    assert contexts.find("a.test") is None
+    assert caplog.text.count("cannot be used") == 1
+
+    shelf.put(issuer.pem("a.test"), "a.test", identifier="good")
+    await contexts.follow()
+    assert contexts.find("a.test").id == "good"
+
+
+async def test_public_addresses_stand_for_this_machine(contexts, shelf, issuer) -> None:
+    """Behind a router nobody dials the address that the socket has."""
+    shelf.put(issuer.pem("192.0.2.7"), "192.0.2.7")
+    await contexts.follow()
+    assert contexts.find_public() is None
+
+    contexts.public = ("[2001:db8::1]", "192.0.2.7")
+    assert contexts.find_public().id == "192.0.2.7"
 
 
 def test_a_listener_speaks_the_tls_of_today() -> None:

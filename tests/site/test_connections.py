@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from edge.site.connections import may_share, secure_port, secure_status, secure_url
-from edge.site.settings import Listen, Settings, Tls
 from edge.site.snapshot import Site
 from tests.support_site import compile_site
 
@@ -17,20 +16,18 @@ HOSTS = APP.hosts | OTHER.hosts
 
 
 @pytest.mark.parametrize(
-    ("https", "redirects", "port"),
+    ("addresses", "port"),
     [
-        ((), True, None),
-        (("0.0.0.0:443",), False, None),
-        (("0.0.0.0:443",), True, b""),
-        (("[::]:443", "0.0.0.0:8443"), True, b""),
-        (("127.0.0.1:8443", "0.0.0.0:443"), True, b":8443"),
+        ((), None),
+        (("0.0.0.0:443",), b""),
+        (("[::]:443", "0.0.0.0:8443"), b""),
+        (("127.0.0.1:8443", "0.0.0.0:443"), b""),
+        (("127.0.0.1:8443", "0.0.0.0:9443"), b":8443"),
     ],
 )
-def test_http_leads_to_the_first_address_with_tls(https, redirects, port) -> None:
-    """Where there is one, and the operator wants it."""
-    settings = Settings(listen=Listen(https=https), tls=Tls(redirect_http=redirects))
-
-    assert secure_port(settings) == port
+def test_https_is_where_its_own_port_is(addresses, port) -> None:
+    """Else at the first address; nowhere without one."""
+    assert secure_port(addresses) == port
 
 
 def test_the_address_stays_as_it_is() -> None:

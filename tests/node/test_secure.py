@@ -1,15 +1,17 @@
-"""What becomes of connections before HTTP: handshakes of real clients, and what is none."""
+"""TLS below HTTP: handshakes of real clients, what is none, records in pieces, both ends."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import ssl
 
 import httpx
 import pytest
 
 from edge.http.message import Request, Response
+from edge.node.transport import GONE_SECONDS
 from tests.support_tls import Issuer, Shelf, connect, der_of, receiving, shown
 from tests.support_wire import PLAIN, echo_target, get, response, until
 
@@ -298,35 +300,6 @@ async def test_no_handshake_begins_where_there_is_no_room(server) -> None:
     assert server.service.refused == 1
 
 
-async def test_without_descriptors_it_is_looked_again_in_a_second(
-    server, issuer, monkeypatch, caplog
-) -> None:
-    """Not at once, which would be a loop; nobody who waits is lost."""
-    acceptor = server.reception._acceptors[0]
-    listener = acceptor._listener
-
-    class Exhausted:
-        def accept(self):
-            raise OSError(24, "Too many open files")
-
-        def fileno(self) -> int:
-            return listener.fileno()
-
-        def close(self) -> None:
-            listener.close()
-
-    monkeypatch.setattr(acceptor, "_listener", Exhausted())
-    client = await server.client()
-    await until(lambda: "no connection can be accepted" in caplog.text)
-    monkeypatch.setattr(acceptor, "_listener", listener)
-
-    server.later(1)
-
-    await until(lambda: server.reception.waiting)
-    assert await exchange(server, issuer.client(), "a.test") == b"a.test"
-    await client.close()
-
-
 # Sending
 
 
@@ -390,7 +363,7 @@ async def answer_never(_: Request) -> Response:
 
 @pytest.mark.parametrize("protocol", ["http/1.1", "h2"])
 async def test_a_client_that_says_goodbye_is_gone(shelf, issuer, caplog, protocol) -> None:
-    """Its close_notify ends both directions; nothing is logged that a client could repeat."""
+    """As one in clear text that sent its last byte: soon, without a word in the log."""
     shelf.put(issuer.pem("a.test"), "a.test")
     async with receiving(shelf, answer_never) as server:
         async with asyncio.timeout(10):
@@ -405,6 +378,8 @@ async def test_a_client_that_says_goodbye_is_gone(shelf, issuer, caplog, protoco
                 asking.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await asking
+        await until(lambda: not server.service.connections or server.connection.half_closed)
+        server.later(GONE_SECONDS + 1)
         await until(lambda: not server.service.connections)
 
     assert caplog.text == ""
@@ -418,6 +393,174 @@ async def test_goodbye_in_the_middle_of_an_answer(shelf, issuer, caplog) -> None
         writer.write(PLAIN)
         await until(lambda: server.requests)
         writer.close()
+        await until(lambda: server.connection.half_closed)
+        server.later(GONE_SECONDS + 1)
         await until(lambda: not server.service.connections)
 
     assert caplog.text == ""
+
+
+async def test_who_sends_its_last_byte_still_gets_its_answer(shelf, issuer) -> None:
+    """TLS has two directions, each with an end of its own (RFC 8446 §6.1)."""
+    shelf.put(issuer.pem("a.test"), "a.test")
+    gate = asyncio.Event()
+
+    async def answer_later(_: Request) -> Response:
+        await gate.wait()
+        return response(b"late")
+
+    async with receiving(shelf, answer_later) as server:
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = issuer.client().wrap_bio(incoming, outgoing, server_hostname="a.test")
+        client = await server.client()
+        await shake(client, tls, incoming, outgoing)
+        tls.write(PLAIN)
+        with contextlib.suppress(ssl.SSLWantReadError):
+            tls.unwrap()  # close_notify
+        client.send(outgoing.read())
+        await until(lambda: server.requests and server.connection.half_closed)
+        gate.set()
+
+        answer = b""
+        while not answer.endswith(b"late"):
+            incoming.write(await client.reader.read(65_536))
+            with contextlib.suppress(ssl.SSLWantReadError):
+                answer += tls.read(65_536)
+        while True:
+            try:
+                tls.read()
+            except ssl.SSLWantReadError:
+                incoming.write(await client.reader.read(65_536))
+            except ssl.SSLZeroReturnError:
+                break  # the server's own close_notify
+
+
+async def shake(client, tls, incoming, outgoing) -> None:
+    """Shake hands over a raw connection."""
+    while True:
+        try:
+            tls.do_handshake()
+        except ssl.SSLWantReadError:
+            client.send(outgoing.read())
+            incoming.write(await client.reader.read(65_536))
+        else:
+            client.send(outgoing.read())
+            return
+
+
+async def test_a_slow_reader_gets_all_of_the_last_answer(shelf, issuer) -> None:
+    """However long it takes: the connection ends when everything is taken."""
+    content = bytes(range(256)) * 8 * 1024
+    shelf.put(issuer.pem("a.test"), "a.test")
+    async with receiving(shelf, lambda _: response(content)) as server:
+        server.listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 32 * 1024)
+        loop = asyncio.get_running_loop()
+        plain = socket.socket()
+        plain.setblocking(False)  # noqa: FBT003  (the socket API's own)
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 * 1024)
+        await loop.sock_connect(plain, server.address)
+        reader, writer = await asyncio.open_connection(
+            sock=plain, ssl=issuer.client(), server_hostname="a.test", limit=8 * 1024
+        )
+        writer.write(get("/", "Connection: close"))
+        await reader.readuntil(b"\r\n\r\n")
+        received = await reader.readexactly(1000)
+        await until(server.connection.transport.get_write_buffer_size)
+        for _ in range(4):
+            server.later(server.service.idle_timeout - 1)
+            received += await reader.readexactly(100_000)  # the client does its part
+        received += await reader.read()
+
+        assert received == content
+        writer.close()
+
+
+async def test_a_certificate_that_is_replaced_while_it_is_loaded_serves(shelf, issuer) -> None:
+    """Who was to be shown the old one is shown it: it is as valid as it was."""
+    old, new = issuer.pem("a.test"), issuer.pem("a.test")
+    shelf.put(old, "a.test", identifier="old")
+    async with receiving(shelf, echo_sni) as server:
+        contexts = server.contexts
+        load, begun, gate = contexts.load, asyncio.Event(), asyncio.Event()
+
+        async def load_slowly(certificate):
+            begun.set()
+            await gate.wait()
+            return await load(certificate)
+
+        contexts.load = load_slowly
+        visiting = asyncio.ensure_future(shown(server, issuer.client(), "a.test"))
+        await begun.wait()
+        shelf.put(new, "a.test", identifier="new")
+        await contexts.follow()
+        gate.set()
+
+        assert await visiting == der_of(old)
+        assert await shown(server, issuer.client(), "a.test") == der_of(new)
+
+
+async def test_a_client_that_goes_while_its_certificate_is_loaded_leaves_nothing(
+    shelf, issuer
+) -> None:
+    """The loading ends by itself."""
+    shelf.put(issuer.pem("a.test"), "a.test")
+    async with receiving(shelf, echo_sni) as server:
+        begun, gate = asyncio.Event(), asyncio.Event()
+
+        async def load_never(_):
+            begun.set()
+            await gate.wait()
+
+        server.contexts.load = load_never
+        client = await server.client()
+        client.send(hello("a.test"))
+        await begun.wait()
+        client.reset()
+
+        server.later(server.reception.handshake_timeout + 1)
+        await until(lambda: not server.reception.waiting)
+
+
+async def test_a_session_of_another_name_is_no_way_in(shelf, issuer) -> None:
+    """What is shown and served is what the hello names (TLS 1.2 passes the session's name)."""
+    first, second = issuer.pem("a.test"), issuer.pem("b.test")
+    shelf.put(first, "a.test")
+    shelf.put(second, "b.test")
+    context = issuer.client()
+    context.check_hostname = False  # a resumed session shows no certificate
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    async with receiving(shelf, echo_sni) as server:
+        session = await asyncio.to_thread(visit, server, context, "a.test", None)
+
+        assert await asyncio.to_thread(visit, server, context, "b.test", session[1])
+        assert [request.sni for request in server.requests] == ["a.test", "b.test"]
+
+
+def visit(server, context, name, session):
+    """(whether the session was resumed, the session) of a visit."""
+    with (
+        socket.create_connection(server.address, timeout=10) as plain,
+        context.wrap_socket(plain, server_hostname=name, session=session) as connection,
+    ):
+        connection.sendall(PLAIN)
+        assert connection.recv(1)
+        return connection.session_reused, connection.session
+
+
+async def test_who_is_one_too_many_after_the_handshake_is_dropped(shelf, issuer) -> None:
+    """Room was there when it came."""
+    shelf.put(issuer.pem("a.test"), "a.test")
+    async with receiving(shelf, echo_sni) as server:
+        server.service.max_connections = 1
+        late = await server.client()
+        await until(lambda: server.reception.waiting)
+        _, writer = await connect(server, issuer.client("h2"), "a.test")
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = issuer.client("h2").wrap_bio(incoming, outgoing, server_hostname="a.test")
+        await shake(late, tls, incoming, outgoing)
+
+        with contextlib.suppress(ConnectionResetError):
+            while await late.reader.read(65_536):
+                pass
+        assert server.service.refused == 1
+        writer.close()
