@@ -312,7 +312,7 @@ async def _until(
     within_s: float,
 ) -> Waited:
     """What is looked at, once it is settled: at the authority's pace, else at a slowing one."""
-    deadline, pause, misses = time.monotonic() + within_s, FIRST_S, 0
+    deadline, pause, misses, is_last = time.monotonic() + within_s, FIRST_S, 0, False
     while True:
         try:
             found = await look()
@@ -329,9 +329,10 @@ async def _until(
             failure = AcmeError("timeout", text, step=step, retry_after=found.retry_after)
         left = deadline - time.monotonic()
         wished = pause if failure.retry_after is None else max(failure.retry_after, FIRST_S)
-        if left <= 0 or (failure.fault == "limit" and wished > left):
+        if is_last or (failure.fault == "limit" and wished > left):
             raise failure
-        await asyncio.sleep(min(wished, left))
+        is_last = wished >= left
+        await asyncio.sleep(max(0.0, min(wished, left)))
         pause = min(pause * GROWTH, LAST_S)
 
 

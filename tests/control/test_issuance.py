@@ -437,19 +437,27 @@ async def test_an_order_that_is_cancelled_twice_is_cleaned_up(proxy, client):
     await asyncio.to_thread(proxy.until, lambda: any(e.payload for e in proxy.of("authorization")))
 
 
-async def test_cancelled_while_the_authority_looks(proxy, client, web):
-    """The answer to a poll is held; what was shown goes."""
-    looked = proxy.fail("challenge", until=threading.Event(), times=99)
-    task = asyncio.ensure_future(issue(client, ["a.test"], {"http-01": web}))
-    await asyncio.to_thread(proxy.until, lambda: is_answered(proxy))
-    assert len(web.answers) == 1
+async def test_cancelled_while_the_authority_looks(names, web, tmp_path):
+    """The answer to a challenge is held; what was shown goes."""
+    # An authority of its own: see `pebble` about authorizations that are given up while it looks.
+    with (
+        pebble(tmp_path, names, web.port, 1, nonce_rejects=0) as authority,
+        serving(Proxy(authority)) as proxy,
+    ):
+        client = Client(proxy.directory, tmp_path / "account", ca_file=authority.ca_file)
+        held = proxy.fail("challenge", until=threading.Event())
+        task = asyncio.ensure_future(issue(client, ["a.test"], {"http-01": web}))
+        await asyncio.to_thread(proxy.until, lambda: is_answered(proxy))
+        assert len(web.answers) == 1
 
-    task.cancel()
-    looked.until.set()
-    with pytest.raises(asyncio.CancelledError):
-        await task
+        task.cancel()
+        held.until.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await client.close()
 
     assert web.answers == {}
+    assert [each.payload for each in proxy.of("authorization")][-1] == {"status": "deactivated"}
 
 
 # Authorities in trouble
