@@ -24,6 +24,7 @@ import msgspec
 from edge.control import chains, durable
 from edge.control.chains import BadPem, Chain
 from edge.site.certificates import Certificate, Challenges, Keyring, Source
+from edge.site.pace import Pace
 from edge.site.places import Places
 from edge.site.renewal import Record
 
@@ -187,6 +188,14 @@ class Vault:
         parts = urlsplit(directory)
         plain = f"{parts.netloc}{parts.path}".replace("/", "-").replace(":", "-")
         return self._places.tls / "accounts" / plain
+
+    def pace(self, directory: str) -> Pace:
+        """How fast an authority may be asked."""
+        return _decode(self.account(directory) / "pace.json", Pace) or Pace()
+
+    def keep_pace(self, directory: str, pace: Pace) -> None:
+        """Remember it. Raises OSError."""
+        durable.write(self.account(directory) / "pace.json", msgspec.json.encode(pace), SECRET)
 
     # What workers read
 

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from edge.site import renewal
-from edge.site.renewal import DAY, HOUR, MINUTE, Attempt, Record, Validity, Window
+from edge.site.renewal import DAY, HOUR, MINUTE, Attempt, Finding, Record, Validity, Window
 
 LONG = Validity("long", 0.0, 90 * DAY)
 WEEK = Validity("week", 0.0, 160 * HOUR)
@@ -88,7 +88,16 @@ def test_a_window_that_is_over_is_urgent() -> None:
 )
 def test_a_day_lies_between_two_of_a_name(record: Record, *, urgent: bool, may: bool) -> None:
     """But for one that the authority's window made urgent, once."""
-    assert renewal.may_issue(record, 0.0, urgent=urgent) is may
+    assert renewal.may_issue(record, LONG, 0.0, urgent=urgent) is may
+
+
+def test_what_lives_for_days_is_issued_more_often() -> None:
+    """A quarter of its life lies between two."""
+    record = Record(name="a", last_issued=0.0)
+    hour = Validity("hour", 0.0, HOUR)
+
+    assert not renewal.may_issue(record, hour, HOUR / 4 - 1, urgent=False)
+    assert renewal.may_issue(record, hour, HOUR / 4, urgent=False)
 
 
 # What an authority says about it
@@ -226,6 +235,21 @@ def test_a_limit_is_no_failure_of_the_name() -> None:
     assert renewal.is_paused(record, 499.0)
     assert not renewal.is_paused(record, 500.0)
     assert not renewal.must_rehearse(record)
+
+
+def test_a_name_that_is_not_ready_is_looked_at_again_soon() -> None:
+    """At 1, 5, 15, 60 minutes, then hourly; it is no failure, and ends with what is found."""
+    found = (Finding("stop", "a", "it has no addresses", "set its records"),)
+    record = Record(name="a")
+    waits = []
+    for _ in range(5):
+        record = renewal.unready(record, found, 0.0, 0.5)
+        waits.append(record.next_attempt / MINUTE)
+
+    assert waits == [1, 5, 15, 60, 60]
+    assert (record.failures, record.attempts, record.findings) == (0, (), found)
+    assert renewal.ready(record, ()).unready == 0
+    assert renewal.forgiven(record).unready == 0
 
 
 def test_the_second_try_in_a_row_is_rehearsed() -> None:
