@@ -19,6 +19,7 @@ from typing import Any
 from edge import commands as run
 from edge import report
 from edge import rule_commands as rules
+from edge import tls_commands as tls
 from edge.errors import EdgeError, StoreError
 
 EPILOG = """\
@@ -71,6 +72,7 @@ def parser() -> argparse.ArgumentParser:
     grammar = Grammar(top.add_subparsers(metavar="COMMAND", required=True), common)
     add_node_commands(grammar)
     add_rule_commands(grammar)
+    add_tls_commands(grammar)
     return top
 
 
@@ -185,6 +187,17 @@ def add_rule_commands(command: Grammar) -> None:
         "edge hash-password < password.txt",
     )
     sub.add_argument("--bcrypt", action="store_true", help="instead of argon2id")
+
+
+def add_tls_commands(command: Grammar) -> None:
+    """Those of `tls_commands`."""
+    sub = command(
+        "domains",
+        tls.domains,
+        "which DNS records each hostname needs, and what resolves now; exit 1 while one is missing",
+        "edge domains shop",
+    )
+    sub.add_argument("app", nargs="?", metavar="APP", help="only its hostnames")
 
 
 def add_branch(sub: argparse.ArgumentParser) -> None:

@@ -14,7 +14,11 @@ ORDER = ["errors", "http", "site", "node", "control", "cli"]
 """Rooms, lowest first: a module imports from its own room and those before it."""
 
 ROOM_OF = dict.fromkeys(
-    ("commands", "nodes", "report", "report_rules", "rule_commands", "__main__"), "cli"
+    (
+        *("commands", "nodes", "report", "report_rules", "report_tls", "rule_commands"),
+        *("tls_commands", "__main__"),
+    ),
+    "cli",
 ) | {"__init__": "errors"}
 IMPURE = {"asyncio", "logging", "os", "random", "secrets", "socket", "subprocess", "time"}
 IMPURE_CALLS = {"open", "print", "input"}

@@ -164,6 +164,7 @@ class Admin:
                 web.get("/readyz", self._readyz),
                 web.get("/v1/status", self._answer(lambda _: operations.status())),
                 web.get("/v1/apps", self._answer(lambda _: operations.apps())),
+                web.get("/v1/domains", self._answer(self._domains)),
                 web.get("/v1/apps/{app}/branches", self._answer(self._branches)),
                 web.get(f"{branch}/deployments", self._answer(self._deployments)),
                 web.put(BLOBS + "{sha256}", self._put_blob),
@@ -221,6 +222,9 @@ class Admin:
 
     def _branches(self, request: web.Request) -> Document:
         return self._operations.branches(request.match_info["app"])
+
+    def _domains(self, request: web.Request) -> Document:
+        return self._operations.domains(request.query.get("app"))
 
     def _deployments(self, request: web.Request) -> Document:
         return self._operations.deployments(*named(request))

@@ -127,6 +127,11 @@ class Client:
         """The branches of an app."""
         return self._call("GET", f"/v1/apps/{quote(app, safe='')}/branches")
 
+    def domains(self, app: str | None = None) -> Document:
+        """The DNS records that hostnames need, and what resolves now."""
+        query = "" if app is None else f"?app={quote(app, safe='')}"
+        return self._call("GET", f"/v1/domains{query}")
+
     def delete_branch(self, app: str, branch: str) -> Document:
         """Forget a branch."""
         return self._call("DELETE", branch_path(app, branch))

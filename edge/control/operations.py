@@ -7,6 +7,7 @@ here. Nothing here knows HTTP or a terminal.
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, BinaryIO, Protocol
 
 import msgspec
@@ -15,12 +16,14 @@ from edge.control import questions
 from edge.control.announcements import Announcement, FileDigest, decode_announcement
 from edge.control.blobs import BlobWriter
 from edge.control.changes import Changes
+from edge.control.claims import claims_of
 from edge.control.configuration import as_json
 from edge.control.purging import decode_selection
 from edge.control.reload import Refused, Reloaded
 from edge.site.generation import BranchState
 from edge.site.manifest import Header
 from edge.site.places import Places
+from edge.site.settings import Settings
 
 Document = dict[str, Any]
 
@@ -54,6 +57,10 @@ class Node(Protocol):
 
     def delete_branch(self, app: str, branch: str) -> Document:
         """Forget a branch."""
+        ...
+
+    def domains(self, app: str | None) -> Document:
+        """The DNS records that hostnames need, and what resolves now."""
         ...
 
     def reload(self) -> Document:
@@ -172,6 +179,17 @@ class Operations:
                 for state in apps
             ]
         }
+
+    def domains(self, app: str | None = None) -> Document:
+        """The DNS records that hostnames of one app or all need, and what resolves now. Slow."""
+        from edge.control import domains, resolver  # noqa: PLC0415  (14 MiB, for the parent too)
+
+        generation = self.changes.generations.current()
+        settings = generation.settings if generation is not None else Settings()
+        states = self.changes.generations.apps(generation)
+        chosen = states.values() if app is None else [self.changes.app(app)]
+        claims = [each for state in chosen for each in claims_of(state, settings.default_domain)]
+        return asyncio.run(domains.describe(claims, settings, resolver.Resolver()))
 
     def delete_branch(self, app: str, branch: str) -> Document:
         """Forget a branch."""

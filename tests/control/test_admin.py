@@ -170,10 +170,24 @@ async def test_a_branch_is_listed_with_its_urls(api):
     assert apps == {"apps": [{"app": "shop", "branches": 2, "configured": True}]}
 
 
+async def test_hostnames_are_listed(api):
+    """Of all apps, or of the one that the query names."""
+    await api.deploy({"a": b"x"})
+    await api.deploy({"a": b"x"}, "/v1/apps/blog/branches/main")
+
+    _, every = await api("GET", "/v1/domains")
+    _, one = await api("GET", "/v1/domains?app=shop")
+
+    assert [each["app"] for each in every["hosts"]] == ["blog", "shop"]
+    assert one["hosts"] == [every["hosts"][1]]
+    assert one["hosts"][0]["host"] == "main.shop.edge.localhost"
+
+
 @pytest.mark.parametrize(
     ("method", "path", "status", "text"),
     [
         ("GET", "/v1/nope", 404, "Not Found"),
+        ("GET", "/v1/domains?app=shap", 404, "there is no app shap (there are: shop)"),
         ("PUT", "/v1/reload", 405, "Method Not Allowed"),
         ("GET", "/v1/apps/shap/branches", 404, "there is no app shap (there are: shop)"),
         ("GET", "/v1/apps/shop/branches/x/deployments", 404, "has no branch x (it has: main)"),

@@ -89,6 +89,16 @@ async def test_calls_answer_with_documents(node, open_client):
     assert len(client._connections) == 1
 
 
+async def test_hostnames_of_an_app(node, open_client):
+    """Its name is encoded in the query; without one all are asked about."""
+    folder, address = node
+    client = open_client(address, token_of(folder))
+
+    assert (await asyncio.to_thread(client.domains))["hosts"] == []
+    with pytest.raises(Refusal, match="there is no app a&b=c"):
+        await asyncio.to_thread(client.domains, "a&b=c")
+
+
 async def test_a_refusal_is_the_nodes_own_words(node, open_client):
     """Its problem document, its text, and the located mistakes of a reload."""
     folder, address = node

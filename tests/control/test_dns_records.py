@@ -46,7 +46,7 @@ def settings(bind: Bind, **more) -> Dns:
 
 def records(bind: Bind, root, **more) -> DnsRecords:
     """The answerer by updates; silent servers are silent within a moment."""
-    return DnsRecords(settings(bind, **more), root, bind.resolver(patience_s=0.2))
+    return DnsRecords(settings(bind, **more), root, bind.resolver(patience_s=0.4))
 
 
 def value_of(key_authorization: str) -> str:
@@ -216,7 +216,8 @@ async def test_every_server_has_to_show_it(bind, key):
 
         await records(bind, key).present("late.example.test", Challenge())
 
-        assert (lagging.lag[name], len(lagging.asked)) == (0, 4)
+        assert lagging.lag[name] == 0
+        assert len(lagging.asked) >= 4
 
 
 async def test_a_server_that_never_shows_it(bind, key):
@@ -225,11 +226,11 @@ async def test_a_server_that_never_shows_it(bind, key):
     async with MiniDns.serving(bind.port) as lagging:
         for said, message in [
             ({}, r"ns2\.example\.test \(the name has no such records\); mend its transfers"),
-            ({(name, "TXT"): ["old"]}, r"after 0\.4 s .*: ns2\.example\.test \(other values only"),
+            ({(name, "TXT"): ["old"]}, r"after 1 s .*: ns2\.example\.test \(other values only"),
         ]:
             lagging.records = said
             with pytest.raises(StoreError, match=message) as caught:
-                await records(bind, key, propagation=0.4).present("never.example.test", Challenge())
+                await records(bind, key, propagation=1.0).present("never.example.test", Challenge())
             assert "ns1" not in str(caught.value)
 
 

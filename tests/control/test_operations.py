@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 
 import pytest
 
@@ -101,6 +103,30 @@ def test_branches_and_apps_are_told(operations, tmp_path):
     }
     with pytest.raises(StoreError, match="there is no app nope"):
         operations.branches("nope")
+
+
+def test_hostnames_are_told(operations):
+    """Of every app, or of one; those of this machine need no records."""
+    deploy(operations)
+    deploy(operations, app="blog")
+
+    document = operations.domains()
+
+    assert [each["host"] for each in document["hosts"]] == [
+        "main.blog.edge.localhost",
+        "main.shop.edge.localhost",
+    ]
+    assert document["missing"] is False
+    assert [each["app"] for each in operations.domains("shop")["hosts"]] == ["shop"]
+    with pytest.raises(StoreError, match="there is no app nope"):
+        operations.domains("nope")
+
+
+def test_what_asks_the_dns_is_loaded_where_it_is_asked():
+    """The parent and every worker come out of a process that imported this."""
+    code = "import sys, edge.cli; sys.exit(any(m in sys.modules for m in ('dns', 'acme')))"
+
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_the_rest_are_short(operations):

@@ -20,7 +20,7 @@ from edge.control.resolver import (
 from tests.support_dns import Bind, MiniDns, bind
 
 FIXTURES = (bind,)
-PATIENCE_S = 0.3
+PATIENCE_S = 0.4
 
 
 @pytest.fixture
