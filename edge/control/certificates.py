@@ -57,10 +57,10 @@ def describe(
             entries.append(_internal(wish, certificate, now))
         else:
             entries.append(_public(wish, certificate, agenda, running, now))
-    for refused in inventory.wishes.refused:
-        entries.append(
-            Entry(name=refused.name, source="none", state="refused", reason=refused.reason)
-        )
+    entries += [
+        Entry(name=refused.name, source="none", state="refused", reason=refused.reason)
+        for refused in inventory.wishes.refused
+    ]
     return {
         "certificates": msgspec.to_builtins(entries),
         "mistakes": [as_json(each) for each in inventory.found.mistakes],
@@ -134,7 +134,7 @@ def _with(entry: Entry, certificate: Certificate | None, now: float) -> Entry:
         entry.issuer = certificate.issuer
         entry.not_before = certificate.not_before
         entry.not_after = certificate.not_after
-        entry.state = "valid" if certificate.is_valid(now) else "expired"
+        entry.state = "valid" if now < certificate.not_after else "expired"
     return entry
 
 

@@ -50,6 +50,7 @@ class Enrollment:
         inventory: Inventory,
         agenda: Agenda,
         fleet: Fleet,
+        *,
         clock: Callable[[], float] = time.time,
         resolver: Resolver | None = None,
         ports: Mapping[str, int] | None = None,
@@ -115,7 +116,7 @@ class Enrollment:
     async def _try(self, wish: Wanted, acme: Acme) -> None:
         try:
             record = await self.obtaining.obtain(wish, acme, self._agenda.record(wish.name))
-        except Exception as error:  # noqa: BLE001 - logged; the name waits, the others do not
+        except Exception as error:
             if not isinstance(error, EdgeError | OSError):
                 log.exception("the try for %s broke", wish.name)
             record = renewal.failed(

@@ -151,4 +151,4 @@ class Keeper:
 def _enroll(keeper: Keeper) -> Enrollment:
     from edge.control.enrollment import Enrollment  # noqa: PLC0415 - 14 MiB, for who needs it
 
-    return Enrollment(keeper.inventory, keeper.agenda, keeper.changes.fleet, keeper.clock)
+    return Enrollment(keeper.inventory, keeper.agenda, keeper.changes.fleet, clock=keeper.clock)

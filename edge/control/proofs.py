@@ -12,8 +12,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from edge.control import preflight
 from edge.control.acme_errors import AcmeError
 from edge.control.answers import Answers
@@ -75,7 +73,7 @@ class Proofs:
         finally:
             for probe in probes.values():
                 await self._answers.take_back(probe.token)
-        return tuple(msgspec.convert(msgspec.to_builtins(each), Finding) for each in found)
+        return tuple(map(_finding, found))
 
     async def _probes(self, acme: Acme, wish: Wanted) -> dict[str, Probe]:
         if "http-01" not in challenges_for(acme, wish):
@@ -109,6 +107,17 @@ class Proofs:
             probes=probes,
             ports=self._ports,
         )
+
+
+def _finding(found: preflight.Finding) -> Finding:
+    """
+    As records have it.
+
+    A port that nobody here listens on is often mapped to one of ours (containers, routers), which
+    cannot be seen from inside: it keeps nobody from trying.
+    """
+    is_guess = found.about == "ports" and found.level == "stop"
+    return Finding("warning" if is_guess else found.level, found.about, found.text, found.hint)
 
 
 def challenges_for(acme: Acme, wish: Wanted) -> list[str]:

@@ -74,7 +74,7 @@ class Vault:
         Raises:
             OSError: nothing can be written.
         """
-        path = self._places.tls / "probe"
+        path = self._certificates / "probe"
         durable.write(path, b"x", SECRET)
         path.unlink()
 

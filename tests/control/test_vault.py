@@ -281,10 +281,11 @@ def test_cleaning_takes_names_that_nobody_wants(vault):
 def test_a_disk_that_takes_nothing_is_found_before_an_order(vault):
     """The probe leaves nothing behind, and says so where it cannot write."""
     vault.probe()
-    assert list(vault._places.tls.iterdir()) == []
+    certificates = vault._places.tls / "certs"
+    assert list(certificates.iterdir()) == []
 
-    vault._places.tls.rmdir()
-    vault._places.tls.write_bytes(b"")
+    certificates.rmdir()
+    certificates.write_bytes(b"")
     with pytest.raises(OSError, match="exists"):
         vault.probe()
 
