@@ -13,6 +13,8 @@ import asyncio
 import logging
 import socket
 import ssl
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from edge.node.connection import Http1Connection
@@ -45,6 +47,18 @@ PLAIN: Final = (
 
 MAX_PEEK: Final = MAX_HELLO + 1
 """Bytes looked at: one more than a hello may have."""
+
+
+Begin = Callable[[], asyncio.Protocol]
+"""Makes what speaks once hands are shaken."""
+
+
+class Farewell(asyncio.Protocol):
+    """After tls-alpn-01: the handshake was the answer (RFC 8737 §3)."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """End."""
+        transport.close()
 
 
 class Reception:
@@ -104,8 +118,8 @@ class Reception:
 
     def close(self) -> None:
         """Nobody is received any more."""
-        for acceptor in self._acceptors:
-            acceptor.close()
+        while self._acceptors:
+            self._acceptors.pop().close()
         for arrival in list(self.waiting):
             arrival.drop()
 
@@ -193,37 +207,49 @@ class Arrival:
             self._client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
         reception, contexts = self._reception, self._reception.contexts
         if hello.protocols == (ACME_TLS.encode(),):
-            asked = contexts.asked(canonical_name(hello.name))
-            self._shake(asked, "")
+            self._shake(contexts.asked(canonical_name(hello.name)), Farewell)
             return
-        host = canonical_name(hello.name) if hello.name else self._client.getsockname()[0]
+        host = canonical_name(hello.name) if hello.name else self._address()
         certificate = contexts.find(host)
+        shared = reception.context if hello.name else None
+        begin = partial(Http1Connection, reception.service, host)
         if certificate is None:
-            self._shake(None, host)
+            self._shake(None, begin)
         elif (context := contexts.ready(certificate)) is not None:
-            self._shake(reception.context if hello.name else context, host)
+            self._shake(shared or context, begin)
         else:
-            self._shaking = spawn(self._load(certificate, hello, host), "certificate")
+            self._shaking = spawn(self._load(certificate, shared, begin), "certificate")
 
-    async def _load(self, certificate: Certificate, hello: Hello, host: str) -> None:
+    def _address(self) -> str:
+        """The address that the client has dialed, as a host."""
+        address = self._client.getsockname()[0]
+        return f"[{address}]" if ":" in address else address
+
+    async def _load(
+        self, certificate: Certificate, shared: ssl.SSLContext | None, begin: Begin
+    ) -> None:
         context = await self._reception.contexts.load(certificate)
         self._shaking = None
-        if context is not None and hello.name:
-            context = self._reception.context
-        self._shake(context, host)
+        self._shake(context and (shared or context), begin)
 
-    def _shake(self, context: ssl.SSLContext | None, host: str) -> None:
+    def _shake(self, context: ssl.SSLContext | None, begin: Begin) -> None:
+        """
+        Shake hands, or refuse where there is no context.
+
+        It is the listener's own where the client sends a name, for only that one's sessions are
+        every worker's; `Contexts.on_name` then has OpenSSL go on with the certificate's.
+        """
         if context is None:
             self._reception.strangers += 1
             self._refuse(UNRECOGNIZED_NAME)
         else:
-            self._shaking = spawn(self._handshake(context, host), "handshake")
+            self._shaking = spawn(self._handshake(context, begin), "handshake")
 
-    async def _handshake(self, context: ssl.SSLContext, host: str) -> None:
+    async def _handshake(self, context: ssl.SSLContext, begin: Begin) -> None:
         reception = self._reception
         try:
             await asyncio.get_running_loop().connect_accepted_socket(
-                lambda: Http1Connection(reception.service, host),
+                begin,
                 self._client,
                 ssl=context,
                 ssl_handshake_timeout=reception.handshake_timeout,

@@ -105,10 +105,8 @@ class Arrivals:
 
     def _lead(self, request: Request, site: Site, port: bytes) -> Response:
         """To the same address by https; the method is kept where it is not a reading one."""
-        host = site.host.encode()
-        host = b"[" + host + b"]" if b":" in host else host
         target = request.target if request.target != b"*" else b"/"
-        location = (b"Location", b"https://" + host + port + target)
+        location = (b"Location", b"https://" + site.host.encode() + port + target)
         status = 301 if request.method in READING else 308
         return self._notices.page(request, status, pages.SECURED, location)
 

@@ -3,8 +3,8 @@ Which certificate a name is served with: what control writes, and workers look u
 
 Here: the two documents that pass from control to the workers, and the look-up. Not here: how a
 certificate is got (`control`) and how it is spoken with (`node.tls`). Names are canonical hosts as
-in `hosts`: lower case, A-labels, no trailing dot; IP addresses as they are; `*.example.com` stands
-for exactly one label (RFC 9525 §6.3).
+in `hosts`: lower case, A-labels, no trailing dot, IPv6 addresses in brackets; `*.example.com`
+stands for exactly one label (RFC 9525 §6.3).
 """
 
 from __future__ import annotations

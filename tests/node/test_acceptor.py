@@ -1,0 +1,381 @@
+"""What becomes of connections before HTTP: handshakes of real clients, and what is none."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+
+import pytest
+
+from edge.http.message import Request, Response
+from tests.support_tls import Issuer, Shelf, connect, der_of, receiving, shown
+from tests.support_wire import PLAIN, echo_target, get, response, until
+
+ALERT = b"\x15\x03\x03\x00\x02\x02\x70"
+
+
+@pytest.fixture(scope="module")
+def issuer() -> Issuer:
+    """A root."""
+    return Issuer()
+
+
+@pytest.fixture
+def shelf(tmp_path) -> Shelf:
+    """A folder of certificates."""
+    return Shelf(tmp_path)
+
+
+@pytest.fixture
+async def server(shelf, issuer):
+    """A server with one certificate of a.test and *.b.test."""
+    shelf.put(issuer.pem("a.test", "*.b.test"), "a.test", "*.b.test")
+    async with receiving(shelf, echo_sni) as made:
+        yield made
+
+
+def echo_sni(request: Request) -> Response:
+    """The host that TLS was begun for."""
+    return response(str(request.sni).encode())
+
+
+async def exchange(server, context, name, request=PLAIN) -> bytes:
+    """What a visitor of `name` gets for a request."""
+    reader, writer = await connect(server, context, name)
+    writer.write(request)
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+    content = await reader.readexactly(length)
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
+    return content
+
+
+def hello(name: str, *protocols: str) -> bytes:
+    """The first flight of a client."""
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(list(protocols or ("http/1.1",)))
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    with contextlib.suppress(ssl.SSLWantReadError):
+        context.wrap_bio(incoming, outgoing, server_hostname=name).do_handshake()
+    return outgoing.read()
+
+
+# Visitors
+
+
+@pytest.mark.parametrize("name", ["a.test", "x.b.test", "A.TEST"])
+async def test_a_visitor_is_shown_the_certificate_of_the_name(server, issuer, name) -> None:
+    """And requests know what TLS was begun for."""
+    assert await exchange(server, issuer.client(), name) == name.lower().encode()
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_both_versions_are_spoken(server, issuer, version) -> None:
+    """The old ones are not: see below."""
+    context = issuer.client()
+    context.minimum_version = context.maximum_version = version
+
+    assert await exchange(server, context, "a.test") == b"a.test"
+
+
+async def test_old_versions_are_refused(server, issuer) -> None:
+    """By OpenSSL, whatever the client would accept."""
+    context = issuer.client()
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+    with pytest.warns(DeprecationWarning, match="deprecated"):
+        context.maximum_version = ssl.TLSVersion.TLSv1_1
+
+    with pytest.raises(OSError):  # noqa: PT011  (uvloop does not send OpenSSL's alert)
+        await connect(server, context, "a.test")
+    await until(lambda: server.reception.broken == 1)
+
+
+@pytest.mark.parametrize(
+    ("offered", "chosen"),
+    [
+        (("h2", "http/1.1"), "h2"),
+        (("http/1.1", "h2"), "h2"),
+        (("http/1.1",), "http/1.1"),
+        (("acme-tls/1", "http/1.1"), "http/1.1"),
+        ((), None),
+    ],
+)
+async def test_the_protocol_is_agreed_on(server, issuer, offered, chosen) -> None:
+    """By ALPN; a visitor that also offers acme-tls/1 is a visitor (RFC 8737 §3)."""
+    _, writer = await connect(server, issuer.client(*offered), "a.test")
+
+    assert writer.get_extra_info("ssl_object").selected_alpn_protocol() == chosen
+    writer.close()
+
+
+async def test_http2_is_spoken_where_it_was_chosen(server, issuer) -> None:
+    """The server's half of the preface comes at once."""
+    reader, writer = await connect(server, issuer.client("h2"), "a.test")
+
+    frame = await reader.readexactly(9)
+    assert frame[3] == 4, "SETTINGS come first (RFC 9113 §3.4)"
+    writer.close()
+
+
+async def test_a_hello_may_come_byte_by_byte(server, issuer) -> None:
+    """It is looked at again only when there is more of it, and not taken from OpenSSL."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = issuer.client().wrap_bio(incoming, outgoing, server_hostname="a.test")
+    client = await server.client()
+    while True:
+        try:
+            tls.do_handshake()
+            break
+        except ssl.SSLWantReadError:
+            await client.drip(outgoing.read())
+            incoming.write(await client.reader.read(65_536))
+    await client.drip(outgoing.read())
+
+    await until(lambda: server.reception.shaken == 1)
+
+
+# Strangers
+
+
+async def test_a_name_without_certificate_is_refused(server, issuer) -> None:
+    """By an alert that says so, for the price of a look."""
+    with pytest.raises(ssl.SSLError, match=r"unrecognized.name"):
+        await connect(server, issuer.client(), "stranger.test")
+
+    assert server.reception.strangers == 1
+    assert not server.reception.waiting
+
+
+@pytest.mark.parametrize("sent", [hello("c.a.test"), hello("a.test.evil"), hello("b.test")])
+async def test_the_alert_arrives_before_the_end(server, sent) -> None:
+    """Nothing unread is left in the socket: a reset would overtake it."""
+    client = await server.client()
+    client.send(sent)
+
+    assert await client.reader.read() == ALERT
+
+
+async def test_without_a_name_the_address_decides(shelf, issuer) -> None:
+    """A certificate for the address that was dialed, or a refusal."""
+    context = issuer.client()
+    async with receiving(shelf, echo_sni) as server:
+        with pytest.raises(ssl.SSLError, match=r"unrecognized.name"):
+            await connect(server, context, None)
+
+        pem = issuer.pem("127.0.0.1")
+        shelf.put(pem, "127.0.0.1")
+        await server.contexts.follow()
+
+        assert await shown(server, context, None) == der_of(pem)
+        assert await exchange(server, context, None) == b"127.0.0.1"
+
+
+async def test_clear_text_is_told_where_it_is(server) -> None:
+    """As nginx and Apache do."""
+    client = await server.client()
+    client.send(b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n")
+
+    answer = await client.reader.read()
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    head, _, content = answer.partition(b"\r\n\r\n")
+    assert b"Content-Length: %d\r\n" % len(content) in head + b"\r\n"
+    assert b"https://" in content
+
+
+@pytest.mark.parametrize("junk", [b"\x00" * 50, b"\x80\x2e\x01\x03\x01", b"\x16\x03\x01\xff\xff"])
+async def test_other_bytes_get_no_answer(server, junk) -> None:
+    """There is nobody who would understand one."""
+    client = await server.client()
+    client.send(junk)
+
+    with contextlib.suppress(ConnectionResetError):
+        assert await client.reader.read() == b""
+    await until(lambda: not server.reception.waiting)
+
+
+@pytest.mark.parametrize("part", [0, 1, 100])
+async def test_a_client_that_goes_in_the_middle_leaves_nothing(server, part) -> None:
+    """Whatever it had sent."""
+    client = await server.client()
+    client.send(hello("a.test")[:part])
+    await until(lambda: server.reception.waiting)
+
+    await client.close()
+
+    await until(lambda: not server.reception.waiting)
+
+
+# Challenges
+
+
+async def test_an_authority_is_shown_the_challenge_certificate(server, shelf, issuer) -> None:
+    """Beside visitors of the same name, who never see it (RFC 8737 §3)."""
+    challenge = issuer.pem("a.test")
+    shelf.ask(a_test=challenge)
+    await server.contexts.follow()
+    visitor, authority = issuer.client("h2", "http/1.1"), issuer.client("acme-tls/1")
+
+    assert await shown(server, authority, "a.test") == der_of(challenge)
+    assert await shown(server, visitor, "a.test") != der_of(challenge)
+
+
+async def test_who_offers_acme_alone_sees_no_other_certificate(server, issuer) -> None:
+    """There is no challenge: nothing else is shown under that protocol."""
+    with pytest.raises(ssl.SSLError, match=r"unrecognized.name"):
+        await connect(server, issuer.client("acme-tls/1"), "a.test")
+
+
+async def test_nothing_is_served_under_acme_tls(server, shelf, issuer) -> None:
+    """The handshake is the answer; the connection ends with it."""
+    shelf.ask(a_test=issuer.pem("a.test"))
+    await server.contexts.follow()
+    reader, writer = await connect(server, issuer.client("acme-tls/1"), "a.test")
+
+    writer.write(PLAIN)
+
+    with contextlib.suppress(ConnectionResetError):
+        assert await reader.read() == b""
+    assert not server.requests
+    writer.close()
+
+
+# Limits
+
+
+async def test_who_does_not_shake_hands_in_time_is_dropped(server) -> None:
+    """Silent or in the middle of a hello."""
+    silent, slow = await server.client(), await server.client()
+    slow.send(hello("a.test")[:50])
+    await until(lambda: len(server.reception.waiting) == 2)
+
+    server.later(server.reception.handshake_timeout + 1)
+
+    for client in (silent, slow):
+        with contextlib.suppress(ConnectionResetError):
+            assert await client.reader.read() == b""
+    assert server.reception.broken == 2
+
+
+async def test_a_handshake_that_stops_is_dropped(server) -> None:
+    """The server's flight is out, and nothing comes back."""
+    client = await server.client()
+    client.send(hello("a.test"))
+    assert await client.reader.readexactly(1) == b"\x16"
+
+    server.later(server.reception.handshake_timeout + 1)
+
+    with contextlib.suppress(ConnectionResetError):
+        await client.reader.read()
+    await until(lambda: not server.reception.waiting)
+
+
+async def test_beyond_the_bound_the_oldest_is_dropped(server, issuer) -> None:
+    """So that those who only hold connections keep out nobody."""
+    server.reception.max_handshakes = 2
+    first, second = await server.client(), await server.client()
+    await until(lambda: len(server.reception.waiting) == 2)
+
+    assert await exchange(server, issuer.client(), "a.test") == b"a.test"
+
+    with contextlib.suppress(ConnectionResetError):
+        assert await first.reader.read() == b""
+    second.send(hello("a.test"))
+    assert await second.reader.readexactly(1) == b"\x16"
+
+
+async def test_no_handshake_begins_where_there_is_no_room(server) -> None:
+    """The limit of connections is that of clear text."""
+    server.service.max_connections = 0
+    client = await server.client()
+
+    with contextlib.suppress(ConnectionResetError):
+        assert await client.reader.read() == b""
+    assert server.service.refused == 1
+
+
+async def test_without_descriptors_it_is_looked_again_in_a_second(
+    server, issuer, monkeypatch, caplog
+) -> None:
+    """Not at once, which would be a loop; nobody who waits is lost."""
+    acceptor = server.reception._acceptors[0]
+    listener = acceptor._listener
+
+    class Exhausted:
+        def accept(self):
+            raise OSError(24, "Too many open files")
+
+        def fileno(self) -> int:
+            return listener.fileno()
+
+        def close(self) -> None:
+            listener.close()
+
+    monkeypatch.setattr(acceptor, "_listener", Exhausted())
+    client = await server.client()
+    await until(lambda: "no connection can be accepted" in caplog.text)
+    monkeypatch.setattr(acceptor, "_listener", listener)
+
+    server.later(1)
+
+    await until(lambda: server.reception.waiting)
+    assert await exchange(server, issuer.client(), "a.test") == b"a.test"
+    await client.close()
+
+
+# Sending
+
+
+async def test_large_content_waits_for_its_reader(shelf, issuer) -> None:
+    """It is encrypted as it is taken, not all at once: what waits is bounded."""
+    content = bytes(32 << 20)
+    shelf.put(issuer.pem("a.test"), "a.test")
+    async with receiving(shelf, lambda _: response(content)) as server:
+        reader, writer = await connect(server, issuer.client(), "a.test")
+        writer.transport.pause_reading()
+        writer.write(PLAIN)
+        await until(lambda: server.service.connections and server.connection.paused)
+        assert server.connection.transport.get_write_buffer_size() < 4 << 20
+
+        writer.transport.resume_reading()
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert b"Content-Length: %d" % len(content) in head
+        assert await reader.readexactly(len(content)) == content
+        writer.close()
+
+
+async def test_a_client_may_shake_hands_and_leave(server, issuer) -> None:
+    """Nothing of it stays."""
+    _, writer = await connect(server, issuer.client(), "a.test")
+    await until(lambda: server.service.connections)
+    writer.close()
+
+    await until(lambda: not server.service.connections)
+
+
+async def test_keep_alive_and_pipelining_work_as_in_clear_text(shelf, issuer) -> None:
+    """Requests of one connection, in order."""
+    shelf.put(issuer.pem("a.test"), "a.test")
+    async with receiving(shelf, echo_target) as server:
+        reader, writer = await connect(server, issuer.client(), "a.test")
+        writer.write(get("/1") + get("/2") + get("/3"))
+        for number in (1, 2, 3):
+            await reader.readuntil(b"\r\n\r\n")
+            assert await reader.readexactly(2) == b"/%d" % number
+        writer.close()
+
+
+async def test_the_end_of_a_reception_ends_those_who_wait(shelf) -> None:
+    """A drain does not wait for them."""
+    async with receiving(shelf, echo_sni) as server:
+        client = await server.client()
+        await until(lambda: server.reception.waiting)
+        server.reception.close()
+
+        with contextlib.suppress(ConnectionResetError):
+            assert await client.reader.read() == b""
+        await asyncio.sleep(0)
+        assert not server.reception.waiting
