@@ -28,6 +28,10 @@ from tests.support_control import (
 )
 
 
+PEBBLES = 43
+"""Characters of pebble's tokens; ours are shorter."""
+
+
 class Clock:
     """A time that a test sets; from the real one on, which pebble has."""
 
@@ -83,8 +87,11 @@ class Kept:
         """What the worker was told to answer, each time."""
         self.refuses: list[str] = []
         """Errors that the worker answers with, the next first."""
+        self.is_mute = False
+        """Whether answers of http-01 come to nobody but ourselves."""
         self.worker: FakeWorker | None = None
         self.keeper: Keeper | None = None
+        self.before: list[Keeper] = []
 
     def configure(self, **acme: Any) -> Kept:
         """Write `edge.yml` with these keys of `tls.acme`."""
@@ -118,6 +125,7 @@ class Kept:
     def restart(self) -> Kept:
         """As the next process sees it."""
         if self.keeper is not None:
+            self.before.append(self.keeper)
             self.stop()
         self.keeper = Keeper(self.places, open_store(self.folder), self.clock, self.enroll)
         return self
@@ -128,10 +136,14 @@ class Kept:
             self.keeper.enrollment.close()
         self.keeper.inventory.close()
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """End everything."""
         if self.keeper is not None:
             self.stop()
+            self.before.append(self.keeper)
+        for keeper in self.before:
+            if keeper.enrollment is not None:
+                await keeper.enrollment.authorities.close()
         if self.worker is not None:
             self.worker.close()
 
@@ -161,19 +173,24 @@ class Kept:
         found = msgspec.json.decode(written, type=Challenges)
         self.answered.append(found)
         self.outside.web.answers = {
-            (answer.host, token): answer.content for token, answer in found.http.items()
+            (answer.host, token): answer.content
+            for token, answer in found.http.items()
+            if not (self.is_mute and len(token) == PEBBLES)
         }
         self.outside.tls.contexts = {host: asked(pem) for host, pem in found.alpn.items()}
 
     async def look(self, later: float = 0.0) -> None:
-        """A look after some seconds, until everything that it begins has ended, and one more."""
+        """Looks after some seconds, until nothing more begins."""
         self.clock.now += later
         await self.keeper.look()
-        if self.keeper.enrollment is not None:
-            begun = self.keeper.enrollment
-            await asyncio.gather(*begun.running.values(), *begun._polling.values())
+        while self.keeper.enrollment is not None and (begun := self.begun()):
+            await asyncio.gather(*begun)
             await self.keeper.look()
-            await asyncio.gather(*begun._polling.values())
+
+    def begun(self) -> list[asyncio.Task[None]]:
+        """What is on its way."""
+        enrollment = self.keeper.enrollment
+        return [*enrollment.running.values(), *enrollment.polling.values()]
 
     def serving(self, host: str):
         """The certificate that a host is served with."""
@@ -184,8 +201,8 @@ class Kept:
         return self.keeper.inventory.vault.record(host)
 
     def orders(self) -> list[dict[str, Any]]:
-        """What was ordered so far."""
-        return [each.payload for each in self.between.of("newOrder")]
+        """What was ordered so far; what was sent again for its nonce's sake counts once."""
+        return [each.payload for each in self.between.of("newOrder") if each.status != 400]
 
     def entry(self, host: str) -> dict[str, Any]:
         """What `edge certs` tells of a name."""

@@ -84,9 +84,8 @@ class Agenda:
             return True
         validity = validity_of(certificate)
         urgent = renewal.is_urgent(validity, record.window, now)
-        return now >= self.due(name, certificate).at and (
-            now >= certificate.not_after or renewal.may_issue(record, validity, now, urgent=urgent)
-        )
+        may_be_now = renewal.may_issue(record, validity, now, urgent=urgent)
+        return may_be_now and now >= self.due(name, certificate).at
 
     def due(self, name: str, certificate: Certificate) -> Due:
         """When a certificate is renewed, and why then."""

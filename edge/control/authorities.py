@@ -47,6 +47,12 @@ class Authorities:
             self._clients.clear()
             self._acme, self._root = acme, root
 
+    async def close(self) -> None:
+        """End all connections, after what is being asked."""
+        clients, self._clients = list(self._clients.values()), {}
+        for client in clients:
+            await client.close()
+
     @property
     def primary(self) -> Acme:
         """The one that is asked first."""
@@ -89,9 +95,9 @@ class Authorities:
             known = self._paces.setdefault(acme.directory, known)
         return known
 
-    async def wait_for(self, acme: Acme) -> float:
-        """When the next order may be made; now or earlier is at once."""
-        return pace.ready_at(await self.open(acme), self._clock())
+    async def wait_for(self, acme: Acme, ahead: int = 0) -> float:
+        """When the next order may be made behind `ahead` others; now or earlier is at once."""
+        return pace.ready_at(await self.open(acme), self._clock(), ahead)
 
     async def spend(self, acme: Acme) -> None:
         """An order is about to be made."""

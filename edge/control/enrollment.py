@@ -64,7 +64,8 @@ class Enrollment:
         self.obtaining = Obtaining(inventory.vault, self.authorities, self._proofs, clock)
         self.running: dict[str, asyncio.Task[None]] = {}
         """Tries by name."""
-        self._polling: dict[str, asyncio.Task[None]] = {}
+        self.polling: dict[str, asyncio.Task[None]] = {}
+        """Questions about renewals by name."""
         self.on_change: Callable[[], None] = lambda: None
         """Hears that a try has ended."""
 
@@ -74,7 +75,7 @@ class Enrollment:
 
     def close(self) -> None:
         """Begin nothing more; what is begun is taken back as far as there is time."""
-        for task in (*self.running.values(), *self._polling.values()):
+        for task in (*self.running.values(), *self.polling.values()):
             task.cancel()
 
     async def tend(self, settings: Settings, root: Path) -> None:
@@ -111,7 +112,8 @@ class Enrollment:
             and record.attempts[-1].authority != fallback.directory
         ):
             chosen = fallback
-        return chosen if await self.authorities.wait_for(chosen) <= now else None
+        ahead = len(self.running)  # they have not all made their orders yet
+        return chosen if await self.authorities.wait_for(chosen, ahead) <= now else None
 
     async def _try(self, wish: Wanted, acme: Acme) -> None:
         try:
@@ -145,20 +147,20 @@ class Enrollment:
         record = self._agenda.record(wish.name)
         certificate = self._inventory.stored.get(("acme", wish.name))
         acme = self.authorities.find(record.issued_by)
-        is_busy = wish.name in self.running or wish.name in self._polling
-        if certificate is None or acme is None or is_busy or len(self._polling) >= POLLS:
+        is_busy = wish.name in self.running or wish.name in self.polling
+        if certificate is None or acme is None or is_busy or len(self.polling) >= POLLS:
             return
         is_named = "." in certificate.id and "~" not in certificate.id
         if is_named and renewal.may_poll(record.window, validity_of(certificate), now):
             asking = self._ask(wish.name, certificate, acme)
-            self._polling[wish.name] = spawn(asking, f"renewal of {wish.name}")
+            self.polling[wish.name] = spawn(asking, f"renewal of {wish.name}")
 
     async def _ask(self, name: str, certificate: Certificate, acme: Acme) -> None:
         before = self._agenda.record(name).window
         try:
             window = await self._heard(certificate, acme, before)
         finally:
-            self._polling.pop(name, None)
+            self.polling.pop(name, None)
         await self._agenda.hear(name, window)
         if before is None or before.instant != window.instant:
             self.on_change()

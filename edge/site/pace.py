@@ -39,9 +39,9 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
     """In a row."""
 
 
-def ready_at(pace: Pace, now: float) -> float:
-    """When the next order may be made; `now` or earlier is at once."""
-    lacking = 1.0 - _tokens(pace, now)
+def ready_at(pace: Pace, now: float, ahead: int = 0) -> float:
+    """When the next order may be made behind `ahead` others; `now` or earlier is at once."""
+    lacking = 1.0 + ahead - _tokens(pace, now)
     return max(pace.blocked_until, now + lacking * PERIOD / ORDERS if lacking > 0 else now)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import time
 
+import msgspec
 import pytest
 
 from edge.control import chains
@@ -28,14 +29,14 @@ def outside(tmp_path_factory):
 
 
 @pytest.fixture
-def node(tmp_path, outside):
+async def node(tmp_path, outside):
     """A node's keeper."""
     outside.names.missing.clear()
     outside.names.failing.clear()
     with serving(Proxy(outside.authority)) as between:
         kept = Kept(tmp_path, outside, between, Clock(time.time() + 5))
         yield kept
-        kept.close()
+        await kept.close()
 
 
 def iso(epoch):
@@ -111,30 +112,25 @@ async def test_many_names_at_once_go_in_turns(node, monkeypatch):
         await node.look()
 
     assert most == 3
-    assert [host for host in hosts if node.serving(host) is None] == ["n2.test"]
+    bare = {host: node.record(host) for host in hosts if node.serving(host) is None}
+    assert bare.keys() == {"n2.test"}, bare
     assert len(node.orders()) == 7
 
 
-async def test_an_allowance_is_kept_over_a_restart(node, monkeypatch):
+async def test_an_allowance_is_kept_over_a_restart(node):
     """What is used up comes back with time, not with a new process."""
-    monkeypatch.setattr("edge.site.pace.ORDERS", 2)
     node.serve("a.test")
-    enrollment = None
     await node.look()
+    vault, directory = node.keeper.inventory.vault, node.between.directory
+    vault.keep_pace(directory, msgspec.structs.replace(vault.pace(directory), tokens=1.0))
     node.serve("a.test", "b.test", "c.test")
-    vault = node.keeper.inventory.vault
-    spent = vault.pace(node.between.directory)
-    assert spent.tokens < 250
-    vault.keep_pace(node.between.directory, renewal.msgspec.structs.replace(spent, tokens=1.0))
-    node.restart()
 
-    await node.look(1)
-    assert (len(node.orders()), enrollment) == (2, None)
-    node.restart()
-    await node.look(1)
-    assert len(node.orders()) == 2
+    for _ in range(3):
+        node.restart()
+        await node.look(1)
+        assert len(node.orders()) == 2
 
-    await node.look(3 * HOUR)
+    await node.look(60)
     assert len(node.orders()) == 3
 
 
@@ -221,14 +217,15 @@ async def test_a_name_class_failure_backs_off_and_survives_a_restart(node):
 
 
 async def test_another_challenge_is_tried_once(node):
-    """At once, after a failure of the name's."""
-    node.between.fail("challenge", times=1, status=403, type="connection", detail="port 80 is shut")
+    """At once, after a failure of the name's: what answers on port 80 is not always ours."""
+    node.is_mute = True
     node.serve("a.test")
 
     await node.look()
 
     assert node.serving("a.test") is not None
     (attempt,) = node.record("a.test").attempts
+    assert any("tried in another form" in step for step in attempt.steps)
     assert any("tls-alpn-01" in step for step in attempt.steps)
     assert len(node.orders()) == 2
 
@@ -484,15 +481,17 @@ async def test_an_expired_certificate_is_not_asked_about_nor_replaced(node):
 
     await node.look(first.not_after - node.clock.now + 60)
 
+    # to pebble's clock, the real one, it is not over: what comes is as old, and no circle begins
+    assert len(node.orders()) == 2
     assert "replaces" not in node.orders()[-1]
-    assert [each for each in node.between.of("renewalInfo")[asked:] if first.id in str(each)] == []
+    assert len(node.between.of("renewalInfo")) == asked
 
 
 async def test_another_account_replaces_nothing(node):
     """`replaces` is for the very account that ordered."""
     first = await renewable(node)
     record = node.record("a.test")
-    stranger = renewal.msgspec.structs.replace(record, account="https://elsewhere.test/acct/1")
+    stranger = msgspec.structs.replace(record, account="https://elsewhere.test/acct/1")
     node.keeper.inventory.vault.keep(stranger)
     node.restart()
 

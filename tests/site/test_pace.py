@@ -24,6 +24,14 @@ def test_orders_are_bounded_in_any_period() -> None:
     assert pace.ready_at(pace.spent(made, NOW + 43.2), NOW + 43.2) == pytest.approx(NOW + 86.4)
 
 
+def test_orders_that_are_on_their_way_count() -> None:
+    """Those that have not been made yet."""
+    made = Pace(tokens=3.0, at=NOW)
+
+    assert pace.ready_at(made, NOW, ahead=2) == NOW
+    assert pace.ready_at(made, NOW, ahead=3) == pytest.approx(NOW + 43.2)
+
+
 def test_no_more_is_saved_up_than_a_period_has() -> None:
     """A year without orders allows no more at once."""
     made = pace.spent(Pace(), NOW)
