@@ -74,7 +74,7 @@ class Vault:
         Raises:
             OSError: nothing can be written.
         """
-        path = self._certificates / "probe"
+        path = durable.temporary_beside(self._certificates / "probe")
         durable.write(path, b"x", SECRET)
         path.unlink()
 

@@ -1,8 +1,7 @@
-"""The keeper: what should be there is there, and workers know it."""
+"""What certificates there are and should be, and that workers know it."""
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 
@@ -10,7 +9,7 @@ import pytest
 from cryptography import x509
 
 from edge.control import chains, durable
-from edge.control.keeper import Keeper, arrange, due, fraction, is_public_suffix
+from edge.control.inventory import Inventory, arrange, due, is_public_suffix
 from edge.site.certificates import Certificate, Keyring, Names
 from tests.support_certificates import DAY, NOW, cert_pem, signer, write_own
 from tests.support_control import (
@@ -40,7 +39,7 @@ class Clock:
 
 
 class Kept:
-    """A node's state and its keeper, with a clock of its own."""
+    """A node's state and its inventory, with a clock of its own."""
 
     def __init__(self, folder, settings):
         self.folder = folder
@@ -51,9 +50,9 @@ class Kept:
 
     def restart(self):
         """As the next process sees it."""
-        if lock := getattr(self, "keeper", None) and self.keeper._lock:
-            os.close(lock)
-        self.keeper = Keeper(places_of(self.folder), open_store(self.folder), self.clock)
+        if hasattr(self, "kept"):
+            self.kept.close()
+        self.kept = Inventory(places_of(self.folder), open_store(self.folder), self.clock)
         return self
 
     def app(self, text="", *branches):
@@ -67,12 +66,12 @@ class Kept:
     def look(self, later=0.0):
         """A look after some seconds; the keyring then."""
         self.clock.now += later
-        self.keeper.look()
-        return self.keeper.vault.keyring()
+        self.kept.look()
+        return self.kept.vault.keyring()
 
     def serving(self, host):
         """The certificate that a host is served with."""
-        return Names(self.keeper.vault.keyring().certificates).find(host)
+        return Names(self.kept.vault.keyring().certificates).find(host)
 
 
 @pytest.fixture
@@ -97,9 +96,9 @@ def test_the_own_authority_signs_what_is_served(kept):
         [("example.com",), ("*.shop.edge.localhost",)],
     )
     assert {each.source for each in keyring.certificates} == {"internal"}
-    root = x509.load_pem_x509_certificate(node.keeper.authority.root_pem(NOW))
+    root = x509.load_pem_x509_certificate(node.kept.authority.root_pem(NOW))
     for each in keyring.certificates:
-        chain = chains.parse_chain(node.keeper.vault.read_pem(each))
+        chain = chains.parse_chain(node.kept.vault.read_pem(each))
         chain.leaf.verify_directly_issued_by(root)
 
 
@@ -115,7 +114,7 @@ def test_a_new_branch_is_seen_at_the_next_look(kept):
 
     assert node.serving("docs.a.test") is not None
     assert node.serving("www.a.test") is None
-    assert "www.a.test" in node.keeper.vault.names("internal")
+    assert "www.a.test" in node.kept.vault.names("internal")
 
 
 def test_without_listeners_for_tls_nothing_is_made(kept):
@@ -140,7 +139,7 @@ def test_what_is_good_is_left_alone(kept):
     node.look(61)
     node.restart().look(61)
 
-    assert node.keeper.vault.keyring() == keyring
+    assert node.kept.vault.keyring() == keyring
     assert len(list(places_of(node.folder).tls.rglob("certs/**/*.pem"))) == 1
 
 
@@ -167,7 +166,7 @@ def test_a_new_root_signs_everything_anew(kept):
 
     (leaf,) = node.restart().look(61).certificates
 
-    assert node.keeper.authority.signed(leaf, node.clock.now)
+    assert node.kept.authority.signed(leaf, node.clock.now)
 
 
 def test_the_operators_certificates_win(kept):
@@ -180,7 +179,7 @@ def test_the_operators_certificates_win(kept):
 
     assert node.serving("a.test").source == node.serving("www.a.test").source == "files"
     assert node.serving("main.shop.edge.localhost").source == "internal"
-    assert [wish.name for wish in node.keeper.wishes.wanted] == ["*.shop.edge.localhost"]
+    assert [wish.name for wish in node.kept.wishes.wanted] == ["*.shop.edge.localhost"]
 
 
 def test_a_bad_file_leaves_the_last_good_one(kept, caplog):
@@ -226,7 +225,7 @@ def test_an_expired_file_serves_only_where_nothing_else_can(kept):
     (own,) = node.look().certificates
 
     assert node.look(2 * DAY).certificates == (own,)
-    assert "expired on" in node.keeper.found.mistakes[0].message
+    assert "expired on" in node.kept.found.mistakes[0].message
 
     (node.folder / "edge.yml").write_text(INTERNAL)
     node.changes.reload()
@@ -262,14 +261,14 @@ def test_a_names_failure_is_its_own(kept, caplog):
     assert node.serving("a.a.test") is not None
 
 
-def test_a_round_that_breaks_is_logged_and_repeated(kept, caplog):
-    """The loop outlives it, and the next look makes up for it."""
+def test_a_round_that_breaks_is_repeated(kept):
+    """The next look makes up for it."""
     node = kept(INTERNAL).app("", "main")
-    node.keeper.vault.open()
+    node.kept.vault.open()
     places_of(node.folder).keyring.mkdir()
 
-    node.look()
-    assert "certificates were not looked after" in caplog.text
+    with pytest.raises(OSError, match="directory"):
+        node.look()
 
     places_of(node.folder).keyring.rmdir()
     assert len(node.look(1).certificates) == 1
@@ -284,9 +283,9 @@ def test_names_that_wait_for_a_public_authority_keep_what_they_have(kept):
     node.changes.reload()
     node.look(1)
 
-    assert [wish.source for wish in node.keeper.wishes.wanted] == ["acme"]
+    assert [wish.source for wish in node.kept.wishes.wanted] == ["acme"]
     assert node.serving("main.shop.edge.example.com").source == "internal"
-    node.keeper.vault.publish(
+    node.kept.vault.publish(
         "main.shop.edge.example.com", whole("main.shop.edge.example.com"), "acme"
     )
     keyring = node.look(61)
@@ -296,8 +295,8 @@ def test_names_that_wait_for_a_public_authority_keep_what_they_have(kept):
 def test_one_keeper_a_state_folder(kept):
     """A second process waits until the first is gone."""
     node = kept(INTERNAL).app("", "main")
-    node.keeper.vault.open()
-    lock = durable.try_lock(node.keeper.vault.lock)
+    node.kept.vault.open()
+    lock = durable.try_lock(node.kept.vault.lock)
 
     assert node.look() == Keyring()
     os.close(lock)
@@ -332,36 +331,11 @@ def test_cleaning_comes_by(kept):
     write_app(node.folder, "shop", "")
     node.changes.reload()
     node.look(DAY + 1)
-    assert "www.a.test" in node.keeper.vault.names("internal")
+    assert "www.a.test" in node.kept.vault.names("internal")
 
     node.look(15 * DAY)
 
-    assert node.keeper.vault.names("internal") == ["*.shop.edge.localhost"]
-
-
-async def test_the_loop_looks_when_it_is_told_to(kept):
-    """A nudge is answered at once, and the lock goes with the loop."""
-    node = kept(INTERNAL).app("", "main")
-    running = asyncio.ensure_future(node.keeper.run())
-    try:
-        await until(lambda: node.serving("main.shop.edge.localhost"))
-        await asyncio.to_thread(node.app, "domains: {a.test: {subdomains: {www: main}}}")
-        node.keeper.nudge()
-        await until(lambda: node.serving("www.a.test"))
-    finally:
-        running.cancel()
-        await asyncio.wait([running])
-    lock = durable.try_lock(node.keeper.vault.lock)
-    assert lock is not None
-    os.close(lock)
-    node.keeper._lock = None
-
-
-async def until(condition):
-    """Wait in the loop, well below the time of a look that nobody asked for."""
-    async with asyncio.timeout(4):
-        while not condition():  # noqa: ASYNC110 - files change, nobody tells
-            await asyncio.sleep(0.01)
+    assert node.kept.vault.names("internal") == ["*.shop.edge.localhost"]
 
 
 def certificate(identifier, source, end):
@@ -398,12 +372,3 @@ def test_the_best_certificate_stands_first():
 def test_public_suffixes_are_those_of_registries(host, public):
     """A company that hands out names below its own may have a certificate for it."""
     assert is_public_suffix(host) is public
-
-
-def test_a_fraction_is_the_same_each_time():
-    """And spread."""
-    values = [fraction(str(number)) for number in range(100)]
-
-    assert values == [fraction(str(number)) for number in range(100)]
-    assert 0 <= min(values) < 0.1
-    assert 0.9 < max(values) < 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 import pytest
@@ -288,6 +289,13 @@ def test_a_disk_that_takes_nothing_is_found_before_an_order(vault):
     certificates.write_bytes(b"")
     with pytest.raises(OSError, match="exists"):
         vault.probe()
+
+
+def test_probes_do_not_disturb_each_other(vault):
+    """Many orders begin at the same time."""
+    with ThreadPoolExecutor(8) as pool:
+        for _ in pool.map(lambda _: vault.probe(), range(80)):
+            pass
 
 
 @pytest.mark.parametrize("name", ["a.test", "*.a.test", "[2001:db8::1]", "192.0.2.1"])

@@ -100,6 +100,15 @@ def test_what_lives_for_days_is_issued_more_often() -> None:
     assert renewal.may_issue(record, hour, HOUR / 4, urgent=False)
 
 
+def test_a_jitter_is_the_same_each_time() -> None:
+    """And spread over certificates."""
+    values = [renewal.fraction(str(number)) for number in range(100)]
+
+    assert values == [renewal.fraction(str(number)) for number in range(100)]
+    assert 0 <= min(values) < 0.1
+    assert 0.9 < max(values) < 1
+
+
 # What an authority says about it
 
 
@@ -326,6 +335,13 @@ def test_another_authority_for_a_renewal() -> None:
     assert not renewal.may_fall_back(record, "A", LONG, 75 * DAY - 1)
     assert renewal.may_fall_back(record, "A", LONG, 75 * DAY)
     assert not renewal.may_fall_back(record, "A", LONG, 90 * DAY)
+
+
+def test_advice_is_remembered() -> None:
+    """Beside everything else."""
+    record = Record(name="a", failures=2)
+
+    assert renewal.advised(record, window()) == Record(name="a", failures=2, window=window())
 
 
 def test_a_record_is_a_document() -> None:
