@@ -40,10 +40,14 @@ def free_port() -> int:
 class Node:
     """A real `edge serve` with its own folder, ports and state."""
 
-    def __init__(self, folder: Path, workers: int = 2, settings: str = "") -> None:
+    def __init__(
+        self, folder: Path, workers: int = 2, settings: str = "", *, is_secure: bool = False
+    ) -> None:
         self.folder = folder
         self.port = free_port()
         self.admin_port = free_port()
+        self.https_port = free_port()
+        """Listened on where the node is to be secure."""
         self.process: subprocess.Popen[bytes] | None = None
         self.groups: list[int] = []
         """Process groups of every start."""
@@ -52,9 +56,13 @@ class Node:
         (folder / "rules").mkdir(exist_ok=True)
         (folder / "edge.yml").write_text(
             f"workers: {workers}\n"
-            f'listen: {{http: ["127.0.0.1:{self.port}"], admin: "127.0.0.1:{self.admin_port}"}}\n'
+            f'listen: {{http: ["127.0.0.1:{self.port}"], admin: "127.0.0.1:{self.admin_port}"'
+            f"{self._https() if is_secure else ''}}}\n"
             f"{settings}"
         )
+
+    def _https(self) -> str:
+        return f', https: ["127.0.0.1:{self.https_port}"]'
 
     def start(self) -> Node:
         """Run `edge serve`; returns when every worker serves."""
@@ -156,9 +164,11 @@ class Node:
 
 
 @contextlib.contextmanager
-def running(folder: Path, workers: int = 2, settings: str = "") -> Iterator[Node]:
+def running(
+    folder: Path, workers: int = 2, settings: str = "", *, is_secure: bool = False
+) -> Iterator[Node]:
     """A node that serves; nothing of it is left afterwards."""
-    node = Node(folder, workers, settings)
+    node = Node(folder, workers, settings, is_secure=is_secure)
     try:
         yield node.start()
     finally:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import datetime as dt
 import ipaddress
+import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -22,6 +23,7 @@ from edge.node.tls import Contexts, listener_context
 from edge.node.transport import Answer
 from edge.site.certificates import Certificate, Challenges, HttpAnswer, Keyring
 from edge.site.places import Places
+from tests.support import Node
 from tests.support_wire import Server, until
 
 DAY = 86_400
@@ -138,6 +140,18 @@ def replace(path: Path, document: msgspec.Struct) -> None:
     written = path.with_suffix(".new")
     written.write_bytes(msgspec.json.encode(document))
     written.replace(path)
+
+
+def is_secured(node: Node, host: str) -> bool:
+    """Whether a host of a node is served with a certificate of the node's own authority."""
+    root = node.folder / "var/tls/internal/root.pem"
+    try:
+        context = ssl.create_default_context(cafile=root)
+        with socket.create_connection(("127.0.0.1", node.https_port), timeout=10) as plain:
+            context.wrap_socket(plain, server_hostname=host).close()
+    except OSError:
+        return False
+    return True
 
 
 class SecureServer(Server):

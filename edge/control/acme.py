@@ -272,7 +272,7 @@ class Client:
 def identifier_of(name: str) -> dict[str, str]:
     """A name of a certificate as an order says it. Source: RFC 8555 §7.1.3, RFC 8738 §3."""
     try:
-        return {"type": "ip", "value": str(ipaddress.ip_address(name))}
+        return {"type": "ip", "value": str(ipaddress.ip_address(name.strip("[]")))}
     except ValueError:
         return {"type": "dns", "value": name}
 

@@ -19,7 +19,8 @@ from josepy.jwk import JWKEC
 
 from edge.control import durable
 from edge.control.acme_errors import AcmeError
-from edge.control.leaf import base64url
+from edge.control.chains import encode_key
+from edge.control.leaf import base64url, new_key
 from edge.site.settings import AccountBinding
 
 BASE64URL: Final = re.compile(r"[A-Za-z0-9_-]+")
@@ -45,7 +46,7 @@ def open_key(folder: Path) -> JWKEC:
     try:
         data = path.read_bytes()
     except FileNotFoundError:
-        data = new_key()
+        data = encode_key(new_key())
         _write(path, data)
     except OSError as error:
         raise _unusable(f"{path} cannot be read: {error.strerror}") from error
@@ -56,15 +57,6 @@ def open_key(folder: Path) -> JWKEC:
     if not isinstance(key, ec.EllipticCurvePrivateKey) or key.curve.name != "secp256r1":
         raise _unusable(f"{path} is no P-256 key; restore it from a backup")
     return JWKEC(key=key)
-
-
-def new_key() -> bytes:
-    """A private key on P-256, in PEM (PKCS #8)."""
-    return ec.generate_private_key(ec.SECP256R1()).private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
 
 
 def read_url(folder: Path, key: JWKEC) -> str | None:

@@ -22,16 +22,18 @@ from typing import Final, Protocol, TypeVar
 
 import msgspec
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import NameOID
 
 from edge.control import leaf
 from edge.control.acme import Client
 from edge.control.acme_documents import Authorization, Offer, Order
-from edge.control.acme_errors import AcmeError, Problem, Step, error_of
+from edge.control.acme_errors import AcmeError, Problem, Step, error_of, printable
+from edge.control.chains import encode_certificates, encode_key, general_name
 from edge.control.leaf import Issued
 from edge.errors import EdgeError
 from edge.node.tasks import spawn
+from edge.site.hosts import parse_address
 
 logger = logging.getLogger("edge.issuance")
 
@@ -79,18 +81,11 @@ class Challenge(msgspec.Struct, frozen=True):
             x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
             .not_valid_before(now - timedelta(hours=1))
             .not_valid_after(now + timedelta(days=1))
-            .add_extension(
-                x509.SubjectAlternativeName([leaf.general_name(identifier)]), critical=False
-            )
+            .add_extension(x509.SubjectAlternativeName([general_name(identifier)]), critical=False)
             .add_extension(x509.UnrecognizedExtension(ACME_IDENTIFIER, octets), critical=True)
             .sign(key, hashes.SHA256())
         )
-        private = key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-        return (private + certificate.public_bytes(serialization.Encoding.PEM)).decode()
+        return (encode_key(key) + encode_certificates([certificate])).decode()
 
 
 def dns_name(identifier: str) -> str:
@@ -101,7 +96,7 @@ def dns_name(identifier: str) -> str:
 def alpn_host(identifier: str) -> str:
     """The server name that an authority asks for. Source: RFC 8737 §3, RFC 8738 §6."""
     try:
-        return ipaddress.ip_address(identifier).reverse_pointer
+        return ipaddress.ip_address(identifier.strip("[]")).reverse_pointer
     except ValueError:
         return identifier
 
@@ -110,8 +105,8 @@ class Answerer(Protocol):
     """
     Shows one type of challenge; given by the keeper.
 
-    The identifier is without the `*.` of a wildcard. Several challenges are shown at once, for
-    dns-01 also of the same identifier (apex and wildcard).
+    The identifier is a canonical host, without the `*.` of a wildcard. Several challenges are shown
+    at once, for dns-01 also of the same identifier (apex and wildcard).
     """
 
     async def present(self, identifier: str, challenge: Challenge) -> None:
@@ -131,7 +126,7 @@ async def issue(  # noqa: PLR0913 - what one order can say
     log: Log = lambda _: None,
 ) -> Issued:
     """
-    A new key and its certificate for exactly these names.
+    A new key and its certificate for exactly these names, canonical hosts and wildcards.
 
     `answerers`, by type of challenge, are in the operator's order: the first that is offered is
     used. `profile` and `replaces` are those of `Client.new_order`.
@@ -155,7 +150,7 @@ class _Part(msgspec.Struct):
 
     authorization: str
     name: str
-    """With the `*.` of a wildcard, as people know it."""
+    """With the `*.` of a wildcard."""
     identifier: str
     offer: Offer
     challenge: Challenge
@@ -206,7 +201,7 @@ class _Proof:
         return _Part(
             authorization.url,
             _name(authorization),
-            authorization.identifier.value,
+            _host(authorization),
             offer,
             Challenge(offer.type, offer.token, shown),
             self._answerers[offer.type],
@@ -267,7 +262,7 @@ class _Proof:
         self._log(f"{part.name}: authorized by {part.challenge.type}")
 
     async def _clean(self) -> None:
-        """Answers first: they are ours, and seen from outside."""
+        """Each step whatever becomes of the others; what fails is told, and hides no error."""
         steps = [part.answerer.cleanup(part.identifier, part.challenge) for part in self._shown]
         steps += [self._client.deactivate(url) for url in self._pending]
         try:
@@ -374,7 +369,13 @@ def _about(error: AcmeError, part: _Part) -> AcmeError:
 
 
 def _name(authorization: Authorization) -> str:
-    return ("*." if authorization.wildcard else "") + authorization.identifier.value
+    return ("*." if authorization.wildcard else "") + _host(authorization)
+
+
+def _host(authorization: Authorization) -> str:
+    """As the rest of the house spells it: IPv6 in brackets."""
+    value = authorization.identifier.value
+    return parse_address(value) or printable(value.lower())
 
 
 def _counted(names: Collection[str]) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import ipaddress
 import itertools
 import os
 import ssl
@@ -21,9 +20,9 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from edge.control.acme_errors import AcmeError
+from edge.control.chains import Chain, canonical_name, general_name
 
 MAX_CHAIN: Final = 10
 """Certificates; public chains have two or three."""
@@ -38,9 +37,9 @@ class Issued(msgspec.Struct, frozen=True):
     pem: bytes
     """The key, the certificate, its chain."""
     id: str
-    """`certificate_id` of it."""
+    """`chains.identify` of it: what ARI calls it."""
     names: tuple[str, ...]
-    """What it covers, in order of the alphabet."""
+    """What it covers, canonical."""
     issuer: str
     """Common or organisation name of who signed it."""
     not_before: int
@@ -60,19 +59,11 @@ def request_for(key: ec.EllipticCurvePrivateKey, names: Iterable[str]) -> bytes:
         x509.CertificateSigningRequestBuilder()
         .subject_name(x509.Name([]))
         .add_extension(
-            x509.SubjectAlternativeName([general_name(n) for n in names]), critical=False
+            x509.SubjectAlternativeName([general_name(name) for name in names]), critical=False
         )
         .sign(key, hashes.SHA256())
         .public_bytes(serialization.Encoding.DER)
     )
-
-
-def general_name(name: str) -> x509.GeneralName:
-    """A name as certificates have it."""
-    try:
-        return x509.IPAddress(ipaddress.ip_address(name))
-    except ValueError:
-        return x509.DNSName(name)
 
 
 def accept(
@@ -86,43 +77,12 @@ def accept(
     """
     certificates = _parse(chain)
     leaf = certificates[0]
-    _check_leaf(leaf, key, set(names), now)
+    _check_leaf(leaf, key, set(map(canonical_name, names)), now)
     _check_links(certificates)
-    pem = _pem_of(key, certificates)
+    found = Chain(key, certificates)
+    pem = found.encode()  # anew: text around what was parsed could mean another thing to others
     _check_loads(pem)
-    return Issued(
-        pem=pem,
-        id=certificate_id(leaf),
-        names=tuple(sorted(_names_of(leaf))),
-        issuer=issuer_of(leaf),
-        not_before=int(leaf.not_valid_before_utc.timestamp()),
-        not_after=int(leaf.not_valid_after_utc.timestamp()),
-    )
-
-
-def certificate_id(certificate: x509.Certificate) -> str:
-    """
-    What ARI calls it: `<AKI>.<serial>`, both in base64url; the digest of its DER without an AKI.
-
-    Source: RFC 9773 §4.1; the serial's octets are those of DER, a leading zero included.
-    """
-    try:
-        found = certificate.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier)
-    except x509.ExtensionNotFound:
-        return certificate.fingerprint(hashes.SHA256()).hex()
-    if found.value.key_identifier is None:
-        return certificate.fingerprint(hashes.SHA256()).hex()
-    serial = certificate.serial_number
-    octets = serial.to_bytes(serial.bit_length() // 8 + 1, "big")
-    return f"{base64url(found.value.key_identifier)}.{base64url(octets)}"
-
-
-def issuer_of(certificate: x509.Certificate) -> str:
-    """For people."""
-    for kind in (NameOID.COMMON_NAME, NameOID.ORGANIZATION_NAME):
-        for each in certificate.issuer.get_attributes_for_oid(kind):
-            return str(each.value)
-    return certificate.issuer.rfc4514_string()
+    return Issued(pem, found.id, found.names, found.issuer, found.not_before, found.not_after)
 
 
 def base64url(data: bytes) -> str:
@@ -159,14 +119,13 @@ def _check_leaf(
         raise _unfit(f"it ended at {leaf.not_valid_after_utc}; is the clock of this node right?")
 
 
-def _names_of(certificate: x509.Certificate) -> set[str]:
+def _names_of(leaf: x509.Certificate) -> set[str]:
+    """All of them, also those that `chains` leaves out since no client could ask for them."""
     try:
-        found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+        found = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except (x509.ExtensionNotFound, ValueError):
         return set()
-    hosts = found.value.get_values_for_type(x509.DNSName)
-    addresses = found.value.get_values_for_type(x509.IPAddress)
-    return {host.lower() for host in hosts} | {str(address) for address in addresses}
+    return {canonical_name(str(each.value)) or repr(each) for each in found}
 
 
 def _check_links(certificates: list[x509.Certificate]) -> None:
@@ -175,18 +134,6 @@ def _check_links(certificates: list[x509.Certificate]) -> None:
             lower.verify_directly_issued_by(upper)
         except (ValueError, TypeError, InvalidSignature) as error:
             raise _unfit(f"its chain does not link at {lower.subject.rfc4514_string()}") from error
-
-
-def _pem_of(key: ec.EllipticCurvePrivateKey, certificates: list[x509.Certificate]) -> bytes:
-    """Written anew: text between what was parsed could mean another thing to others."""
-    private = key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
-    return private + b"".join(
-        each.public_bytes(serialization.Encoding.PEM) for each in certificates
-    )
 
 
 def _check_loads(pem: bytes) -> None:

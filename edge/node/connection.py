@@ -83,7 +83,9 @@ class Http1Connection(Http1Sender):
         self.touched = self.clock.now
         if self.tunnel is not None:
             self.tunnel.finish()
-            return True
+            return self.sni is None
+        if self.sni is not None:
+            return False  # uvloop ends both directions of TLS, whatever is said here
         if self.lingering or not (self._answering or self.paused):
             return False
         self._end_input()

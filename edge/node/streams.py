@@ -96,8 +96,8 @@ class Http2Connection(Http2Sender):
         """A client that sent everything may still wait for its answers."""
         self.half_closed = True
         self.touched = self.clock.now
-        if self.lingering or not (self.streams or self.paused):
-            return False
+        if self.sni is not None or self.lingering or not (self.streams or self.paused):
+            return False  # uvloop ends both directions of TLS, whatever is said here
         self.closing = True
         for stream in self.streams.values():
             if stream.content is not None:

@@ -13,7 +13,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from edge.control import acme_wire, issuance, leaf
+from edge.control import acme_wire, chains, issuance
 from edge.control.acme import Client
 from edge.control.acme_errors import AcmeError
 from edge.control.issuance import issue
@@ -234,7 +234,7 @@ async def test_a_file_of_roots_that_is_none_is_told(proxy, tmp_path):
 
 async def test_names_and_addresses_are_ordered(proxy, client):
     """Each as what it is (RFC 8738 §3)."""
-    order = await client.new_order(["a.test", "*.b.test", "127.0.0.1", "2001:DB8::1"])
+    order = await client.new_order(["a.test", "*.b.test", "127.0.0.1", "[2001:db8::1]"])
 
     assert proxy.of("newOrder")[-1].payload == {
         "identifiers": [
@@ -484,4 +484,4 @@ async def test_the_id_that_ari_is_asked_with_is_of_the_certificate(proxy, client
 
     assert await client.renewal_info(issued.id) is not None
     certificate = x509.load_pem_x509_certificates(issued.pem)[0]
-    assert leaf.certificate_id(certificate) == issued.id
+    assert chains.identify(certificate) == issued.id

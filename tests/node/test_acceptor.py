@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import ssl
 
+import httpx
 import pytest
 
 from edge.http.message import Request, Response
@@ -379,3 +380,44 @@ async def test_the_end_of_a_reception_ends_those_who_wait(shelf) -> None:
             assert await client.reader.read() == b""
         await asyncio.sleep(0)
         assert not server.reception.waiting
+
+
+async def answer_never(_: Request) -> Response:
+    """An answer that is waited for until nobody does."""
+    await asyncio.Event().wait()
+    raise AssertionError
+
+
+@pytest.mark.parametrize("protocol", ["http/1.1", "h2"])
+async def test_a_client_that_says_goodbye_is_gone(shelf, issuer, caplog, protocol) -> None:
+    """Its close_notify ends both directions; nothing is logged that a client could repeat."""
+    shelf.put(issuer.pem("a.test"), "a.test")
+    async with receiving(shelf, answer_never) as server:
+        async with asyncio.timeout(10):
+            async with httpx.AsyncClient(
+                verify=issuer.client(), http1=protocol == "http/1.1", http2=protocol == "h2"
+            ) as client:
+                port = server.address[1]
+                url = f"https://127.0.0.1:{port}/"
+                extensions = {"sni_hostname": "a.test"}
+                asking = asyncio.ensure_future(client.get(url, extensions=extensions))
+                await until(lambda: server.requests)
+                asking.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asking
+        await until(lambda: not server.service.connections)
+
+    assert caplog.text == ""
+
+
+async def test_goodbye_in_the_middle_of_an_answer(shelf, issuer, caplog) -> None:
+    """As above, by the raw record of it."""
+    shelf.put(issuer.pem("a.test"), "a.test")
+    async with receiving(shelf, answer_never) as server:
+        _, writer = await connect(server, issuer.client(), "a.test")
+        writer.write(PLAIN)
+        await until(lambda: server.requests)
+        writer.close()
+        await until(lambda: not server.service.connections)
+
+    assert caplog.text == ""

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import os
 import re
 import shutil
 import subprocess
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -56,40 +59,72 @@ async def browse(endpoint: str, url: str, until: str) -> list[dict[str, Any]]:
                     return events
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed (.ci/packages installs it)")
-async def test_the_demo_loads_in_a_browser(tmp_path):
-    """Page, css and js arrive, the panel shows real response fields, nothing is logged as error."""
-    with running(tmp_path / "node") as node:
-        node.deploy(ROOT / "rules" / "demo" / "site", app="demo")
-        profile = tmp_path / "profile"
-        browser = subprocess.Popen(  # noqa: ASYNC220  (nothing else runs on this loop)
-            [CHROMIUM, *FLAGS, f"--user-data-dir={profile}", "about:blank"],
-            stderr=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-        )
-        try:
-            port_file = profile / "DevToolsActivePort"
-            port = eventually(lambda: port_file.exists() and port_file.read_text()).split()[0]
-            endpoint = await page_endpoint(int(port))
-            url = f"http://main.demo.edge.localhost:{node.port}/"
-            shown = "document.body && document.body.innerText.includes('edge; ')"
-            events = await browse(endpoint, url, shown)
-        finally:
-            browser.kill()
-            browser.wait()
+@contextlib.asynccontextmanager
+async def browser(home: Path) -> AsyncIterator[str]:
+    """A browser of its own, with what `home` trusts; the debugging address of its page."""
+    profile = home / "profile"
+    started = subprocess.Popen(  # noqa: ASYNC220  (nothing else runs on this loop)
+        [CHROMIUM, *FLAGS, f"--user-data-dir={profile}", "about:blank"],
+        stderr=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        env={**os.environ, "HOME": str(home)},
+    )
+    try:
+        port_file = profile / "DevToolsActivePort"
+        port = eventually(lambda: port_file.exists() and port_file.read_text()).split()[0]
+        yield await page_endpoint(int(port))
+    finally:
+        started.kill()
+        started.wait()
 
-    responses = [
-        e["params"]["response"] for e in events if e["method"] == "Network.responseReceived"
-    ]
-    kinds = {response["mimeType"] for response in responses}
 
-    assert {"text/html", "text/css", "text/javascript"} <= kinds
-    assert [r["url"] for r in responses if r["status"] >= 400] == []
+def trust(home: Path, root: Path) -> None:
+    """Have a browser with this home trust a root, as a person would who adds it."""
+    store = home / ".pki" / "nssdb"
+    store.mkdir(parents=True)
+    for arguments in (["-N", "--empty-password"], ["-A", "-t", "C,,", "-n", "edge", "-i", root]):
+        command = ["certutil", "-d", f"sql:{store}", *arguments]
+        subprocess.run(command, check=True, capture_output=True)
+
+
+async def load_demo(home: Path, url: str) -> list[dict[str, Any]]:
+    """Load the demo; nothing of it may fail. What arrived."""
+    shown = "document.body && document.body.innerText.includes('edge; ')"
+    async with browser(home) as endpoint:
+        events = await browse(endpoint, url, shown)
     failed = [e["params"] for e in events if e["method"] == "Network.loadingFailed"]
     # a HEAD that nobody reads further is canceled by the browser itself when the page moves on
     assert [each for each in failed if not (each.get("canceled") and each["type"] == "Fetch")] == []
     assert [e for e in events if e["method"] == "Runtime.exceptionThrown"] == []
     assert [e for e in events if e["method"] == "Log.entryAdded"] == []
+    found = [e["params"]["response"] for e in events if e["method"] == "Network.responseReceived"]
+    assert {"text/html", "text/css", "text/javascript"} <= {each["mimeType"] for each in found}
+    assert [each["url"] for each in found if each["status"] >= 400] == []
+    return found
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed (.ci/packages installs it)")
+async def test_the_demo_loads_in_a_browser(tmp_path):
+    """Page, css and js arrive, the panel shows real response fields, nothing is logged as error."""
+    with running(tmp_path / "node") as node:
+        node.deploy(ROOT / "rules" / "demo" / "site", app="demo")
+        found = await load_demo(tmp_path, f"http://main.demo.edge.localhost:{node.port}/")
+
+    assert {each["protocol"] for each in found} == {"http/1.1"}
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed (.ci/packages installs it)")
+async def test_the_demo_loads_over_https(tmp_path):
+    """The root of the node's own authority is trusted, and http leads to HTTP/2 over TLS."""
+    with running(tmp_path / "node", is_secure=True) as node:
+        node.deploy(ROOT / "rules" / "demo" / "site", app="demo")
+        eventually(lambda: node.get("/", "main.demo.edge.localhost")[0] == 301)
+        trust(tmp_path, node.folder / "var" / "tls" / "internal" / "root.pem")
+        found = await load_demo(tmp_path, f"http://main.demo.edge.localhost:{node.port}/")
+
+    assert {each["protocol"] for each in found} == {"h2"}
+    assert {each["securityState"] for each in found} == {"secure"}
+    assert {each["securityDetails"]["protocol"] for each in found} == {"TLS 1.3"}
 
 
 async def page_endpoint(port: int) -> str:

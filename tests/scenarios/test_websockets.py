@@ -7,13 +7,17 @@ import contextlib
 import json
 import os
 import signal
+import socket
+import ssl
 
 import aiohttp
 import pytest
 from aiohttp import WSMsgType, web
+from aiohttp.abc import AbstractResolver
 
 from tests.support import Node, free_port, running, write_tree
 from tests.support_origin import Memory, Talk, echo, originating, saying
+from tests.support_tls import is_secured
 from tests.support_wire import KIB, MIB, Client, get, until
 
 SWITCH = b"HTTP/1.1 101 X\r\nConnection: upgrade\r\nUpgrade: chat\r\n\r\n"
@@ -46,7 +50,9 @@ def proxying(folder, origin, port, limits=""):
     app = "domains: {a.test: {subdomains: {'': main}}}\n"
     write_tree(folder / "rules/site", {"app.yml": app, "redirects.json": json.dumps(rules)})
     allowed = f'"127.0.0.1:{origin.port}", "127.0.0.1:{port}"'
-    with running(folder, settings=f"proxy: {{allow: [{allowed}]}}\nlimits: {{{limits}}}\n") as node:
+    settings = f"proxy: {{allow: [{allowed}]}}\nlimits: {{{limits}}}\n"
+    settings += "tls: {mode: internal, redirect_http: false}\n"
+    with running(folder, settings=settings, is_secure=True) as node:
         node.deploy(write_tree(folder / "files", {"index.html": "home"}))
         yield node
 
@@ -100,6 +106,41 @@ def connecting(session: aiohttp.ClientSession, node: Node, **options):
     return session.ws_connect(url, max_msg_size=0, **options)
 
 
+class Here(AbstractResolver):
+    """Every name is this machine."""
+
+    async def resolve(self, host, port=0, family=socket.AF_INET):
+        """As the library wants it."""
+        return [
+            {
+                "hostname": host,
+                "host": "127.0.0.1",
+                "port": port,
+                "family": family,
+                "proto": 0,
+                "flags": 0,
+            }
+        ]
+
+    async def close(self):
+        """Nothing to do."""
+
+
+@contextlib.asynccontextmanager
+async def connecting_securely(node: Node, **options):
+    """A WebSocket over TLS, by the certificate of the node's own authority."""
+    root = node.folder / "var/tls/internal/root.pem"
+    await until(lambda: is_secured(node, "a.test"))
+    context = ssl.create_default_context(cafile=root)
+    connector = aiohttp.TCPConnector(resolver=Here(), ssl=context)
+    url = f"https://a.test:{node.https_port}/ws/echo"
+    async with (
+        aiohttp.ClientSession(connector=connector) as session,
+        session.ws_connect(url, max_msg_size=0, **options) as found,
+    ):
+        yield found
+
+
 @pytest.fixture
 async def connect():
     """Makes raw clients, which are gone afterwards."""
@@ -124,15 +165,24 @@ MESSAGES = ["", "hello", "grüße", "x" * MIB, b"", b"\0\xff", bytes(range(256))
 async def test_messages_pass_both_ways(node, server, session, compress):
     """Text and binary, empty and of a MiB, compressed between the two ends or not."""
     async with connecting(session, node, compress=compress, protocols=("chat",)) as socket:
-        assert socket.protocol == "chat"
         assert bool(socket.compress) == bool(compress)
-        assert await socket.receive_str() == "a.test"
-        for message in MESSAGES * 2:
-            await (
-                socket.send_str(message) if isinstance(message, str) else socket.send_bytes(message)
-            )
-        for message in MESSAGES * 2:
-            assert (await socket.receive()).data == message
+        await exchange_all(socket, "a.test")
+
+
+async def test_messages_pass_both_ways_over_tls(node, server):
+    """Bytes are bytes."""
+    async with connecting_securely(node, protocols=("chat",)) as socket:
+        await exchange_all(socket, f"a.test:{node.https_port}")
+
+
+async def exchange_all(socket: aiohttp.ClientWebSocketResponse, host: str) -> None:
+    """Every message there and back, many of them under way at a time."""
+    assert socket.protocol == "chat"
+    assert await socket.receive_str() == host
+    for message in MESSAGES * 2:
+        await (socket.send_str(message) if isinstance(message, str) else socket.send_bytes(message))
+    for message in MESSAGES * 2:
+        assert (await socket.receive()).data == message
 
 
 @pytest.mark.parametrize("code", [1000, 1001, 4321])
