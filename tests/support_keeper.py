@@ -27,7 +27,6 @@ from tests.support_control import (
     write_app,
 )
 
-
 PEBBLES = 43
 """Characters of pebble's tokens; ours are shorter."""
 

@@ -96,7 +96,7 @@ class Authorities:
         return known
 
     async def wait_for(self, acme: Acme, ahead: int = 0) -> float:
-        """When the next order may be made behind `ahead` others; now or earlier is at once."""
+        """When the next order may be made behind `ahead` others; what is over is at once."""
         return pace.ready_at(await self.open(acme), self._clock(), ahead)
 
     async def spend(self, acme: Acme) -> None:

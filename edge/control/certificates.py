@@ -49,7 +49,7 @@ class Entry(msgspec.Struct, kw_only=True):
 def describe(
     inventory: Inventory, agenda: Agenda, running: Collection[str], now: float
 ) -> dict[str, Any]:
-    """The document: `{certificates, mistakes, warnings}`."""
+    """The document: `{certificates, mistakes, warnings, root}`."""
     entries = [_own(name, each, now) for name, each in sorted(inventory.own.items())]
     for wish in inventory.wishes.wanted:
         certificate = inventory.stored.get((wish.source, wish.name))
@@ -65,6 +65,7 @@ def describe(
         "certificates": msgspec.to_builtins(entries),
         "mistakes": [as_json(each) for each in inventory.found.mistakes],
         "warnings": [as_json(each) for each in inventory.found.warnings],
+        "root": inventory.authority.known_root(),
     }
 
 
@@ -136,6 +137,13 @@ def _with(entry: Entry, certificate: Certificate | None, now: float) -> Entry:
         entry.not_after = certificate.not_after
         entry.state = "valid" if now < certificate.not_after else "expired"
     return entry
+
+
+async def survey(inventory: Inventory, agenda: Agenda, now: float) -> dict[str, Any]:
+    """The same from the state folder alone, while no node runs."""
+    inventory.survey()
+    await agenda.load(wish.name for wish in inventory.wishes.wanted)
+    return describe(inventory, agenda, (), now)
 
 
 def words_of(document: dict[str, Any]) -> dict[str, str]:

@@ -116,6 +116,19 @@ class Inventory:
         self.tend(generation, now)
         self._seen = seen
 
+    def survey(self) -> None:
+        """Look at everything, and change nothing: for who asks while no node runs."""
+        generation = self._changes.generations.current()
+        if generation is None:
+            return
+        now, certs = self._clock(), generation.settings.certs
+        self.found = own_certificates.read_folder(Path(generation.root) / certs, certs, now)
+        self.own = dict(self._stored_own(self.found.present))
+        claims = self._claims_of(generation)
+        own = Names(each for each in self.own.values() if each.is_valid(now))
+        self.wishes = wishes(claims, generation.settings, own, is_public_suffix)
+        self._serving(claims, now)
+
     # The operator's folder
 
     def _read_own(self, folder: Path, shown: str, now: float) -> None:
@@ -148,9 +161,8 @@ class Inventory:
     def tend(self, generation: Generation, now: float) -> None:
         """Have what is wanted, and tell workers."""
         claims = self._claims_of(generation)
-        valid = [each for each in self.own.values() if each.is_valid(now)]
-        names = Names(valid)
-        self.wishes = wishes(claims, generation.settings, names, is_public_suffix)
+        own = Names(each for each in self.own.values() if each.is_valid(now))
+        self.wishes = wishes(claims, generation.settings, own, is_public_suffix)
         for wish in self.wishes.wanted:
             if wish.source == "internal":
                 self._keep_internal(wish, now)

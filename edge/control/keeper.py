@@ -110,10 +110,6 @@ class Keeper:
         running = set(self.enrollment.running) if self.enrollment is not None else set()
         return certificates.describe(self.inventory, self.agenda, running, self.clock())
 
-    def root_pem(self) -> str:
-        """The own authority's root, for those who are to trust it."""
-        return self.inventory.authority.root_pem(self.clock()).decode()
-
     async def renew(self, name: str) -> dict[str, Any]:
         """
         Have a new certificate of a name as soon as may be; its back-off is forgotten.

@@ -40,9 +40,9 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def ready_at(pace: Pace, now: float, ahead: int = 0) -> float:
-    """When the next order may be made behind `ahead` others; `now` or earlier is at once."""
+    """When the next order may be made behind `ahead` others; what is over is at once."""
     lacking = 1.0 + ahead - _tokens(pace, now)
-    return max(pace.blocked_until, now + lacking * PERIOD / ORDERS if lacking > 0 else now)
+    return max(pace.blocked_until, now + lacking * PERIOD / ORDERS if lacking > 0 else 0.0)
 
 
 def spent(pace: Pace, now: float) -> Pace:

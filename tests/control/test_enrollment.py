@@ -9,7 +9,6 @@ import msgspec
 import pytest
 
 from edge.control import chains
-from edge.site import renewal
 from edge.site.certificates import Challenges
 from tests.support_acme import PEBBLE, Proxy, serving
 from tests.support_keeper import Clock, Kept, world
@@ -17,6 +16,7 @@ from tests.support_keeper import Clock, Kept, world
 pytestmark = pytest.mark.skipif(PEBBLE is None, reason="pebble is not installed")
 
 DAY = 86_400.0
+BACKWARDS = b'{"suggestedWindow": {"start": "2030-01-02T00:00:00Z", "end": "2030-01-01T00:00:00Z"}}'
 HOUR = 3_600.0
 
 
@@ -441,7 +441,7 @@ async def test_a_window_in_the_past_is_now_and_once(node):
     [
         (
             200,
-            b'{"suggestedWindow": {"start": "2030-01-02T00:00:00Z", "end": "2030-01-01T00:00:00Z"}}',
+            BACKWARDS,
         ),
         (200, b"garbage"),
         (404, b"{}"),
