@@ -333,20 +333,13 @@ def test_a_second_node_is_refused(online):
     assert err.startswith("edge: a node already runs on ")
 
 
-@pytest.mark.parametrize(
-    ("listen", "refusal"),
-    [
-        ('{https: ["127.0.0.1:8443"]}', "this version has no TLS"),
-        ('{admin: "0.0.0.0:9901"}', "off loopback the admin API requires TLS"),
-        ('{admin: "192.0.2.1:9901"}', "off loopback the admin API requires TLS"),
-    ],
-)
-def test_serve_refuses_what_needs_tls(offline, capsys, listen, refusal):
-    """The token must not cross a network in clear text, and https must not be http."""
-    (offline.folder / "edge.yml").write_text(f"listen: {listen}\n")
+@pytest.mark.parametrize("admin", ["0.0.0.0:9901", "192.0.2.1:9901"])
+def test_serve_refuses_an_open_admin_api(offline, capsys, admin):
+    """The token must not cross a network in clear text."""
+    (offline.folder / "edge.yml").write_text(f'listen: {{admin: "{admin}"}}\n')
 
     assert cli.main(["serve", "-c", str(offline.folder / "edge.yml")]) == 1
-    assert refusal in capsys.readouterr().err
+    assert "off loopback the admin API requires TLS" in capsys.readouterr().err
 
 
 def test_a_deploy_to_an_app_without_a_valid_configuration_says_so(offline, capsys):

@@ -21,6 +21,7 @@ from edge.control.claims import claims_of
 from edge.control.configuration import as_json
 from edge.control.purging import decode_selection
 from edge.control.reload import Refused, Reloaded
+from edge.control.vault import Vault
 from edge.errors import StoreError
 from edge.site.generation import BranchState
 from edge.site.manifest import Header
@@ -96,6 +97,7 @@ class Operations:
     def __init__(self, places: Places, changes: Changes) -> None:
         self._places = places
         self.changes = changes
+        self._vault = Vault(places)
 
     def begin(self, app: str, branch: str, files: Document, message: str = "") -> Document:
         """Announce a deployment of `files` (path → {sha256, size})."""
@@ -251,7 +253,8 @@ class Operations:
 
     def ask(self, body: bytes) -> Document:
         """As `explain`, with the question as JSON."""
-        return questions.ask(body, self.changes.rehearsals, self.changes.fleet.stored)
+        changes = self.changes
+        return questions.ask(body, changes.rehearsals, changes.fleet.stored, self._vault.keyring)
 
 
 def reloaded(result: Reloaded) -> Document:

@@ -8,10 +8,12 @@ files that are names.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
 
+from edge.control import approach
 from edge.control.announcements import Malformed
 from edge.control.rehearsals import Rehearsals, inline
 from edge.control.stored import Look, add_stored
@@ -19,6 +21,7 @@ from edge.errors import MalformedRequest, Mistaken
 from edge.http.fields import FieldList, is_field_value, is_token
 from edge.http.message import Request
 from edge.http.target import encode_path
+from edge.site.certificates import Keyring
 from edge.site.countries import COUNTRIES
 from edge.site.explain import explain
 from edge.site.hosts import parse_authority
@@ -65,11 +68,17 @@ class Question(msgspec.Struct, forbid_unknown_fields=True):
         return bytes(self.rules) not in (b"", b"null")
 
 
-def ask(body: bytes, rehearsals: Rehearsals, look: Look) -> dict[str, Any]:
+def ask(
+    body: bytes,
+    rehearsals: Rehearsals,
+    look: Look,
+    read_keyring: Callable[[], Keyring] = Keyring,
+) -> dict[str, Any]:
     """
     The trail of the request that a question is about, as a document.
 
-    `look` is asked what is stored of an origin's answers.
+    `look` is asked what is stored of an origin's answers, `read_keyring` what names are served
+    with.
 
     Raises:
         Malformed: it is no question.
@@ -87,7 +96,11 @@ def ask(body: bytes, rehearsals: Rehearsals, look: Look) -> dict[str, Any]:
         raise Malformed("files go with rules: send both, or neither to ask what serves")
     request = request_of(asked, is_inline=question.is_inline)
     world = world_of(question, request) if question.is_inline else rehearsals.serving()
-    trail = explain(request, world, country)
+    keyring = Keyring() if question.is_inline else read_keyring()
+    trail = approach.lead(asked.url, request, world, keyring)
+    if trail is None:
+        trail = explain(request, world, country)
+        trail.steps[:0] = approach.tell_certificate(request, world, keyring)
     if not question.is_inline:
         add_stored(trail, look)
     document: dict[str, Any] = msgspec.to_builtins(trail)

@@ -13,7 +13,7 @@ from edge.errors import Misdirected
 from edge.http.message import Request, Response
 from edge.node.passages import scheme_of
 from edge.site import pages
-from edge.site.certificates import covers
+from edge.site.connections import READING, may_share, secure_port, secure_status, secure_url
 from edge.site.hosts import parse_authority
 from edge.site.settings import Settings
 from edge.site.snapshot import Site, Snapshot
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 CHALLENGE: Final = b"/.well-known/acme-challenge/"
 """Source: RFC 8555 §8.3."""
-
-READING: Final = (b"GET", b"HEAD")
 
 
 class Arrivals:
@@ -42,10 +40,7 @@ class Arrivals:
 
     def configure(self, settings: Settings) -> None:
         """Lead to https from now on, or not, as the operator says."""
-        addresses = settings.listen.https
-        leads = bool(addresses) and settings.tls.redirect_http and self._contexts is not None
-        port = addresses[0].rpartition(":")[2] if addresses else ""
-        self._https = (b"" if port == "443" else f":{port}".encode()) if leads else None
+        self._https = secure_port(settings) if self._contexts is not None else None
 
     def arrive(
         self, request: Request, snapshot: Snapshot, clients: Clients
@@ -91,10 +86,9 @@ class Arrivals:
         That is what browsers do with HTTP/2 (RFC 9113 §9.1.1); anything else is 421 (§9.1.2).
         """
         assert self._contexts is not None, "who speaks TLS has certificates"
-        begun = snapshot.hosts.get(sni.encode())
         certificate = self._contexts.find(sni)
         names = () if certificate is None else certificate.names
-        if not is_one_app(begun, site) or not any(covers(name, site.host) for name in names):
+        if not may_share(snapshot.hosts.get(sni.encode()), site, names):
             raise Misdirected(f"this connection was made for {sni}, not for {site.host}")
 
     def _is_secured(self, site: Site) -> bool:
@@ -105,14 +99,6 @@ class Arrivals:
 
     def _lead(self, request: Request, site: Site, port: bytes) -> Response:
         """To the same address by https; the method is kept where it is not a reading one."""
-        target = request.target if request.target != b"*" else b"/"
-        location = (b"Location", b"https://" + site.host.encode() + port + target)
-        status = 301 if request.method in READING else 308
+        location = (b"Location", secure_url(site, port, request.target))
+        status = secure_status(request.method)
         return self._notices.page(request, status, pages.SECURED, location)
-
-
-def is_one_app(one: Site | None, other: Site) -> bool:
-    """Whether two sites are of the same app."""
-    if one is None or one.branch is None or other.branch is None:
-        return False
-    return one.branch.app == other.branch.app
