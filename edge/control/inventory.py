@@ -119,7 +119,7 @@ class Inventory:
     def survey(self) -> None:
         """Look at everything, and change nothing: for who asks while no node runs."""
         generation = self._changes.generations.current()
-        if generation is None:
+        if generation is None or not generation.settings.listen.https:
             return
         now, certs = self._clock(), generation.settings.certs
         self.found = own_certificates.read_folder(Path(generation.root) / certs, certs, now)

@@ -194,14 +194,15 @@ class Operations:
 
     def domains(self, app: str | None = None) -> Document:
         """The DNS records that hostnames of one app or all need, and what resolves now. Slow."""
-        from edge.control import domains, resolver  # noqa: PLC0415  (14 MiB, for the parent too)
+        from edge.control import certificates, domains, resolver  # noqa: PLC0415  (14 MiB, for the parent too)
 
         generation = self.changes.generations.current()
         settings = generation.settings if generation is not None else Settings()
         states = self.changes.generations.apps(generation)
         chosen = states.values() if app is None else [self.changes.app(app)]
         claims = [each for state in chosen for each in claims_of(state, settings.default_domain)]
-        return asyncio.run(domains.describe(claims, settings, resolver.Resolver()))
+        words = certificates.words_of(self.certificates())
+        return asyncio.run(domains.describe(claims, settings, resolver.Resolver(), words))
 
     def certificates(self) -> Document:
         """Each name, its certificate, what comes next and what was, while no node runs."""

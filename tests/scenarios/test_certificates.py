@@ -34,7 +34,8 @@ class Secured:
         """Have the app answer for the address: a certificate is wanted from now on."""
         path = self.node.folder / "rules" / "site" / "app.yml"
         path.write_text(yaml.safe_dump({"domains": {HOST: {"subdomains": {"": "main"}}}}))
-        self.node.edge("reload")
+        status, _ = self.node.admin("POST", "/v1/reload")
+        assert status == 200
 
     def shake_hands(self):
         """The serial number of what a client sees, which verifies everything; None while none."""
@@ -48,10 +49,9 @@ class Secured:
             return None
 
     def entry(self):
-        """What `edge certs` tells."""
-        done = self.node.edge("certs", HOST, "--json", ok=False)
-        (entry,) = json.loads(done.stdout)["certificates"]
-        return entry
+        """What is told about the address."""
+        _, document = self.node.admin("GET", "/v1/certificates")
+        return next(each for each in document["certificates"] if each["name"] == HOST)
 
     def orders(self):
         """How many orders the authority took."""
