@@ -6,6 +6,8 @@ Edge beside its peers: the same files, the same core, the same minutes.
     python bench/compare.py --scenario proxy-1kb,proxy-1mb,proxy-hit
 
     1kb 10kb 100kb 10mb h2-1kb    files of the server's own, the last one over HTTP/2
+    tls-1kb tls-h2-1kb            the same over TLS, on connections that are kept
+    tls-handshake                 a new connection for each request, with a full handshake
     proxy-1kb proxy-1mb           passed through from an origin that forbids to store them
     proxy-hit                     1 KB that the origin allows to store: it should be asked once
 
@@ -13,6 +15,10 @@ Every server has core 0 to itself while it is measured, the generator has core 1
 origin of the proxies: an nginx, which is needed. The rounds interleave (A B A B …), so that a slow
 minute of the machine meets every server. A generator that reports an error, another status than
 2xx or short answers gives no figure, and no ratio either.
+
+Of handshakes two rates are printed: by the clock, and by what they took of the server's processor.
+The second one is compared: the generator's side of a handshake costs more than the server's, so
+that by the clock it is the generator that is measured.
 """
 
 from __future__ import annotations
@@ -24,31 +30,27 @@ import json
 import os
 import random
 import resource
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import figures
 import gateways
+import generators
+import secure
 import servers
-from figures import Refused, Run
-from scenarios import CONNECTIONS, FILES, SCENARIOS, STREAMS, Scenario
+from figures import Refused
+from scenarios import HANDSHAKES, SCENARIOS, Scenario
 from tables import Result, Round, as_json, table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from secure import Certificate
     from servers import Server
 
-REQUESTS_PER_CONNECTION = 900
-"""
-For HTTP/2. nginx and Edge both say GOAWAY after 1,000 requests on one connection, and h2load 1.52
-does not connect again: with `-D` it idles to the end and calls what was in flight errors. So a
-round is as many short runs as fit into its seconds, each with fresh connections.
-"""
+    Start = Callable[[Path, Path], Server]
 
 
 def write_site(folder: Path) -> Path:
@@ -63,14 +65,17 @@ def write_site(folder: Path) -> Path:
     return folder
 
 
-def check_answer(server: Server, scenario: Scenario, site: Path) -> None:
+def check_answer(server: Server, scenario: Scenario, site: Path, certificate: Certificate) -> None:
     """
-    One request before any is timed: the very file, with status 200.
+    One request before any is timed: the very file, with status 200, under the very certificate.
 
     Raises:
         Refused: It was anything else.
     """
-    status, content = servers.fetch(server.port, scenario.path)
+    if scenario.is_secure:
+        status, content = secure.fetch(server, scenario.path, certificate)
+    else:
+        status, content = servers.fetch(server.port, scenario.path)
     expected = (site / scenario.path[1:]).read_bytes()
     if status != 200:
         raise Refused(f"{scenario.path} is answered with {status}")
@@ -78,57 +83,36 @@ def check_answer(server: Server, scenario: Scenario, site: Path) -> None:
         raise Refused(f"{scenario.path} has {len(content)} other bytes than the file")
 
 
-# The generators
+def check_handshakes(server: Server, scenario: Scenario) -> None:
+    """
+    Be sure that the generator never resumes a session, where one could be: with tickets.
+
+    wrk and `h2load -n` beyond its connections do: both keep what they know for the next one.
+
+    Raises:
+        Refused: nginx has seen it resume.
+    """
+    before = secure.resumptions(server)
+    generators.shake_hands(server.tls_port, scenario)
+    resumed = secure.resumptions(server) - before
+    if resumed:
+        raise Refused(f"{resumed} of {HANDSHAKES} handshakes were not full ones")
 
 
-def generate(command: list[str], seconds: float) -> str:
-    """What a generator prints, pinned to its core."""
-    pinned = ["taskset", "-c", str(servers.GENERATOR_CORE), *command]
-    try:
-        done = subprocess.run(
-            pinned, capture_output=True, text=True, check=False, timeout=seconds + 60
-        )
-    except subprocess.TimeoutExpired as late:
-        raise Refused(f"{command[0]} did not end") from late
-    if done.returncode:
-        raise Refused(f"{command[0]}: {figures.last_line(done.stderr or done.stdout)}")
-    return done.stdout
-
-
-def load_http1(server: Server, scenario: Scenario, seconds: float) -> Run:
-    """One run of wrk; it takes whole seconds."""
-    command = [
-        "wrk", "-t1", f"-c{CONNECTIONS}", f"-d{max(1, round(seconds))}s", "--latency",
-        "-H", f"Host: {servers.HOST}", f"http://127.0.0.1:{server.port}{scenario.path}",
-    ]  # fmt: skip
-    return figures.parse_wrk(generate(command, seconds), scenario.size)
-
-
-def load_http2(server: Server, scenario: Scenario, seconds: float) -> Run:
-    """Runs of h2load until `seconds` of load are together."""
-    url = f"http://{servers.HOST}:{server.h2_port}{scenario.path}"
-    command = [
-        "h2load", "-t1", "-c", str(CONNECTIONS), "-m", str(STREAMS),
-        "-n", str(CONNECTIONS * REQUESTS_PER_CONNECTION),
-        "--connect-to", f"127.0.0.1:{server.h2_port}", url,
-    ]  # fmt: skip
-    runs: list[Run] = []
-    while sum(run.seconds for run in runs) < seconds:
-        runs.append(figures.parse_h2load(generate(command, seconds), scenario.size))
-    return figures.joined(runs)
+# Rounds
 
 
 def play_round(server: Server, scenario: Scenario, seconds: float) -> Round:
     """One run against one server, how busy both sides were, and what the origin got of it."""
-    load = load_http2 if scenario.http2 else load_http1
+    load = generators.loader(scenario)
     asked = gateways.requests_of(server)
     began, used, spent = time.monotonic(), servers.cpu_seconds(server.process.pid), load_s(server)
     run = load(server, scenario, seconds)
     elapsed = time.monotonic() - began
-    busy = (servers.cpu_seconds(server.process.pid) - used) / elapsed
+    cpu_s = servers.cpu_seconds(server.process.pid) - used
     loaded = (load_s(server) - spent) / elapsed
     passed_on = (gateways.requests_of(server) - asked - 1) / run.requests  # the last is our own
-    return Round(run, busy, loaded, min(1.0, max(0.0, passed_on)))
+    return Round(run, cpu_s / elapsed, loaded, min(1.0, max(0.0, passed_on)), cpu_s)
 
 
 def load_s(server: Server) -> float:
@@ -146,7 +130,13 @@ def load_s(server: Server) -> float:
 
 
 def compare(
-    running: list[Server], scenario: Scenario, site: Path, rounds: int, seconds: float
+    running: list[Server],
+    scenario: Scenario,
+    site: Path,
+    rounds: int,
+    seconds: float,
+    *,
+    certificate: Certificate,
 ) -> dict[str, Result]:
     """Results by server, in the order of `running`; a server that fails once is left out."""
     results = {server.name: Result() for server in running}
@@ -157,7 +147,9 @@ def compare(
                 continue
             try:
                 if number == 0:
-                    check_answer(server, scenario, site)
+                    check_answer(server, scenario, site, certificate)
+                    if scenario.is_handshake:
+                        check_handshakes(server, scenario)
                     play_round(server, scenario, 1.0)  # warms caches and pages, and is thrown away
                     continue
                 played = play_round(server, scenario, seconds)
@@ -174,7 +166,7 @@ def compare(
 
 
 def start_peers(
-    peers: dict[str, Callable[[Path, Path], Server]],
+    peers: dict[str, Start],
     site: Path,
     work: Path,
     stack: contextlib.ExitStack,
@@ -200,11 +192,38 @@ def start_peers(
 def start_files(
     chosen: argparse.Namespace, site: Path, work: Path, stack: contextlib.ExitStack
 ) -> list[Server]:
-    """The peers as servers of files; none where only proxies are compared."""
-    if not any(scenario in FILES for scenario in chosen_scenarios(chosen)):
+    """The peers as servers of files in the clear; none where nothing of that is compared."""
+    if not any(scenario.is_file for scenario in chosen_scenarios(chosen)):
         return []
     peers = {name: servers.PEERS[name][1] for name in chosen.peers}
     return start_peers(peers, site, work, stack)
+
+
+def start_secure(
+    chosen: argparse.Namespace,
+    site: Path,
+    work: Path,
+    certificate: Certificate,
+    stack: contextlib.ExitStack,
+) -> list[Server]:
+    """Those of the peers that speak TLS, with it; none where nothing of that is compared."""
+    if not any(scenario.is_secure for scenario in chosen_scenarios(chosen)):
+        return []
+    peers = {
+        name: with_certificate(secure.SECURE[name], certificate)
+        for name in chosen.peers
+        if name in secure.SECURE
+    }
+    folder = work / "tls"
+    folder.mkdir()
+    return start_peers(peers, site, folder, stack)
+
+
+def with_certificate(
+    start: Callable[[Path, Path, Certificate], Server], certificate: Certificate
+) -> Start:
+    """A peer like all others."""
+    return lambda site, work: start(site, work, certificate)
 
 
 def start_gateways(
@@ -259,7 +278,7 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> int:
     """0 when every figure could be had, else 1."""
     chosen = parse_arguments()
-    missing = servers.missing_tools("taskset", "wrk", "h2load")
+    missing = servers.missing_tools("taskset", "wrk", "h2load", "openssl")
     if missing or (os.cpu_count() or 1) < 2:
         print(f"missing: {', '.join(missing) or 'a second core'}", file=sys.stderr)
         return 2
@@ -267,17 +286,26 @@ def main() -> int:
     with contextlib.ExitStack() as stack:
         work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edge-bench-")))
         site = write_site(work / "site")
+        certificate = secure.make_certificate(work)
         files = start_files(chosen, site, work, stack)
+        over_tls = start_secure(chosen, site, work, certificate, stack)
         proxies = start_gateways(chosen, site, stack)
-        if not files and not proxies:
+        if not files and not over_tls and not proxies:
             return 1
         print(
             f"load average before: {os.getloadavg()[0]:.2f} (other work on the machine blurs this)"
         )
         for scenario in chosen_scenarios(chosen):
-            asked = [server for server in proxies if server.name in scenario.gateways]
+            asked = files if scenario.is_file else over_tls
+            if scenario.gateways:
+                asked = [server for server in proxies if server.name in scenario.gateways]
             everything[scenario.name] = compare(
-                asked if scenario.gateways else files, scenario, site, chosen.rounds, chosen.seconds
+                asked,
+                scenario,
+                site,
+                chosen.rounds,
+                chosen.seconds,
+                certificate=certificate,
             )
             print()
     for name, results in everything.items():

@@ -92,6 +92,20 @@ def parse_h2load(text: str, size: int) -> Run:
     return checked("h2load", Run(int(counts[1]), seconds, float(traffic[3])), size)
 
 
+def check_protocols(text: str, application: str) -> None:
+    """
+    Be sure that h2load spoke TLS 1.3, and `application` over it (by ALPN).
+
+    Raises:
+        Refused: Anything else, or nothing about it.
+    """
+    for what, wanted in (("TLS Protocol", "TLSv1.3"), ("Application protocol", application)):
+        found = re.search(rf"^{what}: (.+)$", text, re.MULTILINE)
+        spoken = found[1] if found else "nothing"
+        if spoken != wanted:
+            raise Refused(f"h2load: {what}: {spoken} instead of {wanted}")
+
+
 def checked(generator: str, run: Run, size: int) -> Run:
     """
     `run` itself, once it is plain that whole files were read.
@@ -132,11 +146,11 @@ def percentile(values: Sequence[float], share: float) -> float:
     return ranked[max(0, math.ceil(share * len(ranked)) - 1)]
 
 
-def paired_ratio(ours: Sequence[Run], theirs: Sequence[Run]) -> Spread:
+def paired_ratio(ours: Sequence[float], theirs: Sequence[float]) -> Spread:
     """
     Our rate over theirs, round by round.
 
     The two runs of a round were neighbors in time, so a machine that slows down for a minute
     bends both alike: the median of the rounds' ratios is steadier than the ratio of two medians.
     """
-    return spread([our.rate / their.rate for our, their in zip(ours, theirs, strict=True)])
+    return spread([our / their for our, their in zip(ours, theirs, strict=True)])

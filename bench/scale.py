@@ -4,6 +4,8 @@ What a large node costs: memory, start, deployments, idle connections.
     python bench/scale.py fleet              1,000 apps × 10 branches of 20 files: start and memory
     python bench/scale.py deploy             10,000 files of 10 KB: first, unchanged, activation
     python bench/scale.py idle               10,000 idle connections: memory of each
+    python bench/scale.py idle-tls           the same over TLS
+    python bench/scale.py names              10,000 certificates: start, memory, first handshakes
     python bench/scale.py rules              100,000 rules: how long they load, and their memory
     python bench/scale.py fleet --apps 10 --branches 2      the same, small: does it work at all?
 
@@ -15,19 +17,20 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import http.client
 import random
-import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+import secure
 import servers
 from commands import add_command, make_parser, raise_file_limit, run
+from holding import held
+from names import names
 from node import Admin, memory_of, workers_of
 from rulesets import write_rules
 from servers import HOST, NotStarted, Server
@@ -35,12 +38,15 @@ from tables import Figure, at_most, exactly, print_table
 
 from edge.node.cache import Cache
 from edge.node.loader import Loader
+from edge.node.room import Room
 from edge.node.trees import Trees
 from edge.site.places import Places
 from edge.site.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from secure import Certificate
 
 KIB, MIB = 1 << 10, 1 << 20
 
@@ -227,31 +233,50 @@ def wait_for_deployment(server: Server, identifier: str, patience_s: float = 10.
 def idle(chosen: argparse.Namespace, work: Path) -> None:
     """What a connection costs that has had one answer and now waits."""
     raise_file_limit(chosen.connections + 1_000)
-    site = work / "site"
-    site.mkdir()
-    (site / "index.html").write_text("<!doctype html><title>idle</title>\n")
     server = serve(work, 1)
+    title = f"{chosen.connections:,} idle HTTP/1.1 connections, one worker"
+    print_table(title, list(idle_figures(server, chosen.connections, 8)))
+
+
+def idle_tls(chosen: argparse.Namespace, work: Path) -> None:
+    """The same over TLS: 1.3, HTTP/1.1, a certificate on P-256."""
+    raise_file_limit(chosen.connections + 1_000)
+    certificate = secure.make_certificate(work)
+    # The first one has to wait for the handshakes of all others.
+    server = secure.serve_edge(work, certificate, core=None, limits="keep_alive: 30m")
+    title = f"{chosen.connections:,} idle HTTP/1.1 connections over TLS, one worker"
+    print_table(title, list(idle_figures(server, chosen.connections, 40, certificate)))
+
+
+def idle_figures(
+    server: Server, connections: int, limit: float, certificate: Certificate | None = None
+) -> Iterator[Figure]:
+    """Memory of a node's one worker before and with connections; stops the node."""
+    port = server.tls_port if certificate else server.port
+    trusted = certificate.chain if certificate else None
     try:
-        timed_deploy(site, work)
-        with held(server.port, min(100, chosen.connections)):
+        deploy_page(server)
+        with held(port, min(100, connections), trusted):
             pass  # what the first connections allocate once, for all that follow
         time.sleep(1)
         [worker] = workers_of(server)
         before = memory_of(worker)[1]
-        with held(server.port, chosen.connections) as survivors:
+        with held(port, connections, trusted) as survivors:
             time.sleep(1)
             during = memory_of(worker)[1]
             alive = survivors()
     finally:
         server.stop()
-    each = (during - before) / chosen.connections / KIB
-    figures = [
-        at_most("RSS of each", each, 8, "KiB"),
-        Figure("RSS of the worker before", f"{before / MIB:,.2f} MiB"),
-        Figure("RSS of the worker with all", f"{during / MIB:,.2f} MiB"),
-        exactly("still open when measured", alive, chosen.connections),
-    ]
-    print_table(f"{chosen.connections:,} idle HTTP/1.1 connections, one worker", figures)
+    yield at_most("RSS of each", (during - before) / connections / KIB, limit, "KiB")
+    yield Figure("RSS of the worker before", f"{before / MIB:,.2f} MiB")
+    yield Figure("RSS of the worker with all", f"{during / MIB:,.2f} MiB")
+    yield exactly("still open when measured", alive, connections)
+
+
+def deploy_page(server: Server) -> None:
+    """One page for `HOST`."""
+    page = b"<!doctype html><title>idle</title>\n"
+    Admin(server).deploy("bench", "main", {"index.html": page})
 
 
 # 100,000 rules
@@ -302,68 +327,13 @@ def timed_load(work: Path) -> float:
 def load(state: str) -> None:
     """The other process of `rules`: one load, as a worker makes it."""
     places = Places(Path(state))
-    loader = Loader(places, Trees(places, Cache(capacity=0)))
+    loader = Loader(places, Trees(places, Cache(Room(0))))
     number = loader.current()
     assert number is not None
     began = time.monotonic()
     snapshot = asyncio.run(loader.load(number, Snapshot(0, {}, {})))
     print(time.monotonic() - began)
     assert snapshot.number == number
-
-
-@contextlib.contextmanager
-def held(port: int, count: int) -> Iterator[Any]:
-    """
-    `count` connections from a process of their own, each after one answer, until the block ends.
-
-    Gives a function that says how many are still open; it may be called once.
-    """
-    command = [sys.executable, __file__, "hold", str(port), str(count)]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as holder:
-        assert holder.stdin
-        assert holder.stdout
-        try:
-            if holder.stdout.readline().strip() != "ready":
-                raise NotStarted(f"{count} connections could not be opened")
-
-            def survivors() -> int:
-                assert holder.stdin
-                assert holder.stdout
-                holder.stdin.close()
-                return int(holder.stdout.readline())
-
-            yield survivors
-        finally:
-            holder.stdin.close()
-            holder.stdout.read()
-
-
-def hold(port: int, count: int) -> None:
-    """The other end of `held`: open, ask once, wait until stdin ends, count those still open."""
-    request = f"GET / HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode()
-    connections = []
-    for _ in range(count):
-        connection = socket.create_connection(("127.0.0.1", port))
-        connection.sendall(request)
-        if not connection.recv(65_536).startswith(b"HTTP/1.1 200"):
-            raise SystemExit("not answered with 200")
-        connections.append(connection)
-    print("ready", flush=True)
-    sys.stdin.read()
-    print(sum(is_open(connection) for connection in connections), flush=True)
-
-
-def is_open(connection: socket.socket) -> bool:
-    """Whether the other side has not ended it."""
-    connection.settimeout(0)
-    try:
-        return connection.recv(1) != b""
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
 
 
 # The command
@@ -380,21 +350,17 @@ def parse_arguments() -> argparse.Namespace:
     add_command(commands, "fleet", fleet, apps=1_000, branches=10, files=20, workers=2)
     add_command(commands, "deploy", deploy, files=10_000, size=10_240, workers=2)
     add_command(commands, "idle", idle, connections=10_000)
+    add_command(commands, "idle-tls", idle_tls, connections=10_000)
+    add_command(commands, "names", names, names=10_000, visits=500)
     add_command(commands, "rules", rules, rules=100_000, workers=2)
     loader = commands.add_parser("load", help="(the other process of `rules`)")
     loader.add_argument("state")
-    holder = commands.add_parser("hold", help="(the other process of `idle`)")
-    holder.add_argument("port", type=int)
-    holder.add_argument("count", type=int)
     return parser.parse_args()
 
 
 def main() -> int:
     """0 when everything could be measured, whatever the figures."""
     chosen = parse_arguments()
-    if chosen.command == "hold":
-        hold(chosen.port, chosen.count)
-        return 0
     if chosen.command == "load":
         load(chosen.state)
         return 0

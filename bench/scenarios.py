@@ -8,6 +8,9 @@ CONNECTIONS = 64
 
 STREAMS = 10
 
+HANDSHAKES = 250
+"""Connections that are opened at a time; fewer than Edge lets shake hands at a time (500)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
@@ -17,16 +20,28 @@ class Scenario:
     size: int
     http2: bool = False
     aims: dict[str, float] = field(default_factory=lambda: {"nginx": 1.0})
-    """By peer, the ratio of our rate to its rate."""
+    """
+    By peer, the ratio of our rate to its rate; of handshakes the rate is that of the server's
+    processor, since the generator's side of one costs more than the server's.
+    """
     gateways: tuple[str, ...] = ()
     """The proxies that are compared; none where files are served."""
     hits: bool = False
     """Whether the origin should be asked once and no more."""
+    is_secure: bool = False
+    """Whether it is asked over TLS."""
+    is_handshake: bool = False
+    """Whether each request has a connection of its own, with a full handshake."""
+
+    @property
+    def is_file(self) -> bool:
+        """Whether servers answer in the clear with a file of their own."""
+        return not self.gateways and not self.is_secure
 
     @property
     def path(self) -> str:
         """Where the file is, whatever the protocol."""
-        return f"/{self.name.removeprefix('h2-')}.bin"
+        return f"/{self.name.removeprefix('tls-').removeprefix('h2-')}.bin"
 
 
 FILES = (
@@ -48,4 +63,10 @@ PROXIED = (
     ),
 )
 
-SCENARIOS = {scenario.name: scenario for scenario in (*FILES, *PROXIED)}
+SECURE = (
+    Scenario("tls-1kb", 1 << 10, aims={"nginx": 0.95}, is_secure=True),
+    Scenario("tls-h2-1kb", 1 << 10, http2=True, aims={"nginx": 1.2}, is_secure=True),
+    Scenario("tls-handshake", 1 << 10, aims={"nginx": 0.8}, is_secure=True, is_handshake=True),
+)
+
+SCENARIOS = {scenario.name: scenario for scenario in (*FILES, *SECURE, *PROXIED)}

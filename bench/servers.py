@@ -51,6 +51,10 @@ class Server:
     """HTTP/1.1."""
     h2_port: int
     """HTTP/2 in the clear, by prior knowledge; often the same."""
+    tls_port: int = 0
+    """HTTP/1.1 and HTTP/2 over TLS; 0 where there is none."""
+    handshake_port: int = 0
+    """The same without session tickets, where they can be turned off."""
     admin_port: int = 0
     """Edge's alone."""
     behind: Server | None = None
@@ -62,9 +66,10 @@ class Server:
             self.process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(patience_s)
-        for pid in session_of(self.process.pid):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        while pids := session_of(self.process.pid):  # who is killed takes a moment to die
+            for pid in pids:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
         self.process.wait()
         if self.behind:
             self.behind.stop()
@@ -160,15 +165,18 @@ def wait_until(server: Server, port: int, path: str, patience_s: float = 30.0) -
 # The node itself
 
 
-def write_edge_config(work: Path, workers: int, port: int, admin_port: int, more: str = "") -> Path:
+def write_edge_config(
+    work: Path, workers: int, port: int, admin_port: int, more: str = "", *, tls_port: int = 0
+) -> Path:
     """
-    An `edge.yml` with everything under `work`, and `more` at its end.
+    An `edge.yml` with everything under `work`, and `more` at its end; https where there is a port.
 
     There is no access log to turn off yet. When there is, it is turned off here: the peers write
     none either.
     """
     config = work / "edge.yml"
     (work / "rules").mkdir(exist_ok=True)
+    https = f'  https: ["127.0.0.1:{tls_port}"]\n' if tls_port else ""
     config.write_text(
         f"state: {work}/var\n"
         f"apps: {work}/rules\n"
@@ -176,6 +184,7 @@ def write_edge_config(work: Path, workers: int, port: int, admin_port: int, more
         f"workers: {workers}\n"
         "listen:\n"
         f'  http: ["127.0.0.1:{port}"]\n'
+        f"{https}"
         f'  admin: "127.0.0.1:{admin_port}"\n'
         f"admin: {{token_file: {work}/var/admin.token}}\n"
         f"{more}"
@@ -199,14 +208,23 @@ def edge_command(*arguments: str, config: Path) -> subprocess.CompletedProcess[s
     return done
 
 
-def serve_edge(work: Path, workers: int, core: int | None = SERVER_CORE, more: str = "") -> Server:
-    """A node with its state in `work`, ready but perhaps without a deployment."""
+def serve_edge(
+    work: Path,
+    workers: int,
+    core: int | None = SERVER_CORE,
+    more: str = "",
+    *,
+    has_https: bool = False,
+) -> Server:
+    """A node with its state in `work`, ready but perhaps without a deployment or a certificate."""
     if not EDGE.exists():
         raise NotStarted(f"{EDGE} is missing: install the project first (pip install -e .)")
     port, admin_port = free_port(), free_port()
-    config = write_edge_config(work, workers, port, admin_port, more)
+    tls_port = free_port() if has_https else 0
+    config = write_edge_config(work, workers, port, admin_port, more, tls_port=tls_port)
     server = start("edge", [str(EDGE), "serve", "-c", str(config)], work, core)
     server.port = server.h2_port = port
+    server.tls_port = server.handshake_port = tls_port
     server.admin_port = admin_port
     wait_until(server, admin_port, "/readyz")
     return server
@@ -298,13 +316,14 @@ CADDY = """\
     auto_https off
     storage file_system {work}/storage
     servers {{
-        protocols h1 h2c
+        protocols h1 h2 h2c
     }}
 }}
 http://:{port} {{
     bind 127.0.0.1
     {inside}
 }}
+{more}
 """
 
 
@@ -313,11 +332,11 @@ def start_caddy(site: Path, work: Path) -> Server:
     return run_caddy(f"root * {site}\n    file_server", work)
 
 
-def run_caddy(inside: str, work: Path) -> Server:
-    """One core by the pin and by GOMAXPROCS, which Go takes from the pin by itself."""
+def run_caddy(inside: str, work: Path, more: str = "") -> Server:
+    """In the clear what `inside` says, and the sites of `more`; Go sees the one core by itself."""
     port = free_port()
     config = work / "Caddyfile"
-    config.write_text(CADDY.format(port=port, inside=inside, work=work))
+    config.write_text(CADDY.format(port=port, inside=inside, work=work, more=more))
     command = ["caddy", "run", "--adapter", "caddyfile", "--config", str(config)]
     server = start("caddy", command, work)
     server.port = server.h2_port = port

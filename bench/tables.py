@@ -7,10 +7,10 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 import figures
-from scenarios import CONNECTIONS, STREAMS
+from scenarios import CONNECTIONS, HANDSHAKES, STREAMS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from figures import Run
     from scenarios import Scenario
@@ -36,6 +36,8 @@ class Round:
     """The same of the generator and the origin, who share one."""
     passed_on: float = 0.0
     """Share of the requests that the origin got."""
+    cpu_s: float = 0.0
+    """Seconds in which the server's processes had a processor."""
 
 
 @dataclass(slots=True)
@@ -51,11 +53,20 @@ class Result:
         """What the generator measured, round by round."""
         return [each.run for each in self.rounds]
 
+    @property
+    def rates(self) -> list[float]:
+        """Requests a second, round by round."""
+        return [run.rate for run in self.runs]
+
+    @property
+    def cpu_rates(self) -> list[float]:
+        """Requests for a second of the server's processor; the kernel counts in hundredths."""
+        return [each.run.requests / max(each.cpu_s, 0.01) for each in self.rounds]
+
 
 def table(scenario: Scenario, results: dict[str, Result]) -> Iterator[str]:
     """Lines for a person: one per server, with our rate over that server's."""
-    protocol = f"HTTP/2, {STREAMS} streams" if scenario.http2 else "HTTP/1.1"
-    yield f"{scenario.name}: {scenario.size:,} bytes, {protocol}, {CONNECTIONS} connections"
+    yield f"{scenario.name}: {scenario.size:,} bytes, {manner(scenario)}"
     columns = (
         f"{'requests/s':>10} {'min - max':>19} {'MiB/s':>8} {'p99 ms':>7} {'busy':>5} {'load':>5}"
     )
@@ -65,8 +76,23 @@ def table(scenario: Scenario, results: dict[str, Result]) -> Iterator[str]:
         if result.refused:
             yield f"  {name:8} no figure: {result.refused}"
             continue
-        yield f"  {name:8} {figures_text(result)}   {ratio_text(scenario, name, result, ours)}"
+        aim = scenario.aims.get(name)
+        if scenario.is_handshake:
+            yield f"  {name:8} {figures_text(result)}   {ratio_text(result, ours)}".rstrip()
+            yield f"  {'':8} {processor_text(result, ours, aim)}".rstrip()
+        else:
+            yield f"  {name:8} {figures_text(result)}   {ratio_text(result, ours, aim)}".rstrip()
         yield from doubts(scenario, result)
+
+
+def manner(scenario: Scenario) -> str:
+    """How a scenario asks."""
+    protocol = "HTTP/2" if scenario.http2 else "HTTP/1.1"
+    streams = f", {STREAMS} streams" if scenario.http2 else ""
+    over = " over TLS" if scenario.is_secure else ""
+    if scenario.is_handshake:
+        return f"{protocol}{over}, a full handshake each, {HANDSHAKES} at a time"
+    return f"{protocol}{over}{streams}, {CONNECTIONS} connections"
 
 
 def figures_text(result: Result) -> str:
@@ -78,6 +104,14 @@ def figures_text(result: Result) -> str:
     between = f"{rates.low:,.0f} - {rates.high:,.0f}"
     busy, load = shares(result)
     return f"{rates.median:>10,.0f} {between:>19} {mib:>8,.1f} {p99:>7} {busy:>5.0%} {load:>5.0%}"
+
+
+def processor_text(result: Result, ours: Result | None, aim: float | None) -> str:
+    """The rate for a second of the server's processor, and the ratio of these rates."""
+    rates = figures.spread(result.cpu_rates)
+    between = f"{rates.low:,.0f} - {rates.high:,.0f}"
+    ratio = ratio_text(result, ours, aim, lambda each: each.cpu_rates)
+    return f"{rates.median:>10,.0f} {between:>19} {'a second of its processor':29}   {ratio}"
 
 
 def shares(result: Result) -> tuple[float, float]:
@@ -99,15 +133,19 @@ def doubts(scenario: Scenario, result: Result) -> Iterator[str]:
         yield f"  {'':8} (neither was at its limit: the machine was shared, or the server waits)"
 
 
-def ratio_text(scenario: Scenario, name: str, result: Result, ours: Result | None) -> str:
+def ratio_text(
+    result: Result,
+    ours: Result | None,
+    aim: float | None = None,
+    rates: Callable[[Result], list[float]] = lambda each: each.rates,
+) -> str:
     """`1.07 (1.02 - 1.11)`, with the aim where that peer is the measure; empty for ourselves."""
     if ours is None or ours is result:
         return ""
     if ours.refused:
         return "no ratio"
-    ratio = figures.paired_ratio(ours.runs, result.runs)
+    ratio = figures.paired_ratio(rates(ours), rates(result))
     text = f"{ratio.median:.2f} ({ratio.low:.2f} - {ratio.high:.2f})"
-    aim = scenario.aims.get(name)
     if aim is None:
         return text
     return f"{text}, aim {aim}: {'met' if ratio.median >= aim else 'MISSED'}"
@@ -119,7 +157,8 @@ def as_json(results: dict[str, Result]) -> dict[str, object]:
     document: dict[str, object] = {}
     for name, result in results.items():
         entry: dict[str, object] = {
-            "requests_per_s": [round(run.rate, 1) for run in result.runs],
+            "requests_per_s": [round(rate, 1) for rate in result.rates],
+            "requests_per_cpu_s": [round(rate, 1) for rate in result.cpu_rates],
             "bytes_per_s": [round(run.bytes_read / run.seconds) for run in result.runs],
             "p99_s": [run.p99_s for run in result.runs],
             "busy": [round(each.busy, 3) for each in result.rounds],
@@ -128,7 +167,9 @@ def as_json(results: dict[str, Result]) -> dict[str, object]:
             "refused": result.refused or None,
         }
         if ours and ours is not result and not ours.refused and not result.refused:
-            entry["edge_ratio"] = round(figures.paired_ratio(ours.runs, result.runs).median, 3)
+            entry["edge_ratio"] = round(figures.paired_ratio(ours.rates, result.rates).median, 3)
+            by_cpu = figures.paired_ratio(ours.cpu_rates, result.cpu_rates)
+            entry["edge_cpu_ratio"] = round(by_cpu.median, 3)
         document[name] = entry
     return document
 

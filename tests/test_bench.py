@@ -11,17 +11,21 @@ import json
 import mmap
 import os
 import socket
+import ssl
 import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
 from edge.site.documents import decode_settings
+from edge.site.places import Places
 from edge.site.plan import compile_plan
 from edge.site.redirects import decode_redirects
+from tests.support_tls import receiving
+from tests.support_wire import response, until
 
 BENCH = Path(__file__).parents[1] / "bench"
 
@@ -42,10 +46,14 @@ servers = load("servers")
 scenarios = load("scenarios")
 tables = load("tables")
 gateways = load("gateways")
+secure = load("secure")
+generators = load("generators")
 commands = load("commands")
 compare = load("compare")
 node = load("node")
 proxy = load("proxy")
+holding = load("holding")
+names = load("names")
 scale = load("scale")
 micro = load("micro")
 
@@ -154,7 +162,7 @@ def runs(*rates: float) -> list[object]:
 
 def test_a_ratio_is_made_round_by_round() -> None:
     """A machine that halves its speed in one round leaves the ratio as it was."""
-    ratio = figures.paired_ratio(runs(110, 55, 121), runs(100, 50, 100))
+    ratio = figures.paired_ratio([110, 55, 121], [100, 50, 100])
 
     assert (ratio.median, ratio.low, ratio.high) == pytest.approx((1.1, 1.1, 1.21))
 
@@ -162,7 +170,7 @@ def test_a_ratio_is_made_round_by_round() -> None:
 def test_a_ratio_needs_the_same_rounds() -> None:
     """Rounds that do not pair up are a mistake, not a figure."""
     with pytest.raises(ValueError, match="longer"):
-        figures.paired_ratio(runs(1, 2), runs(1, 2, 3))
+        figures.paired_ratio([1, 2], [1, 2, 3])
 
 
 def test_runs_are_joined_by_their_own_seconds() -> None:
@@ -176,11 +184,13 @@ def result(
     rates: list[float],
     busy: float = 0.99,
     load: float = 0.5,
+    *,
     refused: str = "",
     passed_on: float = 0.0,
+    cpu_s: float = 1.0,
 ) -> object:
     """What a comparison keeps of one server."""
-    rounds = [tables.Round(run, busy, load, passed_on) for run in runs(*rates)]
+    rounds = [tables.Round(run, busy, load, passed_on, cpu_s) for run in runs(*rates)]
     return tables.Result(rounds, refused)
 
 
@@ -254,6 +264,50 @@ def test_misses_are_not_called_hits(name: str, passed_on: float, doubted: bool) 
     )
 
 
+@pytest.mark.parametrize(
+    ("cpu_s", "ratio"), [(0.5, "0.80 (0.80 - 0.80), aim 0.8: met"), (0.4, "0.64 (0.64")]
+)
+def test_handshakes_are_judged_by_the_servers_processor(cpu_s: float, ratio: str) -> None:
+    """The clock's rate is the generator's as much: it is told, and nothing is aimed at by it."""
+    results = {"edge": result([80.0], cpu_s=0.5), "nginx": result([100.0], cpu_s=cpu_s)}
+
+    lines = list(tables.table(scenarios.SCENARIOS["tls-handshake"], results))
+    document = tables.as_json(results)["nginx"]
+
+    assert lines[4].lstrip().startswith("nginx")
+    assert lines[4].endswith("0.80 (0.80 - 0.80)")
+    assert f"{100 / cpu_s:,.0f}" in lines[5]
+    assert ratio in lines[5]
+    assert (document["edge_ratio"], document["edge_cpu_ratio"]) == (0.8, float(ratio[:4]))
+
+
+NEGOTIATED = "TLS Protocol: TLSv1.3\nCipher: X\nApplication protocol: h2\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (NEGOTIATED.replace("1.3", "1.2"), "TLS Protocol: TLSv1.2 instead of TLSv1.3"),
+        (NEGOTIATED.replace("h2", "http/1.1"), "http/1.1 instead of h2"),
+        ("", "nothing instead of TLSv1.3"),
+    ],
+    ids=["version", "alpn", "clear"],
+)
+def test_another_protocol_has_no_figure(text: str, reason: str) -> None:
+    """What was not spoken is not measured, however fast it was."""
+    figures.check_protocols(NEGOTIATED, "h2")
+    with pytest.raises(figures.Refused, match=reason):
+        figures.check_protocols(text, "h2")
+
+
+def test_each_scenario_is_of_one_kind() -> None:
+    """Files in the clear, files over TLS, proxies: no server is asked for what it does not do."""
+    kinds = [(s.is_file, s.is_secure, bool(s.gateways)) for s in scenarios.SCENARIOS.values()]
+
+    assert {sum(kind) for kind in kinds} == {1}
+    assert set(secure.SECURE) <= set(servers.PEERS)
+
+
 def test_every_proxy_can_be_started() -> None:
     """What a scenario compares is in the table of proxies, and its program in the other one."""
     named = {name for scenario in scenarios.PROXIED for name in scenario.gateways}
@@ -284,16 +338,16 @@ def test_a_wrong_answer_is_found_before_it_is_timed(site: tuple[Path, int]) -> N
     """The very file passes; other bytes of the same length and a 404 do not."""
     folder, port = site
     server, scenario = servers.Server("x", None, folder, port, port), scenarios.SCENARIOS["1kb"]
-    compare.check_answer(server, scenario, folder)
+    compare.check_answer(server, scenario, folder, None)
 
     expected = folder.parent / "expected"
     expected.mkdir()
     (expected / "1kb.bin").write_bytes(bytes(1024))
     with pytest.raises(figures.Refused, match="other bytes"):
-        compare.check_answer(server, scenario, expected)
+        compare.check_answer(server, scenario, expected, None)
     (folder / "1kb.bin").unlink()
     with pytest.raises(figures.Refused, match="404"):
-        compare.check_answer(server, scenario, expected)
+        compare.check_answer(server, scenario, expected, None)
 
 
 def test_the_files_are_the_same_in_every_run(tmp_path: Path) -> None:
@@ -330,6 +384,19 @@ def test_the_configuration_of_the_node_is_valid(tmp_path: Path) -> None:
     assert errors == []
     assert settings is not None
     assert (settings.workers, settings.listen.http) == (1, ("127.0.0.1:8080",))
+
+
+def test_the_node_with_tls_is_configured_well(tmp_path: Path) -> None:
+    """It ends no connection by itself, and has the certificate from its folder."""
+    more = f"tls: {{mode: files}}\nlimits: {{{secure.ENDLESS}}}\n"
+    config = servers.write_edge_config(tmp_path, 1, 8080, 9901, more, tls_port=8443)
+
+    settings, errors = decode_settings(config.read_text(), str(config))
+
+    assert errors == []
+    assert (settings.listen.https, settings.tls.mode) == (("127.0.0.1:8443",), "files")
+    assert settings.limits.h2_streams_per_connection == 10**9
+    assert settings.limits.handshakes > scenarios.HANDSHAKES
 
 
 def test_the_node_in_front_of_an_origin_is_configured_well(tmp_path: Path) -> None:
@@ -418,10 +485,139 @@ def test_an_ended_connection_is_not_called_open() -> None:
     """Silence is open; an end by the other side is not."""
     near, far = socket.socketpair()
 
-    assert scale.is_open(near)
+    assert holding.is_open(near)
     far.close()
-    assert not scale.is_open(near)
+    assert not holding.is_open(near)
     near.close()
+
+
+def test_what_was_said_before_the_end_does_not_keep_a_connection_open() -> None:
+    """Tickets and an alert that nobody has read are no sign of life."""
+    near, far = socket.socketpair()
+    far.sendall(b"ticket")
+
+    assert holding.is_open(near)
+    far.sendall(b"alert")
+    far.close()
+    assert not holding.is_open(near)
+    near.close()
+
+
+# Over TLS
+
+TOOLS = servers.missing_tools("taskset", "wrk", "h2load", "nginx", "openssl")
+generated = pytest.mark.skipif(
+    bool(TOOLS) or (os.cpu_count() or 1) < 2, reason=f"needs two cores and {', '.join(TOOLS)}"
+)
+
+
+@pytest.fixture
+def nginx(tmp_path: Path) -> Iterator[tuple[object, object]]:
+    """The peer, and the certificate that it shows."""
+    certificate = secure.make_certificate(tmp_path)
+    site = compare.write_site(tmp_path / "site")
+    server = secure.start_nginx(site, tmp_path, certificate)
+    yield server, certificate
+    server.stop()
+
+
+def shake_twice(port: int, certificate: object) -> bool:
+    """Whether a client that may resume its session does."""
+    context, session = certificate.client(), None
+    for _ in range(2):
+        plain = socket.create_connection(("127.0.0.1", port))
+        with context.wrap_socket(plain, server_hostname=servers.HOST, session=session) as client:
+            request = f"GET /1kb.bin HTTP/1.1\r\nHost: {servers.HOST}\r\nConnection: close\r\n\r\n"
+            client.sendall(request.encode())
+            while client.recv(65_536):
+                pass
+            session, is_resumed = client.session, client.session_reused
+    return is_resumed
+
+
+@generated
+def test_handshakes_are_full_ones(nginx: tuple[object, object]) -> None:
+    """Where sessions may be resumed the generator does not; where handshakes count nobody can."""
+    server, certificate = nginx
+    scenario = scenarios.SCENARIOS["tls-handshake"]
+
+    assert generators.shake_hands(server.handshake_port, scenario).requests == scenarios.HANDSHAKES
+    compare.check_handshakes(server, scenario)
+    assert secure.resumptions(server) == 0
+    assert shake_twice(server.handshake_port, certificate) is False
+    assert shake_twice(server.tls_port, certificate) is True
+    assert secure.resumptions(server) == 1, "and nginx would have told"
+
+
+class NamedHandler(QuietHandler):
+    """Keeps connections open."""
+
+    protocol_version = "HTTP/1.1"
+
+
+class Crowded(http.server.ThreadingHTTPServer):
+    """Lets a generator's connections wait."""
+
+    request_queue_size = 128
+
+
+@generated
+def test_generators_send_the_name(site: tuple[Path, int], tmp_path: Path) -> None:
+    """wrk by its script, h2load by an option: a node has no certificate for an address."""
+    certificate, asked = secure.make_certificate(tmp_path), set()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate.chain, certificate.key)
+    context.set_alpn_protocols(["http/1.1"])
+    context.sni_callback = lambda _, name, __: asked.add(name)
+    serve = functools.partial(NamedHandler, directory=str(site[0]))
+    with Crowded(("127.0.0.1", 0), serve) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        port = server.server_address[1]
+        node = servers.Server("x", None, tmp_path, port, port, tls_port=port)
+        generators.load_http1(node, scenarios.SCENARIOS["tls-1kb"], 1.0)
+        generators.shake_hands(port, scenarios.SCENARIOS["tls-handshake"])
+        server.shutdown()
+
+    assert asked == {servers.HOST}
+
+
+def answering(_: object) -> object:
+    """One answer for all."""
+    return response(b"held")
+
+
+async def test_a_connection_over_tls_is_held_by_its_socket(tmp_path: Path) -> None:
+    """The server keeps it open without the client's session, and its end is seen."""
+    places = Places(tmp_path)
+    root = names.write_certificates(places, [servers.HOST])
+    context = ssl.create_default_context(cafile=str(root))
+    async with receiving(SimpleNamespace(places=places), answering) as server:
+        held = await asyncio.to_thread(holding.opened, server.address[1], context)
+        assert holding.is_open(held)
+        assert len(server.service.connections) == 1
+        server.connection.transport.abort()
+        await until(lambda: not holding.is_open(held))
+        held.close()
+
+
+async def test_certificates_are_written_as_a_worker_reads_them(tmp_path: Path) -> None:
+    """Each name is shown its own, and none is loaded before it is asked for."""
+    places = Places(tmp_path)
+    hosts = ["a.edge.localhost", "b.edge.localhost", "c.edge.localhost"]
+    context = ssl.create_default_context(cafile=str(names.write_certificates(places, hosts)))
+    async with receiving(SimpleNamespace(places=places), answering) as server:
+        loaded = [server.contexts.ready(server.contexts.find(host)) for host in hosts]
+        took = await asyncio.to_thread(names.shake_hands, server.address[1], context, hosts[1])
+        with pytest.raises(servers.NotStarted, match=r"no handshake for d\.edge\.localhost"):
+            await asyncio.to_thread(
+                names.shake_hands, server.address[1], context, "d.edge.localhost"
+            )
+        then = [server.contexts.ready(server.contexts.find(host)) for host in hosts]
+
+    assert took > 0
+    assert loaded == [None] * 3
+    assert [context is not None for context in then] == [False, True, False]
 
 
 @pytest.mark.parametrize(("value", "met"), [(8.0, True), (8.01, False)], ids=["at", "over"])
