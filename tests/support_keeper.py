@@ -45,17 +45,18 @@ class Clock:
 class World(msgspec.Struct):
     """What is outside of a node: an authority, a name server, and the two ports it looks at."""
 
-    names: NameServer
+    names: Any
+    """A `NameServer`, or what else listens on a port of its own."""
     web: HttpAnswers
     tls: AlpnAnswers
     authority: Pebble
 
 
 @contextlib.contextmanager
-def world(folder: Path, **settings: Any):
-    """A new one."""
+def world(folder: Path, server: Any = None, **settings: Any):
+    """A new one, with a name server of its own or another's."""
     with (
-        serving(NameServer()) as names,
+        serving(NameServer()) if server is None else contextlib.nullcontext(server) as names,
         serving(HttpAnswers()) as web,
         serving(AlpnAnswers(folder)) as tls,
         pebble(folder, names, web.port, tls.port, **settings) as authority,
@@ -111,9 +112,12 @@ class Kept:
 
     def serve(self, *hosts: str) -> Kept:
         """Have the branch `main` of an app answer for hosts, and for nothing else."""
+        return self.serve_domains({host: {"subdomains": {"": "main"}} for host in hosts})
+
+    def serve_domains(self, domains: dict[str, Any]) -> Kept:
+        """The same with what `app.yml` says of domains."""
         if not hasattr(self, "changes"):
             self.configure()
-        domains = {host: {"subdomains": {"": "main"}} for host in hosts}
         write_app(self.folder, "shop", yaml.safe_dump({"domains": domains}))
         self.changes.reload()
         if self.keeper is None:
@@ -154,9 +158,14 @@ class Kept:
             keeper.agenda,
             keeper.changes.fleet,
             clock=keeper.clock,
-            resolver=Resolver([("127.0.0.1", self.outside.names.port)], patience_s=2.0),
+            resolver=self.resolver(),
             ports=ports,
         )
+
+    def resolver(self) -> Resolver:
+        """Asks this world's name server for everything."""
+        port = self.outside.names.port
+        return Resolver([("127.0.0.1", port)], authority_port=port, patience_s=2.0)
 
     def obey(self, order: dict[str, Any]) -> dict[str, Any]:
         """What the worker does."""

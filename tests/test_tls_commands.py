@@ -111,3 +111,13 @@ def test_certificates_without_a_node(offline):
     assert entries(offline)["*.shop.edge.localhost"]["state"] == "waiting"
     assert "edge serve" in offline("certs", "--renew", "a.test", code=1)[1]
     assert "has no root" in offline("certs", "--root", code=1)[1]
+
+
+def test_hostnames_are_listed_with_their_certificates(own):
+    """What is missing for a name is told in one place."""
+    own.deploy(app="listed")
+    eventually(lambda: entries(own).get("*.listed.edge.localhost", {}).get("state") == "valid")
+
+    hosts = own.json("domains", "listed")["hosts"]
+
+    assert [each["certificate"] for each in hosts] == ["valid"]
