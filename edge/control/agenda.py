@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Iterable, Mapping
 
 from edge.control.inventory import validity_of
@@ -77,15 +78,22 @@ class Agenda:
     def _is_due(self, name: str, certificate: Certificate | None, now: float) -> bool:
         if name in self.forced:
             return True
-        record = self.record(name)
-        if renewal.is_paused(record, now):
+        if now < self.ready_at(name, certificate):
             return False
         if certificate is None:
             return True
-        validity = validity_of(certificate)
+        record, validity = self.record(name), validity_of(certificate)
         urgent = renewal.is_urgent(validity, record.window, now)
-        may_be_now = renewal.may_issue(record, validity, now, urgent=urgent)
-        return may_be_now and now >= self.due(name, certificate).at
+        return renewal.may_issue(record, validity, now, urgent=urgent)
+
+    def ready_at(self, name: str, certificate: Certificate | None) -> float:
+        """The first instant at which a name may be asked for; infinity where a hand is needed."""
+        record = self.record(name)
+        if record.stopped:
+            return math.inf
+        if certificate is None:
+            return record.next_attempt
+        return max(record.next_attempt, self.due(name, certificate).at)
 
     def due(self, name: str, certificate: Certificate) -> Due:
         """When a certificate is renewed, and why then."""

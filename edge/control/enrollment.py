@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 import time
 from collections.abc import Callable, Mapping
@@ -66,6 +67,10 @@ class Enrollment:
         """Tries by name."""
         self.polling: dict[str, asyncio.Task[None]] = {}
         """Questions about renewals by name."""
+        self._tended = 0
+        """Which round of the inventory was seen to."""
+        self._next = 0.0
+        """When something becomes due before the next one."""
         self.on_change: Callable[[], None] = lambda: None
         """Hears that a try has ended."""
 
@@ -79,31 +84,52 @@ class Enrollment:
             task.cancel()
 
     async def tend(self, settings: Settings, root: Path) -> None:
-        """Begin what is due."""
+        """Begin what is due; between two rounds only where something has become so."""
+        now = self._clock()
+        is_new = self._tended != self._inventory.rounds
+        if not (is_new or now >= self._next or self._agenda.forced):
+            return
+        self._tended = self._inventory.rounds
         self.authorities.configure(settings.tls.acme, root)
         self._proofs.configure(settings, root)
         wishes = [wish for wish in self._inventory.wishes.wanted if wish.source == "acme"]
         await self._agenda.load(wish.name for wish in wishes)
-        now = self._clock()
-        for wish in self._agenda.queue(wishes, self._inventory.stored, now):
-            if len(self.running) >= AT_A_TIME:
-                break
-            if wish.name not in self.running and (acme := await self._choose(wish, now)):
-                self._agenda.forced.discard(wish.name)
-                task = spawn(self._try(wish, acme), f"certificate of {wish.name}")
-                self.running[wish.name] = task
+        await self._begin(wishes, now)
         for wish in wishes:
             self._poll(wish, now)
 
+    async def _begin(self, wishes: list[Wanted], now: float) -> None:
+        stored = self._inventory.stored
+        self._next = min(
+            (at for wish in wishes if (at := self._ready_at(wish)) > now), default=math.inf
+        )
+        for wish in self._agenda.queue(wishes, stored, now):
+            if len(self.running) >= AT_A_TIME:  # the end of each is a look
+                break
+            if wish.name in self.running:
+                continue
+            acme = self._choose(wish, now)
+            free = await self.authorities.wait_for(acme, ahead=len(self.running))
+            if free > now:
+                self._next = min(self._next, free)
+                continue
+            self._agenda.forced.discard(wish.name)
+            task = spawn(self._try(wish, acme), f"certificate of {wish.name}")
+            self.running[wish.name] = task
+
+    def _ready_at(self, wish: Wanted) -> float:
+        return self._agenda.ready_at(wish.name, self._stored(wish))
+
+    def _stored(self, wish: Wanted) -> Certificate | None:
+        return self._inventory.stored.get(("acme", wish.name))
+
     # Tries
 
-    async def _choose(self, wish: Wanted, now: float) -> Acme | None:
-        """The authority to ask now; None where none may be."""
+    def _choose(self, wish: Wanted, now: float) -> Acme:
+        """The authority to ask: another than the first one takes turns with it."""
         primary, record = self.authorities.primary, self._agenda.record(wish.name)
-        fallback = primary.fallback
-        stored = self._inventory.stored.get(("acme", wish.name))
+        fallback, stored = primary.fallback, self._stored(wish)
         validity = None if stored is None else validity_of(stored)
-        chosen = primary
         if (
             fallback is not None
             and challenges_for(fallback, wish)
@@ -111,9 +137,8 @@ class Enrollment:
             and record.attempts[-1:] != ()
             and record.attempts[-1].authority != fallback.directory
         ):
-            chosen = fallback
-        ahead = len(self.running)  # they have not all made their orders yet
-        return chosen if await self.authorities.wait_for(chosen, ahead) <= now else None
+            return fallback
+        return primary
 
     async def _try(self, wish: Wanted, acme: Acme) -> None:
         try:
@@ -145,7 +170,7 @@ class Enrollment:
     def _poll(self, wish: Wanted, now: float) -> None:
         """Ask when a certificate should be renewed, if it is time to ask."""
         record = self._agenda.record(wish.name)
-        certificate = self._inventory.stored.get(("acme", wish.name))
+        certificate = self._stored(wish)
         acme = self.authorities.find(record.issued_by)
         is_busy = wish.name in self.running or wish.name in self.polling
         if certificate is None or acme is None or is_busy or len(self.polling) >= POLLS:
@@ -163,6 +188,7 @@ class Enrollment:
             self.polling.pop(name, None)
         await self._agenda.hear(name, window)
         if before is None or before.instant != window.instant:
+            self._inventory.is_stale = True
             self.on_change()
 
     async def _heard(self, certificate: Certificate, acme: Acme, before: Window | None) -> Window:

@@ -73,6 +73,8 @@ class Inventory:
         """What workers serve with, the first of a name serving it."""
         self.generation: Generation | None = None
         """What was looked at last; None where there is nothing to keep, or somebody else does."""
+        self.rounds = 0
+        """How often everything was looked at."""
         self.is_stale = False
         """Whether a certificate has come since."""
 
@@ -115,6 +117,7 @@ class Inventory:
         self._read_own(folder, generation.settings.certs, now)
         self.tend(generation, now)
         self._seen = seen
+        self.rounds += 1
 
     def survey(self) -> None:
         """Look at everything, and change nothing: for who asks while no node runs."""

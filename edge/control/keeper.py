@@ -35,6 +35,13 @@ log = logging.getLogger("edge.keeper")
 LOOK_EVERY: Final = 5.0
 """Seconds between two looks whether anything is another, or due."""
 
+REST: Final = 3
+LONGEST_REST: Final = 3.0
+"""
+A look that was called for waits so many times as long as the last one took, seconds at most:
+thousands of certificates come one by one, and each is worth a look.
+"""
+
 
 class Keeper:
     """What keeps the certificates of one node."""
@@ -61,11 +68,14 @@ class Keeper:
         """Keep until cancelled."""
         try:
             while True:
+                begun = time.monotonic()
                 try:
                     await self.look()
                 except Exception:
                     log.exception("certificates were not looked after; they serve as they are")
+                took = time.monotonic() - begun
                 await self._wait()
+                await asyncio.sleep(min(LONGEST_REST, REST * took))
         finally:
             if self.enrollment is not None:
                 self.enrollment.close()

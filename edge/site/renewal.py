@@ -332,11 +332,6 @@ def _with(record: Record, attempt: Attempt) -> Record:
     return msgspec.structs.replace(record, attempts=attempts[-ATTEMPTS:])
 
 
-def is_paused(record: Record, now: float) -> bool:
-    """Whether nothing may be tried now."""
-    return bool(record.stopped) or now < record.next_attempt
-
-
 def must_rehearse(record: Record) -> bool:
     """Whether a try goes to the staging directory first: the second in a row, and later ones."""
     return record.failures > 0

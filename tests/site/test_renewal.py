@@ -229,9 +229,8 @@ def test_after_a_month_of_failures_a_hand_is_needed() -> None:
     record = renewal.failed(record, attempt(), None, 30 * DAY, 0.5)
 
     assert record.stopped == "it has failed for 30 days"
-    assert renewal.is_paused(record, 1e12)
     again = renewal.forgiven(record)
-    assert not renewal.is_paused(again, 30 * DAY)
+    assert (again.stopped, again.next_attempt) == ("", 0)
     assert again.attempts == record.attempts
     assert not renewal.must_rehearse(again)
 
@@ -241,8 +240,6 @@ def test_a_limit_is_no_failure_of_the_name() -> None:
     record = renewal.postponed(Record(name="a"), attempt(kind="limit"), 500.0)
 
     assert (record.failures, record.next_attempt) == (0, 500.0)
-    assert renewal.is_paused(record, 499.0)
-    assert not renewal.is_paused(record, 500.0)
     assert not renewal.must_rehearse(record)
 
 
@@ -294,7 +291,7 @@ def test_a_stop_has_its_reason() -> None:
     """For people."""
     record = renewal.stopped(Record(name="a"), "the authority paused it")
 
-    assert (renewal.is_paused(record, 0.0), record.stopped) == (True, "the authority paused it")
+    assert record.stopped == "the authority paused it"
     assert renewal.failed(record, attempt(), None, 0.0, 0.0).stopped == "the authority paused it"
 
 
