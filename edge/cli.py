@@ -198,6 +198,15 @@ def add_tls_commands(command: Grammar) -> None:
         "edge domains shop",
     )
     sub.add_argument("app", nargs="?", metavar="APP", help="only its hostnames")
+    sub = command(
+        "certs",
+        tls.certs,
+        "each certificate: its state, who issued it, until when, what is next; with NAME, what was",
+        "edge certs www.example.com",
+    )
+    sub.add_argument("name", nargs="?", metavar="NAME", help="only this one, with its attempts")
+    sub.add_argument("--root", action="store_true", help="print the own authority's root, in PEM")
+    sub.add_argument("--renew", metavar="NAME", help="have a new one as soon as may be")
 
 
 def add_branch(sub: argparse.ArgumentParser) -> None:

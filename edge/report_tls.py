@@ -7,9 +7,10 @@ Laws: as in `report`. What other machines said is printed without what a termina
 from __future__ import annotations
 
 import sys
+import time
 
 from edge.control.operations import Document
-from edge.report import counted, line, shown, table
+from edge.report import counted, failure, line, shown, table
 
 HEADS = ("hostname", "branch", "now", "certificate", "set")
 
@@ -60,3 +61,88 @@ def record_of(record: Document) -> str:
     """A record as zones are written."""
     value = "(a public address of this node)" if record["value"] is None else record["value"]
     return f"{record['name']} {record['type']} {value}"
+
+
+CERTS = ("name", "state", "issuer", "until", "next")
+
+
+def certs(document: Document, name: str | None, as_document: bool) -> int:
+    """A line for each certificate, then what is wrong; of one name its attempts, too."""
+    entries = document["certificates"]
+    if name is not None:
+        entries = [each for each in entries if name in (each["name"], *each["names"])]
+        document = document | {"certificates": entries}
+    code = 1 if document["mistakes"] or any(is_wrong(each) for each in entries) else 0
+    if name is not None and not entries:
+        return failure(f"no certificate is wanted for {name}", as_document)
+    if as_document:
+        line("", document, as_document)
+        return code
+    if not entries:
+        print("no certificates: nothing listens for https, or nothing is deployed")
+    else:
+        table(CERTS, [row_of(each) for each in entries])
+    for each in entries:
+        tell(each, whole=name is not None)
+    for mistake in document["mistakes"]:
+        print(shown(located(mistake)), file=sys.stderr)
+    return code
+
+
+def root(document: Document, as_document: bool) -> int:
+    """The own authority's root, for those who are to trust it."""
+    if document["root"] is None:
+        return failure("the own authority has signed nothing yet, and so has no root", as_document)
+    return line(document["root"].rstrip(), {"root": document["root"]}, as_document)
+
+
+def is_wrong(entry: Document) -> bool:
+    """Whether somebody should look at it."""
+    return entry["state"] in ("failing", "stopped", "expired") or entry["failures"] > 0
+
+
+def row_of(entry: Document) -> tuple[str, ...]:
+    """A certificate's row."""
+    until = "" if entry["not_after"] is None else when(entry["not_after"])
+    following = entry["next"]
+    soon = "" if following is None else f"{when(following['at'])}, {following['why']}"
+    if following is not None and not following["at"]:
+        soon = "now"
+    return entry["name"], entry["state"], entry["issuer"] or "", until, soon
+
+
+def tell(entry: Document, *, whole: bool) -> None:
+    """What keeps it from being well; whole with everything that was tried."""
+    name = entry["name"]
+    if entry["state"] == "refused":
+        print(shown(f"{name}: {entry['reason']}"), file=sys.stderr)
+    if entry["stopped"]:
+        again = f"when that is mended: edge certs --renew '{name}'"
+        print(shown(f"{name}: stopped: {entry['stopped']} ({again})"), file=sys.stderr)
+    for finding in entry["findings"]:
+        if finding["level"] != "ok" and (whole or is_wrong(entry)):
+            hint = f" ({finding['hint']})" if finding["hint"] else ""
+            print(shown(f"{name}: {finding['level']}: {finding['text']}{hint}"), file=sys.stderr)
+    for attempt in entry["attempts"] if whole else entry["attempts"][-1:]:
+        if whole or attempt["outcome"] == "failed":
+            print(shown(f"{name}: {told(attempt)}"), file=sys.stderr)
+        for step in attempt["steps"] if whole else ():
+            print(shown(f"{name}:   {step}"), file=sys.stderr)
+
+
+def told(attempt: Document) -> str:
+    """One attempt in a line, with the authority's own text."""
+    at = f" at {attempt['step']}" if attempt["step"] else ""
+    detail = f": {attempt['detail']}" if attempt["detail"] else ""
+    return f"{when(attempt['at'])} {attempt['outcome']}{at} by {attempt['authority']}{detail}"
+
+
+def located(mistake: Document) -> str:
+    """A mistake with its place."""
+    hint = f" ({mistake['hint']})" if mistake["hint"] else ""
+    return f"{mistake['file']}:{mistake['line']}:{mistake['column']}: {mistake['message']}{hint}"
+
+
+def when(epoch: float) -> str:
+    """An instant, as this machine's people read it."""
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(epoch))

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 
-from tests.support_cli import app, node, offline, online, quiet, shell
+import pytest
+
+from tests.support import eventually, running
+from tests.support_cli import Shell, app, node, offline, online, quiet, shell
 from tests.support_control import write_app
 
 FIXTURES = app, node, offline, online, quiet, shell
@@ -56,3 +59,65 @@ def test_without_an_app_all_are_told(offline):
 def test_before_there_is_anything(offline):
     """An empty state folder has no hostnames, and nothing is missing."""
     assert offline("domains")[0].startswith("no hostnames")
+
+
+# Certificates
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory):
+    """A node that runs, whose own authority signs everything."""
+    folder = tmp_path_factory.mktemp("local")
+    with running(folder, workers=1, settings="tls: {mode: internal}\n", is_secure=True) as found:
+        yield found
+
+
+@pytest.fixture
+def own(local, monkeypatch, capsys, quiet):
+    """Its folder."""
+    monkeypatch.chdir(local.folder)
+    return Shell(local.folder, capsys)
+
+
+def entries(shell):
+    """Certificates by name."""
+    return {each["name"]: each for each in shell.json("certs")["certificates"]}
+
+
+def test_the_own_authoritys_certificates(own, local):
+    """Each with its state; the root that clients are to trust; a renewal by hand."""
+    own.deploy(app="shop")
+    name = "*.shop.edge.localhost"
+    eventually(lambda: entries(own).get(name, {}).get("state") == "valid")
+    first = entries(own)[name]
+
+    out, err = own("certs")
+    assert (out.splitlines()[1].split()[:3], err) == ([name, "valid", "Edge"], "")
+    root, _ = own("certs", "--root")
+    assert root == (local.folder / "var" / "tls" / "internal" / "root.pem").read_text()
+    said, _ = own("certs", "--renew", "main.shop.edge.localhost")
+    assert said == f"{name} is renewed: edge certs shows how it goes\n"
+    eventually(lambda: entries(own)[name]["not_after"] > first["not_after"])
+    assert "nobody.test" in own("certs", "--renew", "nobody.test", code=1)[1]
+    assert own("certs", "nobody.test", code=1)[1].endswith("is wanted for nobody.test\n")
+
+
+def test_certificates_without_a_node(offline):
+    """The state folder tells what there is; a renewal needs a node."""
+    (offline.folder / "edge.yml").write_text('listen: {https: ["127.0.0.1:1"]}\n')
+    assert offline("certs")[0].startswith("no certificates")
+    offline.deploy(app="shop")
+
+    assert entries(offline)["*.shop.edge.localhost"]["state"] == "waiting"
+    assert "edge serve" in offline("certs", "--renew", "a.test", code=1)[1]
+    assert "has no root" in offline("certs", "--root", code=1)[1]
+
+
+def test_hostnames_are_listed_with_their_certificates(own):
+    """What is missing for a name is told in one place."""
+    own.deploy(app="listed")
+    eventually(lambda: entries(own).get("*.listed.edge.localhost", {}).get("state") == "valid")
+
+    hosts = own.json("domains", "listed")["hosts"]
+
+    assert [each["certificate"] for each in hosts] == ["valid"]

@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 import uvloop
 from aiohttp import web
 
-from edge.control import configuration
+from edge.control import configuration, metrics
 from edge.control.admission import BLOBS, Admission, Problem, open_token, problem
 from edge.control.announcements import SHA256, Malformed
 from edge.control.changes import Changes
@@ -164,6 +164,9 @@ class Admin:
                 web.get("/readyz", self._readyz),
                 web.get("/v1/status", self._answer(lambda _: operations.status())),
                 web.get("/v1/apps", self._answer(lambda _: operations.apps())),
+                web.get("/metrics", self._metrics),
+                web.get("/v1/certificates", self._certificates),
+                web.post("/v1/certificates/{name}/renew", self._renew),
                 web.get("/v1/domains", self._answer(self._domains)),
                 web.get("/v1/apps/{app}/branches", self._answer(self._branches)),
                 web.get(f"{branch}/deployments", self._answer(self._deployments)),
@@ -219,6 +222,17 @@ class Admin:
         serving = [worker for worker in workers if worker["generation"]]
         ready = self._ready and serving and len(serving) == len(workers)
         return web.Response(status=200 if ready else 503, text="ok\n" if ready else "not yet\n")
+
+    async def _metrics(self, _: web.Request) -> web.Response:
+        text = self._keeper.metrics.encode()
+        return web.Response(body=text, headers={"Content-Type": metrics.CONTENT_TYPE})
+
+    async def _certificates(self, _: web.Request) -> web.Response:
+        return web.json_response(self._keeper.describe())
+
+    async def _renew(self, request: web.Request) -> web.Response:
+        begun = await self._keeper.renew(request.match_info["name"])
+        return web.json_response(begun, status=202)
 
     def _branches(self, request: web.Request) -> Document:
         return self._operations.branches(request.match_info["app"])

@@ -19,8 +19,8 @@ from aiohttp import web
 from edge.control import durable
 from edge.node.orders import Listeners
 
-OPEN_PATHS = frozenset({"/healthz", "/readyz"})
-"""Answered without a token: they say nothing but yes or no."""
+OPEN_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
+"""Answered without a token: yes or no, and figures by names that the world knows anyway."""
 
 BLOBS = "/v1/blobs/"
 """Where bodies are content, not JSON."""

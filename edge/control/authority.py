@@ -48,7 +48,12 @@ class Authority:
 
     def root_pem(self, now: float) -> bytes:
         """The root, for those who are to trust it; it is made if there is none yet."""
-        return self._open(_time(now))[1].public_bytes(serialization.Encoding.PEM)
+        return chains.encode_certificates([self._open(_time(now))[1]])
+
+    def known_root(self) -> str | None:
+        """The root in PEM, if there is one."""
+        known = self._made or self._read()
+        return None if known is None else chains.encode_certificates([known[1]]).decode()
 
     def issue(self, names: tuple[str, ...], now: float) -> bytes:
         """

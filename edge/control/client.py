@@ -132,6 +132,14 @@ class Client:
         query = "" if app is None else f"?app={quote(app, safe='')}"
         return self._call("GET", f"/v1/domains{query}")
 
+    def certificates(self) -> Document:
+        """Each name, its certificate, what comes next and what was."""
+        return self._call("GET", "/v1/certificates")
+
+    def renew(self, name: str) -> Document:
+        """Have a new certificate of a name as soon as may be."""
+        return self._call("POST", f"/v1/certificates/{quote(name, safe='')}/renew")
+
     def delete_branch(self, app: str, branch: str) -> Document:
         """Forget a branch."""
         return self._call("DELETE", branch_path(app, branch))

@@ -1,92 +1,86 @@
 """
-The keeper of certificates: what should be there is there, and workers know it.
+The keeper of certificates: the loop that has them there in time.
 
-Laws: never in the way of serving, whatever breaks: a name's failure is that name's alone, and the
-loop outlives everything. A round is idempotent: it looks at what serves, at the operator's folder
-and into the vault, does what is missing, and tells workers only what is new to them. One keeper a
-state folder (`lock`).
+Laws: never in the way of serving, whatever breaks: what serves serves on, and the next look makes
+up for it. What public authorities are asked for is `enrollment`'s, which is loaded by the first
+name that needs one.
 """
 
 from __future__ import annotations
 
 import asyncio
-import functools
-import hashlib
 import logging
-import os
-import socket
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
-from edge.control import durable, own_certificates
-from edge.control.authority import Authority
+from edge.control import certificates
+from edge.control.agenda import Agenda
 from edge.control.changes import Changes
-from edge.control.claims import Claims
-from edge.control.own_certificates import Found, Marks
-from edge.control.vault import Key, Vault
-from edge.errors import EdgeError
-from edge.site import renewal
-from edge.site.certificates import Certificate, Keyring, Names
-from edge.site.generation import Generation
-from edge.site.hosts import HostClaim
+from edge.control.deployments import NoSuch
+from edge.control.inventory import Inventory
+from edge.control.metrics import Metrics
+from edge.errors import StoreError
+from edge.site.certificates import wildcard_of
 from edge.site.places import Places
-from edge.site.renewal import Validity
-from edge.site.wanted import Wanted, Wishes, wishes
+from edge.site.wanted import Wanted
+
+if TYPE_CHECKING:
+    from edge.control.enrollment import Enrollment
 
 log = logging.getLogger("edge.keeper")
 
 LOOK_EVERY: Final = 5.0
-"""Seconds between two looks whether anything is another."""
+"""Seconds between two looks whether anything is another, or due."""
 
-TEND_EVERY: Final = 60.0
-"""Seconds between two rounds where nothing is."""
-
-CLEAN_EVERY: Final = 86_400.0
-
-ORDER: Final = {"files": 0, "acme": 1, "internal": 2}
-"""Whose certificate serves a name that several cover."""
+REST: Final = 3
+LONGEST_REST: Final = 3.0
+"""
+A look that was called for waits so many times as long as the last one took, seconds at most:
+thousands of certificates come one by one, and each is worth a look.
+"""
 
 
 class Keeper:
     """What keeps the certificates of one node."""
 
     def __init__(
-        self, places: Places, changes: Changes, clock: Callable[[], float] = time.time
+        self,
+        places: Places,
+        changes: Changes,
+        clock: Callable[[], float] = time.time,
+        enroll: Callable[[Keeper], Enrollment] | None = None,
     ) -> None:
-        self.vault = Vault(places)
-        self.authority = Authority(places, socket.gethostname())
-        self.found = Found()
-        """What the operator's folder had at the last look."""
-        self.wishes = Wishes((), ())
-        self._changes = changes
-        self._clock = clock
-        self._claims = Claims()
-        self._own: dict[str, Certificate] = {}
-        """By the name of the file."""
-        self._seen: tuple[int, Path, Marks | None] | None = None
-        """Generation and folder as they were at the last round."""
-        self._tended = 0.0
-        self._cleaned = 0.0
-        self._told = True
-        """Whether every worker knows the keyring."""
-        self._lock: int | None = None
+        """`enroll` is for a test's authority, which is looked for elsewhere."""
+        self.inventory = Inventory(places, changes, clock)
+        self.agenda = Agenda(self.inventory.vault)
+        self.changes = changes
+        self.clock = clock
+        self.metrics = Metrics()
+        self.enrollment: Enrollment | None = None
+        self._enroll = enroll or _enroll
         self._nudged = asyncio.Event()
         self._keeping = ThreadPoolExecutor(1, "keep")
 
     async def run(self) -> None:
         """Keep until cancelled."""
-        loop = asyncio.get_running_loop()
         try:
             while True:
-                await loop.run_in_executor(self._keeping, self.look)
+                begun = time.monotonic()
+                try:
+                    await self.look()
+                except Exception:
+                    log.exception("certificates were not looked after; they serve as they are")
+                took = time.monotonic() - begun
                 await self._wait()
+                await asyncio.sleep(min(LONGEST_REST, REST * took))
         finally:
+            if self.enrollment is not None:
+                self.enrollment.close()
             self._keeping.shutdown(wait=False)
-            if self._lock is not None:
-                os.close(self._lock)
+            self.inventory.close()
 
     def nudge(self) -> None:
         """Something may be another: look now. From the loop's thread."""
@@ -100,188 +94,67 @@ class Keeper:
             pass
         self._nudged.clear()
 
-    def look(self) -> None:
-        """One look, and a round where something is another or a minute has passed."""
-        try:
-            generation = self._changes.generations.current()
-            if generation is not None and self._is_mine(generation):
-                self._look(generation)
-        except Exception:
-            log.exception("certificates were not looked after; they serve as they are")
-
-    def _is_mine(self, generation: Generation) -> bool:
-        """Whether this process keeps them: nobody does where nothing is served with them."""
-        if not generation.settings.listen.https:
-            return False
-        if self._lock is None:
-            self.vault.open()
-            self._lock = durable.try_lock(self.vault.lock)
-        return self._lock is not None
-
-    def _look(self, generation: Generation) -> None:
-        now = self._clock()
-        folder = Path(generation.root) / generation.settings.certs
-        seen = generation.number, folder, _marks(folder)
-        if seen == self._seen and 0 <= now - self._tended < TEND_EVERY and self._told:
+    async def look(self) -> None:
+        """One look at everything, and a beginning of what is due."""
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._keeping, self.inventory.look)
+        self.metrics.tell(self.inventory.serving)
+        generation = self.inventory.generation
+        if generation is None or not self._has_public_names():
             return
-        self._tended = now
-        self._read_own(folder, generation.settings.certs, now)
-        self.tend(generation, now)
-        self._seen = seen
+        if self.enrollment is None:
+            enrollment = self._enroll(self)
+            enrollment.on_change = self.nudge
+            enrollment.obtaining.count = self.metrics.count_order
+            await enrollment.open()
+            self.enrollment = enrollment
+        await self.enrollment.tend(generation.settings, Path(generation.root))
 
-    # The operator's folder
+    def _has_public_names(self) -> bool:
+        return any(wish.source == "acme" for wish in self.inventory.wishes.wanted)
 
-    def _read_own(self, folder: Path, shown: str, now: float) -> None:
-        """Take over what is good; what is not leaves the last good version serving."""
-        before = self.found
-        try:
-            found = own_certificates.read_folder(folder, shown, now)
-        except OSError as error:
-            log.error("%s cannot be read, and what it had serves on: %s", folder, error)
-            self._own = self._own or dict(self._stored_own(self.vault.names("files")))
-            return
-        for name, pem in found.good.items():
-            try:
-                self._own[name] = self.vault.publish(name, pem, "files")
-            except (OSError, EdgeError) as error:
-                log.error("the certificate of %s is not taken over: %s", name, error)
-        self._own = {name: each for name, each in self._own.items() if name in found.present}
-        self._own |= self._stored_own(found.present - self._own.keys())
-        self.found = found
-        if found.texts() != before.texts():
-            _tell(found)
+    # For people
 
-    def _stored_own(self, names: Iterable[str]) -> Iterator[tuple[str, Certificate]]:
-        for name in names:
-            if certificate := self.vault.current("files", name):
-                yield name, certificate
+    def describe(self) -> dict[str, Any]:
+        """Every name, its certificate, what is next and what was."""
+        running = set(self.enrollment.running) if self.enrollment is not None else set()
+        return certificates.describe(self.inventory, self.agenda, running, self.clock())
 
-    # A round
-
-    def tend(self, generation: Generation, now: float) -> None:
-        """Have what is wanted, and tell workers."""
-        claims = self._claims_of(generation)
-        valid = [each for each in self._own.values() if each.is_valid(now)]
-        names = Names(valid)
-        self.wishes = wishes(claims, generation.settings, names, is_public_suffix)
-        for wish in self.wishes.wanted:
-            if wish.source == "internal":
-                self._keep_internal(wish, now)
-        self._tell(arrange(self._serving(claims, now), now))
-        if now - self._cleaned >= CLEAN_EVERY:
-            self._cleaned = now
-            self.vault.clean(self._needed(), now)
-
-    def _claims_of(self, generation: Generation) -> list[HostClaim]:
-        apps = self._changes.generations.apps(generation)
-        return list(self._claims.incumbents(apps, generation.settings.default_domain).values())
-
-    def _needed(self) -> set[Key]:
-        keys: set[Key] = {("files", name) for name in self._own}
-        return keys | {(wish.source, wish.name) for wish in self.wishes.wanted}
-
-    def _keep_internal(self, wish: Wanted, now: float) -> None:
-        """Have a certificate of the own authority, and a new one when it is time."""
-        current = self.vault.current("internal", wish.name)
-        try:
-            if current and now < due(current).at and self.authority.signed(current, now):
-                return
-            self.vault.publish(wish.name, self.authority.issue(wish.names, now), "internal")
-        except (OSError, EdgeError) as error:
-            log.error("there is no new certificate for %s: %s", wish.name, error)
-
-    def _serving(self, claims: list[HostClaim], now: float) -> list[Certificate]:
+    async def renew(self, name: str) -> dict[str, Any]:
         """
-        Every certificate that a host is served with now.
+        Have a new certificate of a name as soon as may be; its back-off is forgotten.
 
-        Where the wanted one is not there yet, what covers its hosts serves on: another source's,
-        or those of single names before a wildcard.
+        Raises:
+            NoSuch: there is no such name.
+            StoreError: it is the operator's own.
         """
-        stored = [self.vault.current(wish.source, wish.name) for wish in self.wishes.wanted]
-        serving = [*self._own.values(), *filter(None, stored)]
-        names = Names(each for each in serving if each.is_valid(now))
-        bare = {claim.host for claim in claims if names.find(claim.host) is None}
-        return serving + (self._substitutes(bare, now) if bare else [])
+        wish = self._wish(name)
+        if wish.source == "internal":
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(self._keeping, self.inventory.sign, wish)
+            self.inventory.is_stale = True
+        else:
+            await self.agenda.force(wish.name)
+            if self.enrollment is not None:
+                await self.enrollment.authorities.unblock()
+        self.nudge()
+        return {"name": wish.name, "source": wish.source}
 
-    def _substitutes(self, hosts: set[str], now: float) -> list[Certificate]:
-        found = []
-        for source in ("acme", "internal"):
-            for name in self.vault.names(source):
-                certificate = self.vault.current(source, name)
-                if certificate and certificate.is_valid(now) and _serves(certificate, hosts):
-                    found.append(certificate)
-        return found
-
-    def _tell(self, keyring: Keyring) -> None:
-        """Write the keyring where it is another, and have workers read it."""
-        if keyring != self.vault.keyring():
-            self.vault.write_keyring(keyring)
-            self._told = False
-        if not self._told:
-            refused = [each for each in self._changes.fleet.tls() if "error" in each]
-            for reply in refused:
-                log.error("a worker did not read the certificates: %s", reply["error"])
-            self._told = not refused
-
-
-def arrange(certificates: Iterable[Certificate], now: float) -> Keyring:
-    """
-    A keyring in which the first certificate of a name is the one to serve it.
-
-    Valid ones first; then the operator's, a public authority's, the own one's; then who lasts
-    longer.
-    """
-
-    def rank(each: Certificate) -> tuple[bool, int, int, str]:
-        return not each.is_valid(now), ORDER[each.source], -each.not_after, each.id
-
-    unique = {each.file: each for each in certificates}
-    return Keyring(tuple(sorted(unique.values(), key=rank)))
+    def _wish(self, name: str) -> Wanted:
+        wishes = {wish.name: wish for wish in self.inventory.wishes.wanted}
+        wish = wishes.get(name) or wishes.get(wildcard_of(name))
+        if wish is not None:
+            return wish
+        if any(name in each.names or name == key for key, each in self.inventory.own.items()):
+            raise StoreError(f"the certificate of {name} is your own: replace its file")
+        for refused in self.inventory.wishes.refused:
+            if refused.name == name:
+                raise StoreError(f"{name} gets no certificate: {refused.reason}")
+        known = ", ".join(sorted(wishes)[:20]) or "none"
+        raise NoSuch(f"no certificate is wanted for {name} (wanted are: {known})")
 
 
-def due(certificate: Certificate) -> renewal.Due:
-    """When a certificate of the own authority is renewed."""
-    return renewal.renewal_of(validity_of(certificate), None, fraction(certificate.id))
+def _enroll(keeper: Keeper) -> Enrollment:
+    from edge.control.enrollment import Enrollment  # noqa: PLC0415 - 14 MiB, for who needs it
 
-
-def validity_of(certificate: Certificate) -> Validity:
-    """What `renewal` asks of a certificate."""
-    return Validity(certificate.id, certificate.not_before, certificate.not_after)
-
-
-def fraction(text: str) -> float:
-    """A number from 0 to 1 that is the same each time and spreads over texts."""
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6], "big") / 2**48
-
-
-@functools.cache
-def is_public_suffix(host: str) -> bool:
-    """Whether names below a host are different people's, as registries have it (not companies)."""
-    return bool(_suffixes().is_public(host))
-
-
-@functools.cache
-def _suffixes():  # type: ignore[no-untyped-def]  # noqa: ANN202 - the library has no types
-    from publicsuffixlist import PublicSuffixList  # noqa: PLC0415 - 60 ms, for who needs it
-
-    return PublicSuffixList(only_icann=True)
-
-
-def _serves(certificate: Certificate, hosts: set[str]) -> bool:
-    names = Names([certificate])
-    return any(names.find(host) is not None for host in hosts)
-
-
-def _marks(folder: Path) -> Marks | None:
-    """What tells the folder's content from another; None where it cannot be looked into."""
-    try:
-        return own_certificates.marks_of(folder)
-    except OSError:
-        return None
-
-
-def _tell(found: Found) -> None:
-    for warning in found.warnings:
-        log.warning("%s", warning)
-    for mistake in found.mistakes:
-        log.error("%s", mistake)
+    return Enrollment(keeper.inventory, keeper.agenda, keeper.changes.fleet, clock=keeper.clock)

@@ -8,6 +8,7 @@ here. Nothing here knows HTTP or a terminal.
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any, BinaryIO, Protocol
 
 import msgspec
@@ -21,6 +22,7 @@ from edge.control.configuration import as_json
 from edge.control.purging import decode_selection
 from edge.control.reload import Refused, Reloaded
 from edge.control.vault import Vault
+from edge.errors import StoreError
 from edge.site.generation import BranchState
 from edge.site.manifest import Header
 from edge.site.places import Places
@@ -62,6 +64,14 @@ class Node(Protocol):
 
     def domains(self, app: str | None) -> Document:
         """The DNS records that hostnames need, and what resolves now."""
+        ...
+
+    def certificates(self) -> Document:
+        """Each name, its certificate, what comes next and what was."""
+        ...
+
+    def renew(self, name: str) -> Document:
+        """Have a new certificate of a name as soon as may be."""
         ...
 
     def reload(self) -> Document:
@@ -184,14 +194,34 @@ class Operations:
 
     def domains(self, app: str | None = None) -> Document:
         """The DNS records that hostnames of one app or all need, and what resolves now. Slow."""
-        from edge.control import domains, resolver  # noqa: PLC0415  (14 MiB, for the parent too)
+        from edge.control import certificates, domains, resolver  # noqa: PLC0415  (14 MiB, for the parent too)
 
         generation = self.changes.generations.current()
         settings = generation.settings if generation is not None else Settings()
         states = self.changes.generations.apps(generation)
         chosen = states.values() if app is None else [self.changes.app(app)]
         claims = [each for state in chosen for each in claims_of(state, settings.default_domain)]
-        return asyncio.run(domains.describe(claims, settings, resolver.Resolver()))
+        words = certificates.words_of(self.certificates())
+        return asyncio.run(domains.describe(claims, settings, resolver.Resolver(), words))
+
+    def certificates(self) -> Document:
+        """Each name, its certificate, what comes next and what was, while no node runs."""
+        from edge.control import certificates  # noqa: PLC0415 - 20 MiB, for the parent too
+        from edge.control.agenda import Agenda  # noqa: PLC0415
+        from edge.control.inventory import Inventory  # noqa: PLC0415
+
+        inventory = Inventory(self._places, self.changes)
+        agenda = Agenda(inventory.vault)
+        return asyncio.run(certificates.survey(inventory, agenda, time.time()))
+
+    def renew(self, name: str) -> Document:
+        """
+        Refuse: certificates are had by a node that runs.
+
+        Raises:
+            StoreError: always.
+        """
+        raise StoreError(f"a node that runs can have a certificate for {name}: edge serve")
 
     def delete_branch(self, app: str, branch: str) -> Document:
         """Forget a branch."""

@@ -9,6 +9,7 @@ Times are epoch seconds.
 
 from __future__ import annotations
 
+import zlib
 from typing import Final, Literal
 
 import msgspec
@@ -35,11 +36,20 @@ hour: an authority that counts five failures an hour never pauses the name.
 SPREAD: Final = 0.2
 """A wait is this much shorter or longer."""
 
+LOOKS: Final = (MINUTE, 5 * MINUTE, 15 * MINUTE, HOUR)
+"""
+Seconds between two looks whether a name is ready, the last again and again: nothing is spent on
+them, and who has just set a record waits for it.
+"""
+
 GIVEN_UP: Final = 30 * DAY
 """Failures in a row for this long end the tries; a hand begins them anew."""
 
 BETWEEN: Final = DAY
-"""Seconds between two certificates of a name: five of a set a week is what authorities give."""
+"""
+Seconds between two certificates of a name: five of a set a week is what authorities give. Of those
+that live for days a quarter of their life.
+"""
 
 POLL_LEAST: Final = MINUTE
 POLL_MOST: Final = DAY
@@ -53,10 +63,10 @@ DETAIL: Final = 2_000
 """Characters that are kept of what an authority said."""
 
 Outcome = Literal["issued", "rehearsed", "failed"]
-Kind = Literal["", "name", "authority", "limit", "refused", "node"]
+Kind = Literal["", "name", "authority", "limit", "refused", "account", "node"]
 """
 Whose fault a failure is: the name's (DNS, what answers there), the authority's, a limit of the
-authority's, an order that it will never fulfil, or this node's own.
+authority's, an order that it will never fulfil, the account's, or this node's own.
 """
 
 
@@ -103,6 +113,17 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     detail: str = ""
     """The authority's own words."""
     seconds: float = 0.0
+    steps: tuple[str, ...] = ()
+    """What was done, each with its second."""
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One thing that was looked at before a try."""
+
+    level: Literal["ok", "warning", "stop"]
+    about: str
+    text: str
+    hint: str = ""
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
@@ -126,6 +147,10 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     window: Window | None = None
     stopped: str = ""
     """Why nothing is tried any more until a hand says so; empty: it is."""
+    findings: tuple[Finding, ...] = ()
+    """Of the last look before a try."""
+    unready: int = 0
+    """Looks in a row that found what would make a try fail."""
 
 
 class Due(msgspec.Struct, frozen=True):
@@ -165,9 +190,10 @@ def is_urgent(certificate: Validity, window: Window | None, now: float) -> bool:
     )
 
 
-def may_issue(record: Record, now: float, *, urgent: bool) -> bool:
+def may_issue(record: Record, certificate: Validity, now: float, *, urgent: bool) -> bool:
     """Whether a name's last certificate is long enough ago; what is urgent may come early, once."""
-    if record.last_issued is None or now - record.last_issued >= BETWEEN:
+    between = min(BETWEEN, certificate.lifetime / 4)
+    if record.last_issued is None or now - record.last_issued >= between:
         return True
     return urgent and not record.hurried
 
@@ -219,6 +245,20 @@ def _spread(random: float) -> float:
     return 1 - SPREAD + 2 * SPREAD * random
 
 
+def advised(record: Record, window: Window) -> Record:
+    """What an authority said about the certificate, remembered."""
+    return msgspec.structs.replace(record, window=window)
+
+
+def fraction(identifier: str) -> float:
+    """
+    A number from 0 to 1 that is the same for a certificate each time: its jitter.
+
+    Source: identifiers end in a serial number, which authorities draw at random (CA/B BR §7.1).
+    """
+    return zlib.crc32(identifier.encode()) / 2**32
+
+
 # What becomes of tries
 
 
@@ -251,6 +291,19 @@ def failed(
     )
 
 
+def unready(record: Record, findings: tuple[Finding, ...], now: float, random: float) -> Record:
+    """A look found what would make a try fail: none is spent, and it is looked at again soon."""
+    wait = LOOKS[min(record.unready, len(LOOKS) - 1)] * _spread(random)
+    return msgspec.structs.replace(
+        record, findings=findings, unready=record.unready + 1, next_attempt=now + wait
+    )
+
+
+def ready(record: Record, findings: tuple[Finding, ...]) -> Record:
+    """A look found nothing in the way of a try."""
+    return msgspec.structs.replace(record, findings=findings, unready=0)
+
+
 def postponed(record: Record, attempt: Attempt, until: float) -> Record:
     """A try met a limit: it is no failure of the name's, and waits as long as it was told to."""
     return msgspec.structs.replace(_with(record, attempt), next_attempt=until)
@@ -269,7 +322,7 @@ def stopped(record: Record, reason: str) -> Record:
 def forgiven(record: Record) -> Record:
     """The back-off is forgotten: the next try may be now."""
     return msgspec.structs.replace(
-        record, failures=0, failing_since=None, next_attempt=0.0, stopped=""
+        record, failures=0, failing_since=None, next_attempt=0.0, stopped="", unready=0
     )
 
 
@@ -277,11 +330,6 @@ def _with(record: Record, attempt: Attempt) -> Record:
     detail = attempt.detail[:DETAIL]
     attempts = (*record.attempts, msgspec.structs.replace(attempt, detail=detail))
     return msgspec.structs.replace(record, attempts=attempts[-ATTEMPTS:])
-
-
-def is_paused(record: Record, now: float) -> bool:
-    """Whether nothing may be tried now."""
-    return bool(record.stopped) or now < record.next_attempt
 
 
 def must_rehearse(record: Record) -> bool:

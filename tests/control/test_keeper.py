@@ -1,60 +1,31 @@
-"""The keeper: what should be there is there, and workers know it."""
+"""The keeper: a loop that outlives everything, and what people hear of it."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
+import time
 
 import pytest
-from cryptography import x509
 
-from edge.control import chains, durable
-from edge.control.keeper import Keeper, arrange, due, fraction, is_public_suffix
-from edge.site.certificates import Certificate, Keyring, Names
-from tests.support_certificates import DAY, NOW, cert_pem, signer, write_own
-from tests.support_control import (
-    FakeWorker,
-    new_store,
-    obedient,
-    open_store,
-    places_of,
-    publish,
-    write_app,
-)
+from edge.control import durable
+from edge.control.deployments import NoSuch
+from edge.control.keeper import Keeper
+from edge.errors import StoreError
+from edge.site.certificates import Names
+from tests.support_certificates import Signer, write_own
+from tests.support_control import new_store, open_store, places_of, publish, write_app
 
 INTERNAL = 'listen: {https: ["127.0.0.1:8443"]}\ntls: {mode: internal}\n'
-FILES = 'listen: {https: ["127.0.0.1:8443"]}\ntls: {mode: files}\n'
-ACME = 'listen: {https: ["127.0.0.1:8443"]}\ndefault_domain: edge.example.com\n'
-
-
-class Clock:
-    """A time that a test sets."""
-
-    def __init__(self):
-        self.now = NOW
-
-    def __call__(self):
-        """Epoch seconds."""
-        return self.now
 
 
 class Kept:
-    """A node's state and its keeper, with a clock of its own."""
+    """A node's keeper that runs."""
 
-    def __init__(self, folder, settings):
+    def __init__(self, folder, settings=INTERNAL):
         self.folder = folder
         self.changes = new_store(folder, settings)
-        self.certs = folder / "certs"
-        self.clock = Clock()
-        self.restart()
-
-    def restart(self):
-        """As the next process sees it."""
-        if lock := getattr(self, "keeper", None) and self.keeper._lock:
-            os.close(lock)
-        self.keeper = Keeper(places_of(self.folder), open_store(self.folder), self.clock)
-        return self
+        self.keeper = Keeper(places_of(folder), open_store(folder))
 
     def app(self, text="", *branches):
         """An app `shop` with deployed branches."""
@@ -62,299 +33,27 @@ class Kept:
         self.changes.reload()
         for branch in branches:
             publish(self.changes, "shop", branch, {"index.html": "x"})
-        return self
-
-    def look(self, later=0.0):
-        """A look after some seconds; the keyring then."""
-        self.clock.now += later
-        self.keeper.look()
-        return self.keeper.vault.keyring()
 
     def serving(self, host):
         """The certificate that a host is served with."""
-        return Names(self.keeper.vault.keyring().certificates).find(host)
+        return Names(self.keeper.inventory.vault.keyring().certificates).find(host)
 
 
 @pytest.fixture
 def kept(tmp_path):
-    """Makes a node's keeper by its settings."""
-    return lambda settings: Kept(tmp_path, settings)
-
-
-def whole(*names, **more):
-    """Key, leaf and issuer."""
-    return signer().issue(*names, **more) + cert_pem(signer().certificate)
-
-
-def test_the_own_authority_signs_what_is_served(kept):
-    """A wildcard of an app's branches, and each domain."""
-    node = kept(INTERNAL).app('domains: {example.com: {subdomains: {"": main}}}', "main", "pr-7")
-
-    keyring = node.look()
-
-    assert [each.names for each in keyring.certificates] in (
-        [("*.shop.edge.localhost",), ("example.com",)],
-        [("example.com",), ("*.shop.edge.localhost",)],
-    )
-    assert {each.source for each in keyring.certificates} == {"internal"}
-    root = x509.load_pem_x509_certificate(node.keeper.authority.root_pem(NOW))
-    for each in keyring.certificates:
-        chain = chains.parse_chain(node.keeper.vault.read_pem(each))
-        chain.leaf.verify_directly_issued_by(root)
-
-
-def test_a_new_branch_is_seen_at_the_next_look(kept):
-    """And one that goes is not served any more."""
-    node = kept(INTERNAL).app("domains: {a.test: {subdomains: {www: main}}}", "main")
-    node.look()
-    assert node.serving("www.a.test") is not None
-
-    write_app(node.folder, "shop", "domains: {a.test: {subdomains: {docs: main}}}")
-    node.changes.reload()
-    node.look(1)
-
-    assert node.serving("docs.a.test") is not None
-    assert node.serving("www.a.test") is None
-    assert "www.a.test" in node.keeper.vault.names("internal")
-
-
-def test_without_listeners_for_tls_nothing_is_made(kept):
-    """Not even the folder."""
-    node = kept("tls: {mode: internal}\n").app("", "main")
-
-    node.look()
-
-    assert not places_of(node.folder).tls.exists()
-
-
-def test_before_anything_serves_there_is_nothing_to_keep(kept):
-    """A new node without a generation."""
-    assert kept(INTERNAL).look() == Keyring()
-
-
-def test_what_is_good_is_left_alone(kept):
-    """Rounds, restarts and looks make no second certificate."""
-    node = kept(INTERNAL).app("", "main")
-    keyring = node.look()
-
-    node.look(61)
-    node.restart().look(61)
-
-    assert node.keeper.vault.keyring() == keyring
-    assert len(list(places_of(node.folder).tls.rglob("certs/**/*.pem"))) == 1
-
-
-def test_leaves_are_renewed_when_they_are_due(kept):
-    """At two thirds of their month, a little earlier; the old one serves until then."""
-    node = kept(INTERNAL).app("", "main")
-    (first,) = node.look().certificates
-    instant = due(first).at
-    assert 18 * DAY < instant - NOW <= 20 * DAY
-
-    node.clock.now = instant - 1
-    assert node.look().certificates == (first,)
-    node.clock.now = instant + 61
-    (second,) = node.look().certificates
-
-    assert second.not_after > first.not_after
-
-
-def test_a_new_root_signs_everything_anew(kept):
-    """An authority that was lost is followed by another, and no leaf of the old one serves."""
-    node = kept(INTERNAL).app("", "main")
-    node.look()
-    (places_of(node.folder).tls / "internal" / "root.key").unlink()
-
-    (leaf,) = node.restart().look(61).certificates
-
-    assert node.keeper.authority.signed(leaf, node.clock.now)
-
-
-def test_the_operators_certificates_win(kept):
-    """For all their names; the own authority signs the rest."""
-    node = kept(INTERNAL).app('domains: {a.test: {subdomains: {"": main, www: main}}}', "main")
-    node.look()
-    write_own(node.certs, "a.test", whole("a.test", "*.a.test"))
-
-    node.look(1)
-
-    assert node.serving("a.test").source == node.serving("www.a.test").source == "files"
-    assert node.serving("main.shop.edge.localhost").source == "internal"
-    assert [wish.name for wish in node.keeper.wishes.wanted] == ["*.shop.edge.localhost"]
-
-
-def test_a_bad_file_leaves_the_last_good_one(kept, caplog):
-    """And says what is wrong, once; a restart changes nothing; a good one takes over."""
-    node = kept(FILES).app('domains: {a.test: {subdomains: {"": main}}}', "main")
-    write_own(node.certs, "a.test", whole("a.test"))
-    (first,) = node.look().certificates
-    write_own(node.certs, "a.test", whole("b.test"))
-
-    with caplog.at_level(logging.ERROR):
-        assert node.look(1).certificates == (first,)
-        node.look(61)
-    (told,) = caplog.records
-    assert told.getMessage() == (
-        "certs/a.test.pem:1:1: the certificate does not cover a.test: it names b.test "
-        "(call the file by one of its names)"
-    )
-    assert node.restart().look(61).certificates == (first,)
-
-    write_own(node.certs, "a.test", whole("a.test"))
-    (second,) = node.look(1).certificates
-    assert second.id != first.id
-
-
-def test_a_removed_file_ends(kept):
-    """Its names go to whoever the mode says: here to the own authority."""
-    node = kept(INTERNAL).app('domains: {a.test: {subdomains: {"": main}}}', "main")
-    path = write_own(node.certs, "a.test", whole("a.test"))
-    node.look()
-    assert node.serving("a.test").source == "files"
-
-    path.unlink()
-    node.look(1)
-
-    assert node.serving("a.test").source == "internal"
-
-
-def test_an_expired_file_serves_only_where_nothing_else_can(kept):
-    """In the mode `files` to the end; else the own authority takes over."""
-    text = 'domains: {a.test: {subdomains: {"": main}}}'
-    node = kept(FILES).app(text, "main")
-    write_own(node.certs, "a.test", whole("a.test", end=NOW + DAY))
-    (own,) = node.look().certificates
-
-    assert node.look(2 * DAY).certificates == (own,)
-    assert "expired on" in node.keeper.found.mistakes[0].message
-
-    (node.folder / "edge.yml").write_text(INTERNAL)
-    node.changes.reload()
-    node.look(1)
-    assert node.serving("a.test").source == "internal"
-
-
-def test_a_folder_that_cannot_be_looked_into_ends_nothing(kept, monkeypatch):
-    """Whatever is wrong with the disk, what served serves on, after a restart too."""
-    node = kept(FILES).app('domains: {a.test: {subdomains: {"": main}}}', "main")
-    write_own(node.certs, "a.test", whole("a.test"))
-    keyring = node.look()
-    node.certs.rename(node.folder / "away")
-    node.certs.write_bytes(b"no folder")
-
-    assert node.look(61) == keyring
-    assert node.restart().look(61) == keyring
-
-
-def test_a_names_failure_is_its_own(kept, caplog):
-    """A disk that refuses one name does not keep another from its certificate."""
-    node = kept(INTERNAL).app("domains: {a.test: {subdomains: {a: main, b: main}}}", "main")
-    folder = places_of(node.folder).tls / "certs" / "internal"
-    folder.mkdir(parents=True)
-    (folder / "a.a.test").write_bytes(b"in the way")
-
-    node.look()
-
-    assert node.serving("b.a.test") is not None
-    assert "there is no new certificate for a.a.test" in caplog.text
-    (folder / "a.a.test").unlink()
-    node.look(61)
-    assert node.serving("a.a.test") is not None
-
-
-def test_a_round_that_breaks_is_logged_and_repeated(kept, caplog):
-    """The loop outlives it, and the next look makes up for it."""
-    node = kept(INTERNAL).app("", "main")
-    node.keeper.vault.open()
-    places_of(node.folder).keyring.mkdir()
-
-    node.look()
-    assert "certificates were not looked after" in caplog.text
-
-    places_of(node.folder).keyring.rmdir()
-    assert len(node.look(1).certificates) == 1
-
-
-def test_names_that_wait_for_a_public_authority_keep_what_they_have(kept):
-    """A change of the mode takes no certificate away before there is another."""
-    node = kept(INTERNAL + "default_domain: edge.example.com\n").app("", "main")
-    node.look()
-
-    (node.folder / "edge.yml").write_text(ACME)
-    node.changes.reload()
-    node.look(1)
-
-    assert [wish.source for wish in node.keeper.wishes.wanted] == ["acme"]
-    assert node.serving("main.shop.edge.example.com").source == "internal"
-    node.keeper.vault.publish(
-        "main.shop.edge.example.com", whole("main.shop.edge.example.com"), "acme"
-    )
-    keyring = node.look(61)
-    assert [each.source for each in keyring.certificates] == ["acme"]
-
-
-def test_one_keeper_a_state_folder(kept):
-    """A second process waits until the first is gone."""
-    node = kept(INTERNAL).app("", "main")
-    node.keeper.vault.open()
-    lock = durable.try_lock(node.keeper.vault.lock)
-
-    assert node.look() == Keyring()
-    os.close(lock)
-    assert node.look(1) != Keyring()
-
-
-def test_workers_are_told_what_is_new_to_them(kept):
-    """Once for each keyring, and again where one of them did not read it."""
-    node = kept(INTERNAL).app("", "main")
-    answers = [{"error": "the disk is slow"}]
-    run = places_of(node.folder).run
-    worker = FakeWorker(run, lambda order: answers.pop() if answers else obedient(order))
-    try:
-        node.look()
-        node.look(1)
-        node.look(1)
-        node.look(61)
-        assert worker.orders == [{"do": "tls"}] * 2
-
-        node.app("domains: {a.test: {subdomains: {www: main}}}")
-        node.look(1)
-        orders = [order["do"] for order in worker.orders[2:]]
-    finally:
-        worker.close()
-    assert orders[-1] == "tls"
-
-
-def test_cleaning_comes_by(kept):
-    """Once a day; what nobody wants goes two weeks later."""
-    node = kept(INTERNAL).app("domains: {a.test: {subdomains: {www: main}}}", "main")
-    node.look()
-    write_app(node.folder, "shop", "")
-    node.changes.reload()
-    node.look(DAY + 1)
-    assert "www.a.test" in node.keeper.vault.names("internal")
-
-    node.look(15 * DAY)
-
-    assert node.keeper.vault.names("internal") == ["*.shop.edge.localhost"]
-
-
-async def test_the_loop_looks_when_it_is_told_to(kept):
-    """A nudge is answered at once, and the lock goes with the loop."""
-    node = kept(INTERNAL).app("", "main")
-    running = asyncio.ensure_future(node.keeper.run())
-    try:
-        await until(lambda: node.serving("main.shop.edge.localhost"))
-        await asyncio.to_thread(node.app, "domains: {a.test: {subdomains: {www: main}}}")
-        node.keeper.nudge()
-        await until(lambda: node.serving("www.a.test"))
-    finally:
-        running.cancel()
-        await asyncio.wait([running])
-    lock = durable.try_lock(node.keeper.vault.lock)
-    assert lock is not None
-    os.close(lock)
-    node.keeper._lock = None
+    """One with a branch."""
+    node = Kept(tmp_path)
+    node.app("", "main")
+    return node
+
+
+@pytest.fixture
+async def running(kept):
+    """The same while its loop runs."""
+    task = asyncio.ensure_future(kept.keeper.run())
+    yield kept
+    task.cancel()
+    await asyncio.wait([task])
 
 
 async def until(condition):
@@ -364,46 +63,131 @@ async def until(condition):
             await asyncio.sleep(0.01)
 
 
-def certificate(identifier, source, end):
-    """One of a.test."""
-    return Certificate(
-        id=identifier,
-        names=("a.test",),
-        file=identifier,
-        source=source,
-        issuer="",
-        not_before=0,
-        not_after=end,
-    )
+async def test_the_loop_looks_when_it_is_told_to(running):
+    """A nudge is answered at once."""
+    await until(lambda: running.serving("main.shop.edge.localhost"))
+
+    await asyncio.to_thread(running.app, "domains: {a.test: {subdomains: {www: main}}}")
+    running.keeper.nudge()
+
+    await until(lambda: running.serving("www.a.test"))
 
 
-def test_the_best_certificate_stands_first():
-    """Valid before expired, then files, acme, internal, then who lasts longer."""
-    expected = [
-        certificate("1", "files", 50),
-        certificate("2", "acme", 99),
-        certificate("3", "acme", 98),
-        certificate("4", "internal", 500),
-        certificate("5", "files", 9),
-        certificate("6", "internal", 10),
-    ]
+async def test_the_lock_goes_with_the_loop(kept):
+    """The next process may keep them."""
+    task = asyncio.ensure_future(kept.keeper.run())
+    await until(lambda: kept.serving("main.shop.edge.localhost"))
+    assert durable.try_lock(kept.keeper.inventory.vault.lock) is None
 
-    assert list(arrange([*reversed(expected), expected[0]], 10.0).certificates) == expected
+    task.cancel()
+    await asyncio.wait([task])
 
-
-@pytest.mark.parametrize(
-    ("host", "public"),
-    [("com", True), ("co.uk", True), ("example.com", False), ("github.io", False), ("test", True)],
-)
-def test_public_suffixes_are_those_of_registries(host, public):
-    """A company that hands out names below its own may have a certificate for it."""
-    assert is_public_suffix(host) is public
+    lock = durable.try_lock(kept.keeper.inventory.vault.lock)
+    assert lock is not None
+    os.close(lock)
 
 
-def test_a_fraction_is_the_same_each_time():
-    """And spread."""
-    values = [fraction(str(number)) for number in range(100)]
+async def test_the_loop_outlives_what_breaks(kept, caplog):
+    """It is logged, and the next look makes up for it."""
+    kept.keeper.inventory.vault.open()
+    places_of(kept.folder).keyring.mkdir()
+    task = asyncio.ensure_future(kept.keeper.run())
+    await until(lambda: "certificates were not looked after" in caplog.text)
 
-    assert values == [fraction(str(number)) for number in range(100)]
-    assert 0 <= min(values) < 0.1
-    assert 0.9 < max(values) < 1
+    places_of(kept.folder).keyring.rmdir()
+    kept.keeper.nudge()
+
+    await until(lambda: kept.serving("main.shop.edge.localhost"))
+    task.cancel()
+    await asyncio.wait([task])
+
+
+async def test_without_public_names_no_authority_is_thought_of(kept):
+    """What it would cost is not loaded."""
+    await kept.keeper.look()
+
+    assert kept.keeper.enrollment is None
+
+
+async def test_what_people_hear(kept):
+    """Each name with its certificate and what is next."""
+    kept.app("domains: {a.test: {subdomains: {www: main}}}")
+    write_own(kept.folder / "certs", "www.a.test", Signer("Own").issue("www.a.test"))
+    write_own(kept.folder / "certs", "broken.test", b"")
+    await kept.keeper.look()
+
+    document = kept.keeper.describe()
+
+    # the operator's is dated for the clock of other tests: later than now
+    mistakes = [each["file"] for each in document["mistakes"]]
+    assert mistakes == ["certs/broken.test.pem", "certs/www.a.test.pem"]
+    entries = {each["name"]: each for each in document["certificates"]}
+    wildcard = entries["*.shop.edge.localhost"]
+    assert (wildcard["state"], wildcard["source"]) == ("valid", "internal")
+    assert wildcard["next"]["why"] == "two thirds of its lifetime"
+    assert wildcard["not_after"] > time.time()
+
+
+async def test_a_hand_renews_what_the_own_authority_signed(kept):
+    """At once, by a name or a host that its wildcard covers."""
+    await kept.keeper.look()
+    first = kept.serving("main.shop.edge.localhost")
+
+    assert await kept.keeper.renew("main.shop.edge.localhost") == {
+        "name": "*.shop.edge.localhost",
+        "source": "internal",
+    }
+    await kept.keeper.look()
+
+    assert kept.serving("main.shop.edge.localhost").id != first.id
+
+
+async def test_what_cannot_be_renewed_says_why(kept):
+    """Names that nobody wants, and the operator's own."""
+    now = time.time()
+    kept.app("domains: {a.test: {subdomains: {www: main}}}")
+    pem = Signer("Own").issue("www.a.test", start=now - 60, end=now + 600)
+    write_own(kept.folder / "certs", "www.a.test", pem)
+    await kept.keeper.look()
+
+    with pytest.raises(StoreError, match="your own: replace its file"):
+        await kept.keeper.renew("www.a.test")
+    with pytest.raises(NoSuch, match=r"wanted are: \*\.shop\.edge\.localhost"):
+        await kept.keeper.renew("nobody.test")
+
+
+async def test_what_is_refused_says_why(tmp_path):
+    """A guard's sentence."""
+    node = Kept(tmp_path, 'listen: {https: ["127.0.0.1:8443"]}\ntls: {mode: files}\n')
+    node.app("", "main")
+    await node.keeper.look()
+
+    with pytest.raises(StoreError, match="no certificate in certs covers it"):
+        await node.keeper.renew("main.shop.edge.localhost")
+    (entry,) = node.keeper.describe()["certificates"]
+    assert entry["state"] == "refused"
+
+
+async def test_the_root_is_told_once_there_is_one(kept):
+    """For those who are to trust it."""
+    assert kept.keeper.describe()["root"] is None
+
+    await kept.keeper.look()
+
+    path = places_of(kept.folder).tls / "internal" / "root.pem"
+    assert kept.keeper.describe()["root"] == path.read_text()
+
+
+async def test_the_end_of_what_serves_is_a_metric(kept):
+    """By name; one that goes is not told any more."""
+    kept.app("domains: {a.test: {subdomains: {www: main}}}")
+    await kept.keeper.look()
+    ends = kept.serving("www.a.test").not_after
+    text = kept.keeper.metrics.encode().decode()
+    (line,) = [each for each in text.splitlines() if 'name="www.a.test"' in each]
+    assert float(line.split()[-1]) == ends
+
+    kept.app("")
+    await kept.keeper.look()
+
+    assert "www.a.test" not in kept.keeper.metrics.encode().decode()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 import pytest
@@ -281,12 +282,20 @@ def test_cleaning_takes_names_that_nobody_wants(vault):
 def test_a_disk_that_takes_nothing_is_found_before_an_order(vault):
     """The probe leaves nothing behind, and says so where it cannot write."""
     vault.probe()
-    assert list(vault._places.tls.iterdir()) == []
+    certificates = vault._places.tls / "certs"
+    assert list(certificates.iterdir()) == []
 
-    vault._places.tls.rmdir()
-    vault._places.tls.write_bytes(b"")
+    certificates.rmdir()
+    certificates.write_bytes(b"")
     with pytest.raises(OSError, match="exists"):
         vault.probe()
+
+
+def test_probes_do_not_disturb_each_other(vault):
+    """Many orders begin at the same time."""
+    with ThreadPoolExecutor(8) as pool:
+        for _ in pool.map(lambda _: vault.probe(), range(80)):
+            pass
 
 
 @pytest.mark.parametrize("name", ["a.test", "*.a.test", "[2001:db8::1]", "192.0.2.1"])

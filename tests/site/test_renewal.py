@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from edge.site import renewal
-from edge.site.renewal import DAY, HOUR, MINUTE, Attempt, Record, Validity, Window
+from edge.site.renewal import DAY, HOUR, MINUTE, Attempt, Finding, Record, Validity, Window
 
 LONG = Validity("long", 0.0, 90 * DAY)
 WEEK = Validity("week", 0.0, 160 * HOUR)
@@ -88,7 +88,25 @@ def test_a_window_that_is_over_is_urgent() -> None:
 )
 def test_a_day_lies_between_two_of_a_name(record: Record, *, urgent: bool, may: bool) -> None:
     """But for one that the authority's window made urgent, once."""
-    assert renewal.may_issue(record, 0.0, urgent=urgent) is may
+    assert renewal.may_issue(record, LONG, 0.0, urgent=urgent) is may
+
+
+def test_what_lives_for_days_is_issued_more_often() -> None:
+    """A quarter of its life lies between two."""
+    record = Record(name="a", last_issued=0.0)
+    hour = Validity("hour", 0.0, HOUR)
+
+    assert not renewal.may_issue(record, hour, HOUR / 4 - 1, urgent=False)
+    assert renewal.may_issue(record, hour, HOUR / 4, urgent=False)
+
+
+def test_a_jitter_is_the_same_each_time() -> None:
+    """And spread over certificates."""
+    values = [renewal.fraction(str(number)) for number in range(100)]
+
+    assert values == [renewal.fraction(str(number)) for number in range(100)]
+    assert 0 <= min(values) < 0.1
+    assert 0.9 < max(values) < 1
 
 
 # What an authority says about it
@@ -211,9 +229,8 @@ def test_after_a_month_of_failures_a_hand_is_needed() -> None:
     record = renewal.failed(record, attempt(), None, 30 * DAY, 0.5)
 
     assert record.stopped == "it has failed for 30 days"
-    assert renewal.is_paused(record, 1e12)
     again = renewal.forgiven(record)
-    assert not renewal.is_paused(again, 30 * DAY)
+    assert (again.stopped, again.next_attempt) == ("", 0)
     assert again.attempts == record.attempts
     assert not renewal.must_rehearse(again)
 
@@ -223,9 +240,22 @@ def test_a_limit_is_no_failure_of_the_name() -> None:
     record = renewal.postponed(Record(name="a"), attempt(kind="limit"), 500.0)
 
     assert (record.failures, record.next_attempt) == (0, 500.0)
-    assert renewal.is_paused(record, 499.0)
-    assert not renewal.is_paused(record, 500.0)
     assert not renewal.must_rehearse(record)
+
+
+def test_a_name_that_is_not_ready_is_looked_at_again_soon() -> None:
+    """At 1, 5, 15, 60 minutes, then hourly; it is no failure, and ends with what is found."""
+    found = (Finding("stop", "a", "it has no addresses", "set its records"),)
+    record = Record(name="a")
+    waits = []
+    for _ in range(5):
+        record = renewal.unready(record, found, 0.0, 0.5)
+        waits.append(record.next_attempt / MINUTE)
+
+    assert waits == [1, 5, 15, 60, 60]
+    assert (record.failures, record.attempts, record.findings) == (0, (), found)
+    assert renewal.ready(record, ()).unready == 0
+    assert renewal.forgiven(record).unready == 0
 
 
 def test_the_second_try_in_a_row_is_rehearsed() -> None:
@@ -261,7 +291,7 @@ def test_a_stop_has_its_reason() -> None:
     """For people."""
     record = renewal.stopped(Record(name="a"), "the authority paused it")
 
-    assert (renewal.is_paused(record, 0.0), record.stopped) == (True, "the authority paused it")
+    assert record.stopped == "the authority paused it"
     assert renewal.failed(record, attempt(), None, 0.0, 0.0).stopped == "the authority paused it"
 
 
@@ -302,6 +332,13 @@ def test_another_authority_for_a_renewal() -> None:
     assert not renewal.may_fall_back(record, "A", LONG, 75 * DAY - 1)
     assert renewal.may_fall_back(record, "A", LONG, 75 * DAY)
     assert not renewal.may_fall_back(record, "A", LONG, 90 * DAY)
+
+
+def test_advice_is_remembered() -> None:
+    """Beside everything else."""
+    record = Record(name="a", failures=2)
+
+    assert renewal.advised(record, window()) == Record(name="a", failures=2, window=window())
 
 
 def test_a_record_is_a_document() -> None:
