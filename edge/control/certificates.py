@@ -32,6 +32,8 @@ class Entry(msgspec.Struct, kw_only=True):
     state: State
     reason: str = ""
     """Who answers at it, or why it has no certificate."""
+    id: str | None = None
+    """Of the certificate that serves; another one is another certificate."""
     issuer: str | None = None
     not_before: int | None = None
     not_after: int | None = None
@@ -131,6 +133,7 @@ def next_of(record: Record, renewal_due: Due | None) -> Due | None:
 
 def _with(entry: Entry, certificate: Certificate | None, now: float) -> Entry:
     if certificate is not None:
+        entry.id = certificate.id
         entry.names = certificate.names
         entry.issuer = certificate.issuer
         entry.not_before = certificate.not_before

@@ -105,11 +105,12 @@ async def test_a_stop_has_no_next(scene):
 async def test_a_certificate_that_serves(scene):
     """Its dates, its issuer, and its renewal; a failing one serves all the same."""
     pem = signer().issue("www.a.test", start=NOW - 60, end=NOW + 90 * 86_400)
-    scene.inventory.vault.publish("www.a.test", pem, "acme")
+    published = scene.inventory.vault.publish("www.a.test", pem, "acme")
 
     entry = (await scene.tell())["www.a.test"]
 
     assert (entry["state"], entry["issuer"]) == ("valid", "Test Root")
+    assert entry["id"] == published.id
     assert entry["next"]["why"] == "two thirds of its lifetime"
     assert entry["not_before"] == int(NOW - 60)
 
