@@ -56,6 +56,17 @@ def test_dates_are_those_of_the_certificate(epoch: float, *, valid: bool) -> Non
     assert certificate("a.test").is_valid(epoch) is valid
 
 
+def test_what_serves_is_told() -> None:
+    """Once for each name; who serves none is not among them."""
+    first, second, third = (
+        certificate("a.test", "b.test"),
+        certificate("b.test"),
+        certificate("c.test"),
+    )
+
+    assert list(Names([first, second, third]).all()) == [first, first, third]
+
+
 @pytest.mark.parametrize(
     ("name", "host", "covered"),
     [
