@@ -21,6 +21,7 @@ from edge.control import durable
 from edge.control.acme_errors import AcmeError
 from edge.control.chains import encode_key
 from edge.control.leaf import base64url, new_key
+from edge.site.decoding import decode_json
 from edge.site.settings import AccountBinding
 
 BASE64URL: Final = re.compile(r"[A-Za-z0-9_-]+")
@@ -63,7 +64,7 @@ def read_url(folder: Path, key: JWKEC) -> str | None:
     """The account's URL as it was remembered; None where nothing is, or of another key."""
     try:
         data = (folder / "account.json").read_bytes()
-        found = msgspec.json.decode(data, type=Registered)
+        found = decode_json(data, Registered)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return None
     return found.url if found.thumbprint == thumbprint(key) else None

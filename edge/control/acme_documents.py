@@ -17,6 +17,7 @@ import msgspec
 
 from edge.control.acme_errors import AcmeError, Identifier, Problem, printable
 from edge.control.acme_wire import Answer
+from edge.site.decoding import convert
 
 
 class Meta(msgspec.Struct, frozen=True, rename="camel"):
@@ -82,7 +83,7 @@ class Authorization(msgspec.Struct, kw_only=True):
         found = []
         for each in self.challenges:
             with contextlib.suppress(msgspec.ValidationError):
-                found.append(msgspec.convert(each, Offer))
+                found.append(convert(each, Offer))
         return found
 
 

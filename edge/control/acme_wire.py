@@ -32,6 +32,7 @@ from requests.adapters import HTTPAdapter
 
 from edge.control.acme_errors import AcmeError, Problem, error_of, printable
 from edge.http.fields import parse_http_date
+from edge.site.decoding import decode_json
 
 CONNECT_S: Final = 10.0
 READ_S: Final = 30.0
@@ -103,7 +104,7 @@ class Answer(msgspec.Struct, frozen=True):
             AcmeError: it is another one.
         """
         try:
-            return msgspec.json.decode(self.content, type=kind)
+            return decode_json(self.content, kind)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             text = f"the answer cannot be read: {printable(str(error))}"
             raise AcmeError(
@@ -115,7 +116,7 @@ class Answer(msgspec.Struct, frozen=True):
         if 200 <= self.status < 300:
             return None
         try:
-            problem = msgspec.json.decode(self.content, type=Problem)
+            problem = decode_json(self.content, Problem)
         except (msgspec.DecodeError, UnicodeDecodeError):
             # A balancer's page in HTML is nothing to show; redirects are not followed.
             problem = Problem(detail=f"the authority answered {self.status}")

@@ -21,6 +21,7 @@ from yaml.nodes import Node
 from edge.control.imported import LOCKED, Draft, Imported, KeyPath, Place, read_text
 from edge.errors import ConfigError, StoreError
 from edge.site import yaml_nodes
+from edge.site.decoding import convert
 from edge.site.headers import normal_root
 from edge.site.hosts import branch_matches
 from edge.site.redirects import malformed
@@ -166,7 +167,7 @@ class Part(Generic[S]):
         self.output = output
         self.path = path
         try:
-            self.value: S = msgspec.convert(raw, shape)
+            self.value: S = convert(raw, shape)
         except msgspec.ValidationError as error:
             file, line = self.place()
             raise StoreError(f"{file}:{line}: {error}; ask AWS for this output again") from error

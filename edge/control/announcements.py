@@ -13,6 +13,7 @@ from collections.abc import Mapping
 import msgspec
 
 from edge.errors import StoreError
+from edge.site.decoding import decode_json
 from edge.site.paths import Collisions, check_artifact_path
 from edge.site.settings import Limits
 
@@ -50,7 +51,7 @@ def decode_announcement(body: bytes) -> Announcement:
         Malformed: it is something else.
     """
     try:
-        return msgspec.json.decode(body, type=Announcement)
+        return decode_json(body, Announcement)
     except (msgspec.MsgspecError, UnicodeError) as error:
         raise Malformed(f'{error}; send {{"files": {{path: {{sha256, size}}}}}}') from error
 

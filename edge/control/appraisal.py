@@ -23,6 +23,7 @@ from edge.control.generations import Generations
 from edge.control.hits import Hits
 from edge.control.rehearsals import Proposal, Rehearsals
 from edge.errors import ConfigError, Mistaken
+from edge.site.decoding import decode_json
 from edge.site.documents import App
 from edge.site.generation import AppState, BranchState, Generation
 from edge.site.headers import CustomHttp
@@ -114,7 +115,7 @@ class Appraisal:
         proposal.add_headers(state.headers, carried.headers)
         new = documents.all.get(owner.headers or "")
         if new is not None:  # of an app's first deploy: no reload has stored them yet
-            proposal.add_headers(owner.headers, msgspec.json.decode(new, type=CustomHttp))
+            proposal.add_headers(owner.headers, decode_json(new, CustomHttp))
         world = self._rehearsals.serving(proposal)
         domain = generation.settings.default_domain
         host = hosts_of(proposal.states[owner.name], state.label, domain)[-1]

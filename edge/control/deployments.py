@@ -20,6 +20,7 @@ from edge.control import durable
 from edge.control.announcements import FileDigest, check_files, check_identifier, check_names
 from edge.control.blobs import BlobStore
 from edge.errors import StoreError
+from edge.site.decoding import decode_json
 from edge.site.hosts import assign_label
 from edge.site.manifest import Entry, Header, decode_blocks, decode_header, encode_manifest
 from edge.site.media import is_compressible, media_type
@@ -222,7 +223,7 @@ class Deployments:
             data = (self._places.pending / check_identifier(identifier)).read_bytes()
         except FileNotFoundError:
             return None
-        return msgspec.json.decode(data, type=Pending)
+        return decode_json(data, Pending)
 
     def _all_pending(self) -> list[Pending]:
         found = [self.pending(path.name) for path in self._places.pending.glob("[0-9]*")]
@@ -236,7 +237,7 @@ class Deployments:
         if not folder.is_dir():
             return []
         return [
-            msgspec.json.decode(path.read_bytes(), type=BranchRecord)
+            decode_json(path.read_bytes(), BranchRecord)
             for path in sorted(folder.iterdir())
             if path.name[0] != "."
         ]

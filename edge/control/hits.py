@@ -16,6 +16,7 @@ import msgspec
 
 from edge.control import durable
 from edge.errors import ConfigError
+from edge.site.decoding import decode_json
 from edge.site.places import Places
 from edge.site.rule import Rule, rule_key
 
@@ -95,7 +96,7 @@ class Hits:
 def read(path: Path) -> dict[str, Days]:
     """A file of days; nothing where it is missing or torn."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=dict[str, Days])
+        return decode_json(path.read_bytes(), dict[str, Days])
     except FileNotFoundError:
         return {}
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:

@@ -16,8 +16,6 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, Protocol
 
-import msgspec
-
 from edge.control.acme_errors import AcmeError
 from edge.control.authorities import Authorities, staging_of
 from edge.control.issuance import Answerer, issue
@@ -26,6 +24,7 @@ from edge.control.vault import Vault
 from edge.errors import EdgeError
 from edge.site import renewal
 from edge.site.certificates import Certificate
+from edge.site.decoding import convert
 from edge.site.hosts import parse_address
 from edge.site.renewal import Attempt, Finding, Kind, Record
 from edge.site.settings import Acme
@@ -243,7 +242,7 @@ class Trial:
             authority=acme.directory,
             outcome=outcome,
             step=step,
-            kind=msgspec.convert(kind, Kind),
+            kind=convert(kind, Kind),
             detail=detail,
             seconds=round(time.monotonic() - self._started, 3),
             steps=tuple(self._steps[:STEPS]),

@@ -23,6 +23,7 @@ from edge.control.purging import decode_selection
 from edge.control.reload import Refused, Reloaded
 from edge.control.vault import Vault
 from edge.errors import StoreError
+from edge.site.decoding import convert
 from edge.site.generation import BranchState
 from edge.site.manifest import Header
 from edge.site.places import Places
@@ -101,7 +102,7 @@ class Operations:
 
     def begin(self, app: str, branch: str, files: Document, message: str = "") -> Document:
         """Announce a deployment of `files` (path → {sha256, size})."""
-        digests = msgspec.convert(files, dict[str, FileDigest])
+        digests = convert(files, dict[str, FileDigest])
         return self._begin(app, branch, Announcement(digests, message))
 
     def announce(self, app: str, branch: str, body: bytes) -> Document:

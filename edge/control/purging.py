@@ -19,6 +19,7 @@ from edge.control.questions import Asked, request_of
 from edge.errors import MalformedRequest
 from edge.http.target import decode_path, split_query
 from edge.site import keys
+from edge.site.decoding import decode_json
 from edge.site.snapshot import Branch, Site, Snapshot
 
 FORM = 'send one of {"urls": […]}, {"tags": […]}, {"hosts": […]}, {"app": …}, {"all": true}'
@@ -70,7 +71,7 @@ def decode_selection(body: bytes) -> Selection:
     if not body.strip():
         return Selection(all=True)
     try:
-        selection = msgspec.json.decode(body, type=Selection)
+        selection = decode_json(body, Selection)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         raise Malformed(f"{error}; {FORM}") from error
     named = (selection.urls, selection.tags, selection.hosts, selection.app, selection.all)

@@ -23,6 +23,7 @@ from edge.http.message import Request
 from edge.http.target import encode_path
 from edge.site.certificates import Keyring
 from edge.site.countries import COUNTRIES
+from edge.site.decoding import decode_json
 from edge.site.explain import explain
 from edge.site.hosts import parse_authority
 from edge.site.paths import check_artifact_path
@@ -85,7 +86,7 @@ def ask(
         Mistaken: its rules have mistakes.
     """
     try:
-        question = msgspec.json.decode(body, type=Question)
+        question = decode_json(body, Question)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         raise Malformed(f"{error}; {FORM}") from error
     asked = question.request

@@ -40,6 +40,7 @@ import msgspec
 
 from edge.errors import MalformedRequest, StoreError
 from edge.http.http1 import ABSOLUTE_FORM
+from edge.site.decoding import decoder_of
 from edge.site.hosts import parse_authority
 
 MAX_LINE: Final = 64 * 1024
@@ -269,7 +270,7 @@ class Line(msgspec.Struct, gc=False):
     country: str | None = None
 
 
-decode_line: Final = msgspec.json.Decoder(Line).decode
+decode_line: Final = decoder_of(Line).decode
 
 
 def parse_json(line: bytes, number: int) -> Record:

@@ -25,6 +25,7 @@ import msgspec
 from edge.control import chains, durable
 from edge.control.chains import BadPem, Chain
 from edge.site.certificates import Certificate, Challenges, Keyring, Source
+from edge.site.decoding import decode_json
 from edge.site.pace import Pace
 from edge.site.places import Places
 from edge.site.renewal import Record
@@ -318,7 +319,7 @@ def _newest(certificates: Collection[Certificate] | Iterator[Certificate]) -> Ce
 def _decode(path: Path, kind: type[T]) -> T | None:
     """A document, or None where there is none that can be read."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=kind)
+        return decode_json(path.read_bytes(), kind)
     except FileNotFoundError:
         return None
     except (OSError, msgspec.MsgspecError) as error:

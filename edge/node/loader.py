@@ -17,10 +17,9 @@ from pathlib import Path
 from time import perf_counter
 from typing import TypeVar
 
-import msgspec
-
 from edge.errors import StoreError
 from edge.node.trees import TORN, Trees, needed_by
+from edge.site.decoding import decode_json
 from edge.site.generation import AppState, BranchState, Generation
 from edge.site.headers import CustomHttp
 from edge.site.library import Library, compile_app
@@ -230,7 +229,7 @@ def read_document(path: Path, kind: type[T]) -> T:
         StoreError: it is missing or torn.
     """
     try:
-        return msgspec.json.decode(path.read_bytes(), type=kind)
+        return decode_json(path.read_bytes(), kind)
     except (OSError, *TORN) as error:
         raise StoreError(f"{path} cannot be read: {error}") from error
 

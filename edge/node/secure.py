@@ -54,7 +54,6 @@ class Secured(asyncio.Protocol, asyncio.Transport):
         "_name",
         "_needed",
         "_outgoing",
-        "_paused",
         "_reception",
         "_tls",
         "since",
@@ -76,8 +75,6 @@ class Secured(asyncio.Protocol, asyncio.Transport):
         self._loading: asyncio.Task[None] | None = None
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
-        self._paused = False
-        """Whether what speaks takes no more for now."""
         self._goodbye = False
         """Whether close_notify was sent: nothing is, any more."""
         self._descriptor = -1
@@ -224,29 +221,32 @@ class Secured(asyncio.Protocol, asyncio.Transport):
 
     def _read(self) -> None:
         """
-        Hand up what is in the records that are there.
+        Hand up what is in the records that are there, all at once: their answers go out together.
 
         OpenSSL is not asked once more than there is something: it would answer by an exception,
         which costs as much as a record.
         """
         tls, incoming = self._tls, self._incoming
-        while not self._paused and not self._goodbye:
-            try:
-                data = tls.read(RECORD)
-            except ssl.SSLWantReadError:
-                break
-            except ssl.SSLError:
-                self._flush()
-                self._below.abort()
-                return
-            if not data:
-                self._hear_goodbye()
-                return
-            self._above.data_received(data)
-            if not incoming.pending and not tls.pending():
-                break
+        data, is_over = b"", False
+        try:
+            data = tls.read(RECORD)
+            is_over = not data
+            while not is_over and (incoming.pending or tls.pending()):
+                more = tls.read(RECORD)
+                data += more
+                is_over = not more
+        except ssl.SSLWantReadError:
+            pass  # the last record is not whole
+        except ssl.SSLError:
+            self._flush()  # the alert that says why
+            self._below.abort()
+            return
         if self._outgoing.pending:
             self._flush()
+        if data and not self._goodbye:
+            self._above.data_received(data)
+        if is_over:
+            self._hear_goodbye()
 
     def _hear_goodbye(self) -> None:
         """The client's close_notify: it sends no more, and may still wait for answers."""
@@ -324,19 +324,13 @@ class Secured(asyncio.Protocol, asyncio.Transport):
         return self._below.is_closing()
 
     def pause_reading(self) -> None:
-        """Take no more records."""
-        self._paused = True
+        """Take no more records; what is in those that are here has gone up."""
         self._below.pause_reading()
 
     def resume_reading(self) -> None:
-        """Take records again, those first that are here."""
-        if self._below.is_closing():
-            return
-        self._below.resume_reading()
-        if self._paused:
-            self._paused = False
-            if self._incoming.pending or self._tls.pending():
-                asyncio.get_running_loop().call_soon(self._read)
+        """Take records again."""
+        if not self._below.is_closing():
+            self._below.resume_reading()
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         """Have another protocol speak."""

@@ -22,6 +22,7 @@ import msgspec
 from edge.errors import MalformedRequest
 from edge.node.tasks import spawn
 from edge.site.certificates import Certificate, Challenges, Keyring, Names
+from edge.site.decoding import decode_json
 from edge.site.hosts import parse_authority
 from edge.site.places import Places
 
@@ -210,7 +211,7 @@ class Watched(Generic[DocumentT]):
                 seen = status.st_ino, status.st_mtime_ns
                 if seen == self._seen:
                     return None
-                document = msgspec.json.decode(file.read(), type=self._kind)
+                document = decode_json(file.read(), self._kind)
         except FileNotFoundError:
             return None
         except (OSError, msgspec.DecodeError) as error:

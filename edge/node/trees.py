@@ -21,6 +21,7 @@ import msgspec
 from edge.errors import StoreError
 from edge.node.cache import Cache
 from edge.node.tasks import spawn
+from edge.site.decoding import decode_json
 from edge.site.generation import RetainedFile
 from edge.site.manifest import Manifest, decode_blocks, decode_header
 from edge.site.places import Places
@@ -111,7 +112,7 @@ class Trees:
         path = self._places.compiled / retained.key
         data = await _read(path)
         try:
-            files = msgspec.json.decode(data, type=list[RetainedFile])
+            files = decode_json(data, list[RetainedFile])
         except TORN as error:
             raise StoreError(f"{path} is torn: {error}") from error
         retained.files = {kept.entry.path: kept for kept in files}

@@ -19,6 +19,7 @@ from yaml.nodes import Node, SequenceNode
 
 from edge.errors import ConfigError
 from edge.site import yaml_nodes
+from edge.site.decoding import decoder_of
 from edge.site.reading import INVALID, MAX_MISTAKES, Reading
 from edge.site.rule import MAX_TEXT, KeyPath, Problem, Rule, Written, check_rule
 
@@ -105,7 +106,7 @@ class Redirects:
             problem = f"the file is larger than {MAX_BYTES >> 20} MiB"
             raise ConfigError(self.file, 1, 1, problem, "merge rules with placeholders")
         data, rules = self.decode_json(text)
-        decoder = msgspec.json.Decoder(Written)
+        decoder = decoder_of(Written)
         for number, (rule, begin) in enumerate(zip(rules, starts(data, rules), strict=True)):
             piece, path = bytes(rule), f"[{number}]"
             try:
@@ -123,7 +124,7 @@ class Redirects:
     def decode_json(self, text: str) -> tuple[bytes, list[msgspec.Raw]]:
         """The bytes and the rules in them, after repairs that are noted as warnings."""
         data = text.encode(errors="replace")
-        decoder = msgspec.json.Decoder(list[msgspec.Raw])
+        decoder = decoder_of(list[msgspec.Raw])
         try:
             return data, decoder.decode(data)
         except msgspec.ValidationError as error:

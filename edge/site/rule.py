@@ -15,6 +15,7 @@ from typing import Final
 import msgspec
 
 from edge.site.countries import COUNTRIES
+from edge.site.decoding import decoder_of
 from edge.site.expressions import is_slow
 from edge.site.pattern import Expression, Inert, Source, compile_source, normalize_source
 from edge.site.schema import Document
@@ -85,7 +86,7 @@ def encode_rules(rules: Sequence[Rule]) -> bytes:
 
 def decode_rules(lines: Iterable[bytes]) -> Iterator[list[Rule]]:
     """The rules of `encode_rules`, a block at a time; the caller may pause between blocks."""
-    decoder = msgspec.json.Decoder(list[Rule])
+    decoder = decoder_of(list[Rule])
     for line in lines:
         yield decoder.decode(line)
 
