@@ -180,8 +180,9 @@ class Broker:
         known, lines = self.shelf.reason(sent.key), head.fields
         if sent.method != b"GET" or head.status in ABOUT_CONDITIONS:
             return known
-        if any(name == b"cache-control" and says_no(value) for name, value in lines):
-            return known  # nearly always, for a tenth of the price
+        for name, value in lines:
+            if name == b"cache-control" and says_no(value):
+                return known  # nearly always, for a tenth of the price
         fields = FieldList(lines)
         verdict = may_store(b"GET", FieldList(sent.lines), head.status, fields, self.policy)
         reason = verdict.reason
