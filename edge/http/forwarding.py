@@ -11,7 +11,7 @@ Source: RFC 9110 §7.6, RFC 9113 §8.2, RFC 9209.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import chain
+from operator import itemgetter
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -59,6 +59,7 @@ EXPECTS_CONTENT: Final = frozenset((b"PATCH", b"POST", b"PUT"))
 COUNTS_HOPS: Final = frozenset((b"OPTIONS", b"TRACE"))
 
 CHUNKED: Final = (b"transfer-encoding", b"chunked")
+VALUE: Final = itemgetter(1)
 VALUE_BYTES: Final = b"\t" + bytes(range(0x20, 0x7F)) + bytes(range(0x80, 0x100))
 
 READ: Final = frozenset(b"connection content-length trailer transfer-encoding upgrade via".split())
@@ -299,8 +300,8 @@ def trailer_fields(lines: Iterable[Line]) -> list[Line]:
 
 
 def is_sendable(lines: list[Line]) -> bool:
-    """Whether no value holds a control other than HTAB (RFC 9110 §5.5); no name does."""
-    return not b"".join(chain.from_iterable(lines)).translate(None, VALUE_BYTES)
+    """Whether no value holds a control other than HTAB (RFC 9110 §5.5)."""
+    return not b"".join(map(VALUE, lines)).translate(None, VALUE_BYTES)
 
 
 def proxy_status(error: OriginError) -> bytes:

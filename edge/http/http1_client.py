@@ -41,10 +41,14 @@ class Head(msgspec.Struct):
     version: bytes
 
 
-class End(msgspec.Struct):
+class End(msgspec.Struct, frozen=True):
     """The end of a response's content."""
 
     trailers: list[Line]
+
+
+WHOLE: Final = End([])
+"""Nothing behind the content, as nearly always; shared, so that nothing may be put there."""
 
 
 Event = Head | bytes | End
@@ -186,6 +190,8 @@ class Http1Client:
     def _take_end(self, end: zttp.EndOfMessage) -> End:
         self._ended = True
         self.reusable = not self._connection.should_close() and self._is_drained()
+        if not end.trailers:
+            return WHOLE
         return End([(name.lower(), value) for name, value in end.trailers])
 
     def _is_drained(self) -> bool:

@@ -58,10 +58,11 @@ def places_of(urls: Sequence[str], *, is_carried: bool) -> tuple[Place, ...]:
 
 def aims_at(origins: Origins, places: Sequence[Place]) -> list[Aim]:
     """The origins of some places, first the one with the least to do."""
+    if len(places) == 1:
+        return [Aim(origins.find(places[0].key), places[0])]
     aims = [Aim(origins.find(each.key), each) for each in places]
-    if len(aims) > 1:
-        now = origins.clock.now
-        aims.sort(key=lambda aim: (aim.origin.health.is_open(now), aim.origin.outstanding))
+    now = origins.clock.now
+    aims.sort(key=lambda aim: (aim.origin.health.is_open(now), aim.origin.outstanding))
     return aims
 
 

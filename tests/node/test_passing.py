@@ -133,12 +133,13 @@ async def test_a_long_answer_goes_on_in_a_task(site, origin, path):
 async def test_a_connection_that_closed_is_replaced(site, origin, path):
     """The request is sent again, for it can do no harm."""
     await known(site, origin, path)
-    origin.on(path, raw(b""))
-    answer = begun(site, path)
-    await origin.wait_for(path, 3)
-    origin.on(path, saying(b"again", 200, NEVER))
 
-    assert (await answer).content == b"again"
+    def once(talk):
+        talk.close() if len(origin.of(path)) == 3 else talk.answer(b"again", 200, NEVER)
+
+    origin.on(path, once)
+    assert (await begun(site, path)).content == b"again"
+    assert len(origin.of(path)) == 4
 
 
 async def test_an_answer_that_is_not_understood_is_an_error_in_the_operators_dress(
