@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edge.http.message import Response
-from tests.support_proxied import content_of
+from tests.support_proxied import broker_of, content_of
 from tests.support_serving import Answer, Site, request
 
 PROXY = "10.0.0.1"
@@ -12,12 +12,18 @@ LISTENING = 'listen: {http: ["127.0.0.1:8080"]}\n'
 
 
 async def seen(site: Site, target: str, **options: str) -> tuple[Answer, bool]:
-    """An answer, and whether it needed no decision: all others of an origin are waited for."""
+    """An answer, and whether it needed no decision: then others get the same object."""
     found = site.worker._handler.respond(request(target, **options))
-    if isinstance(found, Response):
-        return Answer(found, await content_of(found)), True
-    response = await found
-    return Answer(response, await content_of(response)), False
+    response = found if isinstance(found, Response) else await found
+    return Answer(response, await content_of(response)), is_recalled(site, response)
+
+
+def is_recalled(site: Site, response: Response) -> bool:
+    """Whether a response is one that a stored answer is remembered as."""
+    dresses = [
+        dressed for entry in broker_of(site).shelf._queue for dressed in entry.dressed.values()
+    ]
+    return any(getattr(dressed, "response", None) is response for dressed in dresses)
 
 
 async def ways(site: Site, target: str, times: int = 3, **options: str) -> list[bool]:

@@ -11,6 +11,7 @@ Source: RFC 9110 §7.6, RFC 9113 §8.2, RFC 9209.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -37,7 +38,6 @@ from edge.http.provenance import (
 )
 
 if TYPE_CHECKING:
-    from edge.http.fields import Fields
     from edge.http.message import Request
 
 NEVER_FORWARDED: Final = HOP_BY_HOP | {b"expect", b"host", b"proxy"}
@@ -59,6 +59,7 @@ EXPECTS_CONTENT: Final = frozenset((b"PATCH", b"POST", b"PUT"))
 COUNTS_HOPS: Final = frozenset((b"OPTIONS", b"TRACE"))
 
 CHUNKED: Final = (b"transfer-encoding", b"chunked")
+VALUE: Final = itemgetter(1)
 VALUE_BYTES: Final = b"\t" + bytes(range(0x20, 0x7F)) + bytes(range(0x80, 0x100))
 
 READ: Final = frozenset(b"connection content-length trailer transfer-encoding upgrade via".split())
@@ -126,9 +127,10 @@ def request_fields(request: Request, passage: Passage, gateway: Gateway) -> list
     if removed:
         lines = [line for line in lines if line[0] not in removed]
     lines.insert(0, (b"host", passage.host))
-    lines += content_lines(request, met)
-    lines += connection_lines(passage, met)
-    lines += override_lines(request, passage, met)
+    if met or passage.upgrade or passage.overrides or request.method != b"GET" or not request.ends:
+        lines += content_lines(request, met)  # nothing of all this: 3 µs less
+        lines += connection_lines(passage, met)
+        lines += override_lines(request, passage, met)
     lines += origin_of(request, passage, met)
     lines += path_lines(met, request.version, gateway.name)
     if not is_sendable(lines):
@@ -139,7 +141,8 @@ def request_fields(request: Request, passage: Passage, gateway: Gateway) -> list
 def removed_names(request: Request, passage: Passage, met: Met) -> set[bytes]:
     """Lower-case names of lines that would cross, and do not in this request."""
     removed = removed_options(met)
-    removed.update(passage.overrides)
+    if passage.overrides:
+        removed.update(passage.overrides)
     if passage.is_verified:
         removed.add(b"authorization")
     if request.method in COUNTS_HOPS:
@@ -222,7 +225,7 @@ def content_length(met: Met) -> bytes | None:
     if lengths is None:
         return None
     length = lengths[0]
-    if DIGITS.fullmatch(length) is None or any(other != length for other in lengths):
+    if DIGITS.fullmatch(length) is None or lengths.count(length) != len(lengths):
         raise MalformedRequest("Content-Length is not one number")
     return length
 
@@ -230,7 +233,7 @@ def content_length(met: Met) -> bytes | None:
 # Back to the client
 
 
-def response_fields(status: int, version: bytes, fields: Fields) -> list[Line]:
+def response_fields(status: int, version: bytes, fields: Iterable[Line]) -> list[Line]:
     """
     The field lines of an origin's response for being passed on or stored, in the origin's URLs.
 
@@ -261,12 +264,12 @@ def response_content_lines(status: int, met: Met) -> list[Line]:
 
     Source: RFC 9110 §8.6, RFC 9112 §6.1.
     """
+    length = content_length(met)
     for coding in met.get(b"transfer-encoding", ()):
         if coding.lower() != b"chunked":
             raise OriginError("http_response_transfer_coding", "a transfer coding besides chunked")
-    length = content_length(met)
-    if length is not None and b"transfer-encoding" in met:
-        raise MalformedRequest("the content is framed twice")
+        if length is not None:
+            raise MalformedRequest("the content is framed twice")
     if status == 101:
         return tunnel_lines(met)
     if status < 200 or status == 204:
@@ -298,7 +301,7 @@ def trailer_fields(lines: Iterable[Line]) -> list[Line]:
 
 def is_sendable(lines: list[Line]) -> bool:
     """Whether no value holds a control other than HTAB (RFC 9110 §5.5)."""
-    return not b"".join([value for _, value in lines]).translate(None, VALUE_BYTES)
+    return not b"".join(map(VALUE, lines)).translate(None, VALUE_BYTES)
 
 
 def proxy_status(error: OriginError) -> bytes:

@@ -141,6 +141,8 @@ def removed_options(met: Met) -> set[bytes]:
     if b"connection" not in met:
         return set()
     unusual = [value for value in met[b"connection"] if value not in USUAL]
+    if not unusual:
+        return set()
     options = {option.lower() for option in split_plain(unusual)}
     return {option for option in options if not is_protected(option)}
 

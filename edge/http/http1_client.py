@@ -9,7 +9,7 @@ never read as the next one's. Bytes behind a 101 are given back as they came.
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Final, cast
 
 import msgspec
 import zttp
@@ -25,6 +25,9 @@ MAX_INTERIM: Final = 32
 
 BLANK_LINE: Final = b"\r\n\r\n"
 
+CHUNKED: Final = (b"transfer-encoding", b"chunked")
+NEED_DATA: Final = zttp.NEED_DATA
+
 KEEPS: Final = re.compile(rb"(?i)(?:^|[,\s])timeout[ \t]*=[ \t]*([0-9]{1,6})(?![0-9])")
 """In `Keep-Alive: timeout=5, max=100`. Source: RFC 2068 §19.7.1.1, which Node and Apache send."""
 
@@ -38,10 +41,14 @@ class Head(msgspec.Struct):
     version: bytes
 
 
-class End(msgspec.Struct):
+class End(msgspec.Struct, frozen=True):
     """The end of a response's content."""
 
     trailers: list[Line]
+
+
+WHOLE: Final = End([])
+"""Nothing behind the content, as nearly always; shared, so that nothing may be put there."""
 
 
 Event = Head | bytes | End
@@ -85,16 +92,27 @@ class Http1Client:
 
     # Out
 
-    def request(self, method: bytes, target: bytes, fields: list[Line], *, tunnel: bool) -> bytes:
+    def request(
+        self,
+        method: bytes,
+        target: bytes,
+        fields: list[Line],
+        *,
+        tunnel: bool = False,
+        ends: bool = False,
+    ) -> bytes:
         """
         The head of the request. `fields` say how its content is framed, if it has any.
 
-        With `tunnel` a 101 may come, and what follows it is no HTTP.
+        With `tunnel` a 101 may come, and what follows it is no HTTP. What `ends` has no content,
+        and no `end` of its own.
         """
         self._wants_tunnel = tunnel
-        self._is_chunked = any(name == b"transfer-encoding" for name, _ in fields)
+        self._is_chunked = CHUNKED in fields
         try:
             self._connection.send_request(method, target, b"1.1", fields)
+            if ends:
+                self._connection.end_message()
         except zttp.LocalProtocolError as error:
             raise OriginError(
                 "proxy_internal_error", f"the request cannot be sent: {error}"
@@ -153,27 +171,28 @@ class Http1Client:
         connection = self._connection
         try:
             event: object = connection.receive_event(data)
-            while not self._ended and event is not zttp.NEED_DATA:
-                if event is zttp.CONNECTION_CLOSED:
+            while event is not NEED_DATA and not self._ended:
+                if type(event) is zttp.Data:
+                    events.append(event.data)
+                elif type(event) is zttp.Response:
+                    events.append(self._take_head(event))
+                elif type(event) is zttp.EndOfMessage:
+                    events.append(self._take_end(event))
+                    break
+                else:
+                    assert event is zttp.CONNECTION_CLOSED, "a client sees responses"
                     raise self._closed()
-                self._take(event, events)
-                if not self._ended:
-                    event = connection.next_event()
+                event = connection.next_event()
         except zttp.RemoteProtocolError as error:
             raise self._translate(error, is_end=not data) from error
         return events
 
-    def _take(self, event: object, events: list[Event]) -> None:
-        if type(event) is zttp.Response:
-            events.append(self._take_head(event))
-        elif type(event) is zttp.Data:
-            events.append(event.data)
-        else:
-            assert type(event) is zttp.EndOfMessage, "a client sees responses"
-            self._ended = True
-            self.reusable = not self._connection.should_close() and self._is_drained()
-            trailers = [(name.lower(), value) for name, value in event.trailers]
-            events.append(End(trailers))
+    def _take_end(self, end: zttp.EndOfMessage) -> End:
+        self._ended = True
+        self.reusable = not self._connection.should_close() and self._is_drained()
+        if not end.trailers:
+            return WHOLE
+        return End([(name.lower(), value) for name, value in end.trailers])
 
     def _is_drained(self) -> bool:
         """Whether nothing came behind the response: it would answer a request not made yet."""
@@ -184,8 +203,9 @@ class Http1Client:
             return False
 
     def _take_head(self, response: zttp.Response) -> Head:
-        fields = [(name.lower(), value) for name, value in response.headers]
+        headers = cast("zttp.HeaderBlock", response.headers)
         status = response.status_code
+        fields = headers.to_list(lowercase_names=True)
         if status == 101 and not self._wants_tunnel:
             raise OriginError("http_protocol_error", "101 (Switching Protocols) that nobody asked")
         if status < 200:
@@ -194,11 +214,12 @@ class Http1Client:
                 problem = f"more than {MAX_INTERIM} interim responses"
                 raise OriginError("http_protocol_error", problem)
             return Head(status, fields, response.http_version)
-        for name, value in fields:
-            if name == b"transfer-encoding" and value.lower() != b"chunked":
+        for value in headers.getall(b"transfer-encoding"):
+            if value.lower() != b"chunked":
                 problem = "a transfer coding besides chunked"
                 raise OriginError("http_response_transfer_coding", problem)
-            if name == b"keep-alive" and (found := KEEPS.search(value)):
+        for value in headers.getall(b"keep-alive"):
+            if found := KEEPS.search(value):
                 self.keeps_s = int(found[1])
         self._in_content = True
         return Head(status, fields, response.http_version)

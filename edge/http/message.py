@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from edge.http.fields import Fields
 
 CRLF = b"\r\n"
+COLON = b": "
+"""Between a name and its value."""
 
 REASONS: dict[int, bytes] = {
     100: b"Continue",
@@ -174,9 +176,8 @@ def pass_head(status: int, reason: bytes, fields: list[tuple[bytes, bytes]]) -> 
 
     Names are in lower case, so that HTTP/2 needs no second list.
     """
-    lines = [b"HTTP/1.1 %d %b\r\n" % (status, reason)]
-    lines += [b"%b: %b\r\n" % field for field in fields]
-    return Head(status, b"".join(lines), fields)
+    lines = [b"HTTP/1.1 %d %b" % (status, reason), *map(COLON.join, fields), b""]
+    return Head(status, CRLF.join(lines), fields)
 
 
 def response_pairs(response: Response) -> list[tuple[bytes, bytes]]:

@@ -154,8 +154,20 @@ def first_lines(version: bytes, name: bytes) -> Sequence[Line]:
 
 def via(met: Met, version: bytes, name: bytes) -> Line:
     """Via with our element last."""
-    own = b"%b %b" % (RECEIVED_PROTOCOL.get(version, version), name)
-    return VIA, b", ".join([*filter(None, met.get(VIA, ())), own])
+    if VIA not in met:
+        return first_via(version, name)
+    return VIA, b", ".join([*filter(None, met[VIA]), received(version, name)])
+
+
+@lru_cache(maxsize=64)
+def first_via(version: bytes, name: bytes) -> Line:
+    """The same where nobody has passed it on before."""
+    return VIA, received(version, name)
+
+
+def received(version: bytes, name: bytes) -> bytes:
+    """Our element: how it came to us, and who we are."""
+    return b"%b %b" % (RECEIVED_PROTOCOL.get(version, version), name)
 
 
 def check_loop(met: Met, name: bytes) -> None:

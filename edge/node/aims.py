@@ -8,22 +8,31 @@ filled in. The origin with the least to do comes first, one that is left alone l
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from edge.node.origins import Origin, OriginKey, Origins
 
 PORTS: Final = {"http": 80, "https": 443}
 
 
-class Aim(NamedTuple):
+class Place(msgspec.Struct, frozen=True, gc=False):
     """One of a rule's targets."""
 
-    origin: Origin
+    key: OriginKey
     authority: bytes
     target: bytes
     """Path and query, as the request has them."""
     number: int
     """Which one it is, from 0."""
+
+
+class Aim(msgspec.Struct, frozen=True):
+    """A target and its origin."""
+
+    origin: Origin
+    place: Place
 
 
 def aims_of(origins: Origins, urls: Sequence[str], *, is_carried: bool) -> list[Aim]:
@@ -32,16 +41,28 @@ def aims_of(origins: Origins, urls: Sequence[str], *, is_carried: bool) -> list[
 
     `is_carried` says that the rule is inside a deployment.
     """
-    aims = []
+    return aims_at(origins, places_of(urls, is_carried=is_carried))
+
+
+def places_of(urls: Sequence[str], *, is_carried: bool) -> tuple[Place, ...]:
+    """What the targets say."""
+    places = []
     for number, url in enumerate(urls):
         scheme, _, rest = url.partition("://")
         authority, slash, path = rest.partition("/")
         host, port = split_authority(authority, PORTS[scheme])
-        origin = origins.find(OriginKey(scheme, host, port, is_carried))
-        aims.append(Aim(origin, authority.encode(), (slash + path).encode() or b"/", number))
-    if len(aims) > 1:
-        now = origins.clock.now
-        aims.sort(key=lambda aim: (aim.origin.health.is_open(now), aim.origin.outstanding))
+        key = OriginKey(scheme, host, port, is_carried)
+        places.append(Place(key, authority.encode(), (slash + path).encode() or b"/", number))
+    return tuple(places)
+
+
+def aims_at(origins: Origins, places: Sequence[Place]) -> list[Aim]:
+    """The origins of some places, first the one with the least to do."""
+    if len(places) == 1:
+        return [Aim(origins.find(places[0].key), places[0])]
+    aims = [Aim(origins.find(each.key), each) for each in places]
+    now = origins.clock.now
+    aims.sort(key=lambda aim: (aim.origin.health.is_open(now), aim.origin.outstanding))
     return aims
 
 

@@ -23,6 +23,7 @@ from edge.http.http1 import (
 from edge.http.message import Request, Response
 from edge.node.cache import JOIN_BELOW
 from edge.node.content import HIGH_WATER, Inflow, discard
+from edge.node.later import Later
 from edge.node.sending import UNREAD_CONTENT, Http1Sender
 from edge.node.tasks import spawn
 from edge.node.transport import GONE_SECONDS, Answer, Service
@@ -54,7 +55,7 @@ class Http1Connection(Http1Sender):
         """Whether it is not known yet which protocol the client speaks."""
         self._preface = b""
         self._answering = False
-        self._answer: asyncio.Task[None] | None = None
+        self._answer: asyncio.Task[None] | Later | None = None
         self._unread = 0
         self._head_since = service.clock.now
         """When the unfinished head began to arrive; 0.0 between requests."""
@@ -198,6 +199,10 @@ class Http1Connection(Http1Sender):
         if self._output:
             self._flush()
         self._answering = True
+        if isinstance(answer, Later):
+            self._answer = answer
+            answer.give_to(self)
+            return False
         self._answer = spawn(self._answer_later(request, answer), "answer")
         if isinstance(answer, Coroutine):  # of a task that is cancelled before it began
             self._answer.add_done_callback(lambda _: answer.close())
@@ -242,9 +247,24 @@ class Http1Connection(Http1Sender):
 
     # Answers that wait
 
+    def take(self, request: Request, response: Response) -> None:
+        """Write an answer that came by itself; what still comes of it is waited for."""
+        if type(response.content) not in (bytes, NoneType) or self.transport.is_closing():
+            self._answer = spawn(self._answer_later(request, response), "answer")
+            return
+        self._answer = None
+        try:
+            self._append(request, response)
+            self._flush()
+            self._answering = False
+            self._resume()
+        except Exception as error:  # noqa: BLE001  (it came in another connection's call)
+            self.service.refuse(error)
+            self.cut()
+
     async def _answer_later(self, request: Request, answer: Answer) -> None:
         try:
-            request.inform = partial(self._inform, request)
+            request.inform = partial(self.interim, request)
             response = await self.settle(answer)
             if not self.transport.is_closing():
                 await self._send(request, response)

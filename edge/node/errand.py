@@ -9,13 +9,14 @@ is, and who gets the answer, is not known here: `forward` and `flight` know.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from math import inf
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from edge.errors import ContentTooLarge, OriginError, RequestError
-from edge.http.fields import FieldList, Line, saturating_int
+from edge.http.fields import Line, saturating_int
 from edge.http.forwarding import response_fields, trailer_fields
 from edge.http.http1_client import End, Head
 from edge.http.message import Incoming, Inform
@@ -51,6 +52,22 @@ class Message(msgspec.Struct, kw_only=True):
 class Errand:
     """A message, its tries, and the connection that its answer comes over."""
 
+    __slots__ = (
+        "_clock",
+        "_is_sent",
+        "_origin",
+        "_patience_s",
+        "_target",
+        "_upload",
+        "aims",
+        "connection",
+        "is_begun",
+        "limits",
+        "message",
+        "number",
+        "trailers",
+    )
+
     def __init__(self, origins: Origins, aims: list[Aim], message: Message) -> None:
         """`aims` are where it may go, the best first."""
         self.limits = origins.limits
@@ -61,15 +78,57 @@ class Errand:
         self.number = 0
         """Which of the targets was asked last."""
         self._clock = origins.clock
-        self._aims = aims
+        self.aims = aims
         self._origin: Origin
         self._target = b""
         self._upload: asyncio.Task[None] | None = None
+        self.is_begun = False
+        """Whether `start` sent it, and `run` has to go on from there."""
         self._is_sent = False
         """Whether content of the client has been read: then it cannot be sent again."""
         self._patience_s = self.limits.origin_between_bytes
 
     # Out
+
+    def start(self) -> bool:
+        """
+        Send the request now, if a connection is free and nothing has to be found out first.
+
+        Then `run`, or `whole`, goes on from there.
+        """
+        message, origin = self.message, self.aims[0].origin
+        if message.content is not None or message.upgrade or origin.health.failures:
+            return False
+        connection = origin.take()
+        if connection is None:
+            return False
+        self._take_aim()
+        origin.health.admit(self._clock.now)
+        self._begin(connection)
+        self.is_begun = True
+        return True
+
+    def listen(self, on_arrival: Callable[[], None]) -> None:
+        """Have a request that was started call when its answer is there, or the first of it."""
+        assert self.connection is not None, "it was started"
+        patience_s = self.limits.origin_first_byte
+        self.connection.listen(on_arrival, patience_s, "http_response_timeout")
+
+    def whole(self) -> tuple[Head, bytes | None] | None:
+        """
+        The answer to what was started, where all of it is here: as `run` and `content` give it.
+
+        Raises:
+            OriginError: it cannot be passed on.
+        """
+        assert self.connection is not None, "it was started"
+        found = self.connection.whole()
+        if found is None:
+            return None
+        self._origin.health.failures = 0
+        head = self._received(found[0])
+        self.release()
+        return head, None if self._has_no_content(head) else found[1]
 
     async def run(self) -> Head:
         """
@@ -80,31 +139,38 @@ class Errand:
             RequestError: the client's content broke off, or is too large.
         """
         while True:
-            self._take_aim()
+            if not self.is_begun:
+                self._take_aim()
             health = self._origin.health
             try:
-                with health.watch(self._clock):
+                with health.watch(self._clock, is_admitted=self.is_begun):
                     head = await self._exchange_heads()
+                self._grant_silence(head)
                 return self._received(head)
             except OriginError as error:
                 is_unsent = error.retry == "yes" and not self._is_sent
-                if not (is_unsent and self._aims and health.may_retry()):
+                if not (is_unsent and self.aims and health.may_retry()):
                     raise
 
     def _take_aim(self) -> None:
         """Turn to the best of the targets that are left."""
-        self._origin, authority, self._target, self.number = self._aims.pop(0)
-        self.message.lines[0] = (b"host", authority)
+        aim = self.aims.pop(0)
+        self._origin, place = aim.origin, aim.place
+        self._target, self.number = place.target, place.number
+        self.message.lines[0] = (b"host", place.authority)
 
     def _received(self, head: Head) -> Head:
         """The head without what was of its connection only."""
+        head.fields = response_fields(head.status, head.version, head.fields)
+        return head
+
+    def _grant_silence(self, head: Head) -> None:
+        """A stream of events may say nothing for long, and has no end."""
         content_type = dict(head.fields).get(b"content-type", b"").lower()
         if content_type.startswith(EVENT_STREAM):
             self._patience_s = self.limits.tunnel_idle
             assert self.connection is not None, "an answer came over one"
             self.connection.deadline = inf
-        head.fields = response_fields(head.status, head.version, FieldList(head.fields))
-        return head
 
     async def _exchange_heads(self) -> Head:
         """The head of the final response; an idle connection may have closed under the request."""
@@ -130,27 +196,38 @@ class Errand:
 
     async def _ask(self, *, fresh: bool) -> Head:
         """Send the request, its content beside; the head of the final response."""
-        message, limits = self.message, self.limits
-        connection = self.connection = await self._origin.acquire(fresh=fresh)
-        connection.deadline = self._clock.now + (limits.origin_total or inf)
-        is_tunnel = bool(message.upgrade)
-        connection.begin(message.method, self._target, message.lines, tunnel=is_tunnel)
-        if message.content is None:
-            await connection.end()
-        else:
-            self._upload = spawn(self._send_content(connection, message.content), "upload")
+        if not self.is_begun:
+            self._begin(await self._origin.acquire(fresh=fresh))
+        self.is_begun = False
+        connection, patience_s = self.connection, self.limits.origin_first_byte
+        assert connection is not None, "it has begun"
         while True:
-            event = await connection.next(limits.origin_first_byte, "http_response_timeout")
+            event = await connection.next(patience_s, "http_response_timeout")
             assert isinstance(event, Head), "a head comes first"
             if event.status >= 200 or event.status == 101:
                 return event
             self._inform(event)
 
+    def _begin(self, connection: OriginConnection) -> None:
+        """Send the head, and the content beside what is done then."""
+        message, content = self.message, self.message.content
+        self.connection = connection
+        connection.deadline = self._clock.now + (self.limits.origin_total or inf)
+        connection.begin(
+            message.method,
+            self._target,
+            message.lines,
+            tunnel=bool(message.upgrade),
+            ends=content is None,
+        )
+        if content is not None:
+            self._upload = spawn(self._send_content(connection, content), "upload")
+
     def _inform(self, head: Head) -> None:
         """Pass an interim response on; 100 (Continue) is our own to send."""
         inform = self.message.inform
         if inform is not None and head.status != 100:
-            inform(head.status, response_fields(head.status, head.version, FieldList(head.fields)))
+            inform(head.status, response_fields(head.status, head.version, head.fields))
 
     async def _send_content(self, connection: OriginConnection, content: Incoming) -> None:
         """The client's content, piece by piece; what goes wrong ends the exchange."""
@@ -172,11 +249,15 @@ class Errand:
 
     async def content(self, head: Head) -> bytes | Relay | None:
         """The content of an answer: all of it where that is here already, None where none is."""
-        if self.message.method == b"HEAD" or head.status in (204, 304):
+        if self._has_no_content(head):
             await self._skip_to_end()
             return None
         content, is_whole = self._content_here()
         return content if is_whole else Relay(self, content)
+
+    def _has_no_content(self, head: Head) -> bool:
+        """Whether an answer is over with its head."""
+        return self.message.method == b"HEAD" or head.status in (204, 304)
 
     def _content_here(self) -> tuple[bytes, bool]:
         """What of the content came with the head, and whether it is all."""

@@ -22,7 +22,9 @@ from edge.http.target import split_query
 from edge.node.access import Access, Verifier
 from edge.node.arrivals import Arrivals
 from edge.node.country import Countries
+from edge.node.later import Later
 from edge.node.notices import Notices
+from edge.node.passing import Passing
 from edge.site import pages
 from edge.site.envelope import BARE, Envelope, Sharing
 from edge.site.exchange import (
@@ -99,6 +101,10 @@ class Handler:
                 if hit is not None:
                     self.responses[hit.head.status // 100] += 1
                     return hit
+                passing = self.forwarder.pass_known(request, site)
+                if passing is not None:
+                    passing.keeper = self
+                    return passing
         try:
             answer = self._respond(request, site)
         except Exception as error:  # noqa: BLE001  (the one place where errors become responses)
@@ -106,7 +112,17 @@ class Handler:
         if type(answer) is Response:
             self.responses[answer.head.status // 100] += 1
             return answer
+        if type(answer) is Passing:
+            answer.keeper = self
+            return answer
         return self._count_later(request, cast("Awaitable[Response]", answer))
+
+    def settled(self, later: Later, outcome: Response | Exception) -> Response:
+        """The response of what nobody waited for, counted; errors become one, as above."""
+        if isinstance(outcome, Exception):
+            outcome = self.error_response(outcome, later.request, later.envelope)
+        self.responses[outcome.head.status // 100] += 1
+        return outcome
 
     async def _count_later(self, request: Request, answer: Awaitable[Response]) -> Response:
         try:
@@ -254,7 +270,10 @@ class Handler:
         """Another host of this node is asked inside, under its access; others by the network."""
         inner = enter(exchange, forward, self.snapshot)
         if inner is None:
-            return self._later(exchange, self.forwarder.forward(exchange, forward))
+            answer = self.forwarder.forward(exchange, forward)
+            if type(answer) in (Passing, Response):
+                return answer
+            return self._later(exchange, cast("Awaitable[Response]", answer))
         if exchange.outer is not None:
             envelope = exchange.envelope.closed()
             return self.notices.page(exchange.request, 508, pages.LOOP, envelope=envelope)

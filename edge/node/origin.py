@@ -51,6 +51,7 @@ class OriginConnection(asyncio.Protocol):
         "expires",
         "is_closed",
         "is_reused",
+        "on_arrival",
         "on_writable",
         "settings",
         "touched",
@@ -84,6 +85,8 @@ class OriginConnection(asyncio.Protocol):
         self.is_reused = False
         """Whether it had an exchange before this one: it may have been closed meanwhile."""
         self.is_closed = False
+        self.on_arrival: Callable[[], None] | None = None
+        """Called once, when the response is here in part or whole, or has failed; from `listen`."""
         self.on_writable: Callable[[], None] | None = None
         """Called when the transport takes more: of a tunnel, where nobody awaits it."""
         self.touched = clock.now
@@ -148,8 +151,8 @@ class OriginConnection(asyncio.Protocol):
         except OriginError as error:
             self._fail(error)
             return False
+        self._events += events
         for event in events:
-            self._events.append(event)
             if type(event) is bytes:
                 self._held += len(event)
         return bool(events)
@@ -172,19 +175,32 @@ class OriginConnection(asyncio.Protocol):
         self.transport.abort()
 
     def _wake(self) -> None:
+        told = self.on_arrival
+        if told is not None and (self._events or self._failure is not None):
+            self.on_arrival = None
+            told()
+            return
         for waiting in (self._reading, self._writable if self.is_closed else None):
             if waiting is not None and not waiting.done():
                 waiting.set_result(None)
 
     # An exchange
 
-    def begin(self, method: bytes, target: bytes, fields: list[Line], *, tunnel: bool) -> None:
-        """Send a request's head; `end` follows, after its content."""
+    def begin(
+        self,
+        method: bytes,
+        target: bytes,
+        fields: list[Line],
+        *,
+        tunnel: bool = False,
+        ends: bool = False,
+    ) -> None:
+        """Send a request's head; unless it `ends` there, `end` follows, after its content."""
         self.touched = self._clock.now
-        self._is_sending = True
+        self._is_sending = not ends
         if self.is_reused:
             self._wire = Http1Client()
-        self._put(self._wire.request(method, target, fields, tunnel=tunnel))
+        self._put(self._wire.request(method, target, fields, tunnel=tunnel, ends=ends))
 
     async def send(self, chunk: bytes) -> None:
         """
@@ -251,6 +267,34 @@ class OriginConnection(asyncio.Protocol):
             if self._failure is not None:
                 raise self._failure
 
+    def listen(self, on_arrival: Callable[[], None], patience_s: float, fault: OriginFault) -> None:
+        """
+        Have `on_arrival` called in the call that brings the response, or the first of it.
+
+        After `patience_s` it has failed, which is called `fault`.
+        """
+        self._patience = (patience_s, fault)
+        self.on_arrival = on_arrival
+
+    def whole(self) -> tuple[Head, bytes] | None:
+        """The response where exactly all of it is here: head, content and an end with nothing."""
+        events = self._events
+        if len(events) < 2 or self._held > HIGH_WATER:
+            return None
+        head, *pieces, end = events
+        if type(end) is not End or end.trailers or type(head) is not Head or head.status < 200:
+            return None
+        if len(pieces) > 1:
+            if not all(type(each) is bytes for each in pieces):
+                return None
+            pieces = [b"".join(cast("list[bytes]", pieces))]
+        content = pieces[0] if pieces else b""
+        if type(content) is not bytes:
+            return None
+        events.clear()
+        self._held = 0
+        return head, content
+
     async def next(self, patience_s: float, fault: OriginFault) -> Event:
         """
         The next event of the response.
@@ -303,7 +347,7 @@ class OriginConnection(asyncio.Protocol):
         patience, fault = self._patience
         if self._writable is not None:
             fault = "connection_write_timeout"
-        elif self._reading is None or self._is_sending:
+        elif (self._reading is None and self.on_arrival is None) or self._is_sending:
             return
         if now - self.touched > patience > 0:
             self._fail(OriginError(fault, f"the origin was silent for {patience:.0f} s"))
@@ -335,6 +379,7 @@ class OriginConnection(asyncio.Protocol):
 
     def close(self) -> None:
         """End it, whatever is under way: nobody is to use it from now on."""
+        self.on_arrival = None
         if not self.is_closed:
             self._fail(OriginError("connection_terminated", "the edge closed it"))
 

@@ -57,7 +57,7 @@ RETRY_RESERVE: Final = 10.0
 """Retries that an origin may cost at once."""
 
 
-class OriginKey(msgspec.Struct, frozen=True):
+class OriginKey(msgspec.Struct, frozen=True, cache_hash=True):
     """What connections are told apart by."""
 
     scheme: str
@@ -84,18 +84,23 @@ class Health:
         """Whether it takes no request now."""
         return self.failures >= FAILURES and (now < self.open_until or self.probing)
 
-    @contextmanager
-    def watch(self, clock: Clock) -> Iterator[None]:
+    def admit(self, now: float) -> bool:
         """
-        Let a request try, and learn from what it raises.
+        Let a request try; whether it is the one that finds out how the origin is.
 
         Raises:
             OriginError: the origin is left alone.
         """
-        if self.is_open(clock.now):
+        if self.is_open(now):
             raise OriginError("destination_unavailable", "it failed again and again", "yes")
         self.retries = min(RETRY_RESERVE, self.retries + RETRY_SHARE)
-        is_probe = self.probing = self.failures >= FAILURES
+        self.probing = self.failures >= FAILURES
+        return self.probing
+
+    @contextmanager
+    def watch(self, clock: Clock, *, is_admitted: bool = False) -> Iterator[None]:
+        """Let a request try, unless it does already, and learn from what it raises. As `admit`."""
+        is_probe = not is_admitted and self.admit(clock.now)
         try:
             yield
             self.failures = 0
@@ -161,6 +166,15 @@ class Origin:
             raise
         self._opening -= 1
         self.busy.add(connection)
+        return connection
+
+    def take(self) -> OriginConnection | None:
+        """A connection for one exchange that is there, and nobody's turn before."""
+        if len(self.busy) + self._opening >= self._pool.limits.origin_connections:
+            return None
+        connection = self._reuse()
+        if connection is not None:
+            self.busy.add(connection)
         return connection
 
     # Turns

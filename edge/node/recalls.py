@@ -126,14 +126,9 @@ class Recalls:
 
     def _is_usual(self, request: Request, recall: Recall) -> bool:
         """Whether a request states nothing that makes another key, or another answer."""
-        get = request.fields.get
-        if not request.ends or get(b"upgrade") is not None:
+        if not is_plain(request, counts_cookies=recall.counts_cookies):
             return False
-        if get(b"via") is not None or get(b"cdn-loop") is not None:
-            return False
-        if recall.counts_cookies and get(b"cookie") is not None:
-            return False
-        return not self._broker.policy.obeyed or get(b"cache-control") is None
+        return not self._broker.policy.obeyed or request.fields.get(b"cache-control") is None
 
     def _find(self, key: bytes, request: Request) -> Entry | None:
         """The fresh answer under a key, where no more than the coding tells variants apart."""
@@ -179,6 +174,16 @@ class Recalls:
         if len(entry.dressed) >= MAX_DRESSES:
             entry.dressed.clear()
         entry.dressed[known.name] = Dressed(entry.stored.status, lines, entry.content)
+
+
+def is_plain(request: Request, *, counts_cookies: bool) -> bool:
+    """Whether a request states nothing that makes another key."""
+    get = request.fields.get
+    if not request.ends or get(b"upgrade") is not None:
+        return False
+    if get(b"via") is not None or get(b"cdn-loop") is not None:
+        return False
+    return not counts_cookies or get(b"cookie") is None
 
 
 def is_decided_by_address(exchange: Exchange) -> bool:

@@ -167,7 +167,7 @@ class Http1Sender(Connection):
                 await self.writable()
         self.tunnel = None
 
-    def _inform(self, request: Request, status: int, fields: list[tuple[bytes, bytes]]) -> None:
+    def interim(self, request: Request, status: int, fields: list[tuple[bytes, bytes]]) -> None:
         """Send an interim response; HTTP/1.0 has none."""
         if request.version == b"1.1" and not self.transport.is_closing():
             if status == 100:

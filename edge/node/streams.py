@@ -29,6 +29,7 @@ from edge.http.http2 import (
 )
 from edge.http.message import Request, Response
 from edge.node.content import Inflow, discard
+from edge.node.later import Later
 from edge.node.responses import Http2Sender, Stream
 from edge.node.tasks import spawn
 from edge.node.transport import GONE_SECONDS, Answer, Connection, Service
@@ -174,6 +175,8 @@ class Http2Connection(Http2Sender):
         stream.answer = spawn(self._answer_later(request, stream, answer), "answer")
         if isinstance(answer, Coroutine):  # of a task that is cancelled before it began
             stream.answer.add_done_callback(lambda _: answer.close())
+        elif isinstance(answer, Later):
+            stream.answer.add_done_callback(lambda _: answer.cancel())
 
     def _count_request(self) -> None:
         """End long before zttp's ceiling of 4,096 streams."""

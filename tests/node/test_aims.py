@@ -45,8 +45,8 @@ def test_a_url_is_an_origin_and_a_request_target(origins, target, expected):
     (aim,) = aims(origins, target)
     key = aim.origin.key
 
-    assert (key.scheme, key.host, key.port, aim.authority, aim.target) == expected
-    assert (aim.number, key.is_carried) == (0, False)
+    assert (key.scheme, key.host, key.port, aim.place.authority, aim.place.target) == expected
+    assert (aim.place.number, key.is_carried) == (0, False)
 
 
 def test_what_a_deployment_brings_is_told_apart(origins):
@@ -57,8 +57,8 @@ def test_what_a_deployment_brings_is_told_apart(origins):
 
 def test_what_is_written_first_is_asked_first(origins):
     """Where both are as good."""
-    assert [aim.number for aim in aims(origins, (FIRST, SECOND))] == [0, 1]
-    assert [aim.number for aim in aims(origins, (SECOND, FIRST))] == [0, 1]
+    assert [aim.place.number for aim in aims(origins, (FIRST, SECOND))] == [0, 1]
+    assert [aim.place.number for aim in aims(origins, (SECOND, FIRST))] == [0, 1]
 
 
 def test_the_one_with_the_least_to_do_is_asked_first(origins):
@@ -66,7 +66,7 @@ def test_the_one_with_the_least_to_do_is_asked_first(origins):
     busy = origins.find(OriginKey("http", "one.test", 80, is_carried=False))
     busy._opening = 1
 
-    assert [aim.number for aim in aims(origins, (FIRST, SECOND))] == [1, 0]
+    assert [aim.place.number for aim in aims(origins, (FIRST, SECOND))] == [1, 0]
 
 
 def test_one_that_is_left_alone_is_asked_last(origins):
@@ -76,12 +76,12 @@ def test_one_that_is_left_alone_is_asked_last(origins):
     alive._opening = 9
     for _ in range(FAILURES):
         dead.health.fail(origins.clock.now)
-    assert [aim.number for aim in aims(origins, (FIRST, SECOND))] == [1, 0]
+    assert [aim.place.number for aim in aims(origins, (FIRST, SECOND))] == [1, 0]
     origins.clock.now += OPEN_S
-    assert [aim.number for aim in aims(origins, (FIRST, SECOND))] == [0, 1]
+    assert [aim.place.number for aim in aims(origins, (FIRST, SECOND))] == [0, 1]
     with dead.health.watch(origins.clock):
-        assert [aim.number for aim in aims(origins, (FIRST, SECOND))] == [1, 0]
-    assert [aim.number for aim in aims(origins, (FIRST, SECOND))] == [0, 1]
+        assert [aim.place.number for aim in aims(origins, (FIRST, SECOND))] == [1, 0]
+    assert [aim.place.number for aim in aims(origins, (FIRST, SECOND))] == [0, 1]
 
 
 AUTHORITIES = {

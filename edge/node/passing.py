@@ -1,0 +1,171 @@
+"""
+A request that goes past the store to an origin, and its answer on the way back.
+
+Laws: what needs no waiting is done in the call that brought it: the request is sent by the client's
+`data_received`, its answer by the origin's. Whatever is not usual (no connection free, an answer in
+pieces, a fault) goes on in a task from where it stands. A change that went through is told to the
+store before its answer is sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from edge.errors import OriginError
+from edge.http.fields import FieldList
+from edge.http.forwarding import request_fields
+from edge.http.hops import split_plain
+from edge.http.invalidation import SAFE, invalidated_targets
+from edge.node.aims import aims_at
+from edge.node.broker import Sent
+from edge.node.errand import Errand, Message
+from edge.node.inquiry import Supply
+from edge.node.later import Later
+from edge.node.tasks import spawn
+from edge.node.tunnels import OriginTunnel
+from edge.site import keys
+
+if TYPE_CHECKING:
+    from edge.http.http1_client import Head
+    from edge.http.message import Request, Response
+    from edge.node.forward import Forwarder
+    from edge.node.ways import Way
+
+
+class Passing(Later):
+    """One request past the store."""
+
+    __slots__ = ("_errand", "_forwarder", "_message", "_task", "_way")
+
+    def __init__(self, forwarder: Forwarder, way: Way, request: Request) -> None:
+        super().__init__(request, way.dress.envelope)
+        self._forwarder = forwarder
+        self._way = way
+        self._message = Message(
+            method=request.method,
+            lines=request_fields(request, way.passage, forwarder.gateway),
+            content=None if request.ends else request.content,
+            upgrade=way.passage.upgrade,
+        )
+        origins = forwarder.origins
+        self._errand = Errand(origins, aims_at(origins, way.places), self._message)
+        self._task: asyncio.Task[None] | None = None
+
+    def begin(self) -> Passing:
+        """Send it; the answer is delivered by the call that brings it."""
+        try:
+            is_sent = self.request.method in SAFE and self._errand.start()
+        except BaseException:
+            self._errand.abandon()
+            raise
+        if is_sent:
+            self._errand.listen(self._arrived)
+        else:
+            self._go_on()
+        return self
+
+    def cancel(self) -> None:
+        """The client has gone."""
+        if self._task is not None:
+            self._task.cancel()
+        self._errand.abandon()
+
+    def _arrived(self) -> None:
+        """An answer that is whole is sent at once."""
+        try:
+            found = self._errand.whole()
+            if found is None:
+                self._go_on()
+                return
+            supply = self._supply(found[0])
+            supply.content = found[1]
+            response = self._way.dress.response(supply, self._forwarder.origins.clock.date)
+        except Exception as error:  # noqa: BLE001  (whoever keeps it makes a response of it)
+            self._errand.abandon()
+            self.deliver(error)
+        else:
+            self.deliver(response)
+
+    def _go_on(self) -> None:
+        self._task = spawn(self._finish(), "passing")
+
+    async def _finish(self) -> None:
+        try:
+            response = await self.run()
+        except Exception as error:  # noqa: BLE001  (as above)
+            self.deliver(error)
+        else:
+            self.deliver(response)
+
+    async def run(self) -> Response:
+        """
+        The answer.
+
+        Raises:
+            OriginError: there is none; nothing of one has been sent.
+            RequestError: the client's content broke off, or is too large.
+        """
+        errand = self._errand
+        self._message.inform = self.inform
+        if not errand.is_begun:  # others were sent meanwhile
+            errand.aims = aims_at(self._forwarder.origins, self._way.places)
+        try:
+            head = await errand.run()
+            if self.request.method not in SAFE:
+                await self._invalidate(head)
+            supply = self._supply(head)
+            if head.status == 101:
+                check_upgrade(head, self._message.upgrade)
+                idle_s = self._forwarder.limits.tunnel_idle
+                supply.content = supply.tunnel = OriginTunnel(*errand.take_connection(), idle_s)
+            else:
+                supply.content = await errand.content(head)
+            return self._way.dress.response(supply, self._forwarder.origins.clock.date)
+        except BaseException:
+            errand.abandon()
+            raise
+
+    # The answer
+
+    def _supply(self, head: Head) -> Supply:
+        """The answer without its content."""
+        errand, way = self._errand, self._way
+        handling = way.handling
+        if way.key:
+            sent = Sent(self.request.method, self._message.lines, way.key, way.target)
+            reason = self._forwarder.store.broker.look_again(sent, head)
+            handling += b"" if reason is None else b"; detail=" + reason.value
+        return Supply(
+            status=head.status,
+            lines=head.fields,
+            handling=handling,
+            content=None,
+            number=errand.number,
+            trailers=errand.trailers,
+        )
+
+    async def _invalidate(self, head: Head) -> None:
+        """Have what a change has made wrong dropped everywhere (RFC 9111 §4.4)."""
+        dress, number = self._way.dress, self._errand.number
+        url = dress.forward.urls[number].encode()
+        fields = FieldList(head.fields)
+        targets = invalidated_targets(self.request.method, head.status, url, fields)
+        if targets:
+            app, query = dress.branch.app, dress.branch.cache.query
+            chosen = [keys.chosen_query(target.decode("latin-1"), query) for target in targets]
+            labels = [keys.label_of_target(app, url) for url in chosen]
+            # whoever made the change may go away: it is made all the same
+            await asyncio.shield(spawn(self._forwarder.store.drop(labels), "drop"))
+
+
+def check_upgrade(head: Head, offered: bytes) -> None:
+    """
+    What follows a 101 is no HTTP, but a protocol that was offered (RFC 9110 §7.8).
+
+    Raises:
+        OriginError: it is another one.
+    """
+    taken = {each.lower() for each in split_plain([dict(head.fields)[b"upgrade"]])}
+    if not taken <= {each.lower() for each in split_plain([offered])}:
+        raise OriginError("http_upgrade_failed", "101 for a protocol that nobody offered")
