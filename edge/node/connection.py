@@ -249,7 +249,7 @@ class Http1Connection(Http1Sender):
 
     def take(self, request: Request, response: Response) -> None:
         """Write an answer that came by itself; what still comes of it is waited for."""
-        if type(response.content) not in (bytes, NoneType) or self.transport.is_closing():
+        if not self._fits(response.content) or self.transport.is_closing():
             self._answer = spawn(self._answer_later(request, response), "answer")
             return
         self._answer = None
