@@ -80,11 +80,17 @@ class Client:
         self._wire: Wire | None = None
         self._directory: Directory | None = None
         self._read_at = 0.0
+        self._date: float | None = None
         self._account: str | None = None
 
     async def directory(self) -> Directory:
         """What the authority offers."""
         return await self._do("directory", self._look_up)
+
+    async def clock(self) -> float | None:
+        """What the authority's clock says now, in epoch seconds; None where it does not tell."""
+        await self.directory()
+        return None if self._date is None else self._date + time.monotonic() - self._read_at
 
     async def account(self) -> str:
         """The URL of the account; it is registered if it has to be."""
@@ -196,8 +202,9 @@ class Client:
     def _look_up(self) -> Directory:
         if self._directory is None or time.monotonic() > self._read_at + DIRECTORY_S:
             with at("directory"):
-                self._directory = self._open().fetch(self.url).read(Directory)
-            self._read_at = time.monotonic()
+                answer = self._open().fetch(self.url)
+                self._directory = answer.read(Directory)
+            self._read_at, self._date = time.monotonic(), answer.date
             self._open().new_nonce = self._directory.new_nonce
         return self._directory
 

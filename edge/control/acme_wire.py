@@ -96,6 +96,11 @@ class Answer(msgspec.Struct, frozen=True):
         """Seconds; None where nothing is wished."""
         return parse_retry_after(self.headers.get("Retry-After"), time.time())
 
+    @property
+    def date(self) -> float | None:
+        """The authority's clock when it answered, in epoch seconds. Source: RFC 9110 §6.6.1."""
+        return parse_http_date(self.headers.get("Date", "").encode("utf-8", "replace"))
+
     def read(self, kind: type[T]) -> T:
         """
         The content as a document.

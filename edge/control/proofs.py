@@ -90,8 +90,9 @@ class Proofs:
     async def _situation(self, acme: Acme, wish: Wanted, probes: dict[str, Probe]) -> Situation:
         client = self._authorities.client(acme)
         identities: tuple[str, ...] = ()
-        account = None
+        account = clock = None
         try:
+            clock = await client.clock()
             identities = (await client.directory()).meta.caa_identities or ()
             account = await client.account()
         except AcmeError:
@@ -104,6 +105,7 @@ class Proofs:
             identities=identities,
             account=account,
             now=time.time(),
+            authority_date=clock,
             probes=probes,
             ports=self._ports,
         )

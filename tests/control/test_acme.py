@@ -383,6 +383,14 @@ async def test_what_does_not_pass_is_told_with_its_step(proxy, client):
     assert len(proxy.of("directory")) == 3
 
 
+async def test_the_authority_says_what_time_it_is(client):
+    """By the Date of its directory, which goes on with time."""
+    first = await client.clock()
+    assert abs(first - time.time()) < 5
+
+    assert await client.clock() > first
+
+
 async def test_an_answer_that_is_no_directory_is_told(proxy, client):
     """Whoever stands between may answer anything."""
     proxy.fail("directory", status=200, content=b"<html>welcome")
