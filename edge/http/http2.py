@@ -178,7 +178,8 @@ class Http2:
             return MalformedRequest("the request target holds a blank or a quote")
         if len(request.fields) > limits.field_count:
             return HeadTooLarge("the request has too many field lines")
-        if sum(len(name) + len(value) + 32 for name, value in request.fields) > limits.field_bytes:
+        octets = sum(map(len, map(b"".join, request.fields)))  # in C: half of what a loop costs
+        if octets + 32 * len(request.fields) > limits.field_bytes:
             return HeadTooLarge("the field section is too large")
         return None
 
@@ -189,6 +190,32 @@ class Http2:
     ) -> None:
         """Queue a response head; `ends` when no content follows."""
         self._connection.stream(stream).send_response(status, pairs, ends)
+
+    def send_answer(
+        self,
+        stream: int,
+        status: int,
+        pairs: list[tuple[bytes, bytes]],
+        content: memoryview,
+        most: int,
+    ) -> int:
+        """
+        Queue a head and as much of its content as both windows and `most` allow now.
+
+        Returns how many bytes of content that was; all of them end the response.
+        """
+        connection = self._connection
+        handle, size = connection.stream(stream), len(content)
+        handle.send_response(status, pairs, not size)
+        if not size:
+            return 0
+        window = min(handle.send_window or 0, connection.send_window, size, most)
+        if window <= 0:
+            return 0
+        handle.send_data(content if window == size else content[:window])
+        if window == size:
+            handle.end_message(None)
+        return window
 
     def send_interim(self, stream: int, status: int, pairs: list[tuple[bytes, bytes]]) -> None:
         """Queue an interim response (1xx)."""

@@ -26,6 +26,9 @@ QUEUE = 64 * 1024
 """Content that is framed before it is handed to the transport."""
 
 
+EMPTY = memoryview(b"")
+
+
 class Stream:
     """What is under way on one stream."""
 
@@ -107,26 +110,24 @@ class Http2Sender(Connection):
         else:
             await stream.drained
 
-    def send_response(self, request: Request, stream: Stream, response: Response) -> None:
-        """Queue a response whose content is in memory; the rest waits for its windows."""
+    def send_response(self, request: Request, stream: Stream | None, response: Response) -> None:
+        """Queue a response whose content is in memory; what its windows do not take waits."""
         identifier = request.stream
-        content = response.content if request.method != b"HEAD" else None
-        stream.headed = True
-        self.wire.send_head(
-            identifier, response.head.status, response_pairs(response), ends=not content
+        view = EMPTY
+        if response.content and request.method != b"HEAD":
+            view = memoryview(cast("bytes", response.content))
+        if stream is not None:
+            stream.headed = True
+        most = 0 if self.paused else SLICE
+        sent = self.wire.send_answer(
+            identifier, response.head.status, response_pairs(response), view, most
         )
-        if not content:
-            self._finish(identifier, stream)
-            return
-        view = memoryview(cast("bytes", content))
-        sent = 0 if self.paused else self.wire.send_content(identifier, view[:SLICE])
         self._count_queued(sent)
         if sent == len(view):
-            self.wire.end(identifier)
             self._finish(identifier, stream)
             return
-        stream.ends = True
-        self.streams[identifier] = stream
+        stream = self.streams[identifier] = stream or Stream(self.clock.now)
+        stream.headed = stream.ends = True
         self._wait(identifier, stream, view[sent:])
 
     def _wait(self, identifier: int, stream: Stream, view: memoryview) -> None:
@@ -134,12 +135,12 @@ class Http2Sender(Connection):
         stream.moved = self.clock.now
         self._waiting.append(identifier)
 
-    def _finish(self, identifier: int, stream: Stream) -> None:
+    def _finish(self, identifier: int, stream: Stream | None) -> None:
         """The response is complete; content still arriving is not wanted (RFC 9113 §8.1)."""
         self.touched = self.clock.now
         self.streams.pop(identifier, None)
         self.wire.forget(identifier)
-        if stream.content is not None:
+        if stream is not None and stream.content is not None:
             self._early.add(identifier)
 
     def cut_off(self, identifier: int, code: int) -> None:

@@ -162,21 +162,24 @@ class Http2Connection(Http2Sender):
         request.sni = self.sni
         self._last = request.stream
         self._count_request()
-        stream = Stream(self.touched)
-        if not request.ends:
-            stream.content = Inflow(lambda size: self._on_taken(request, stream, size))
-            request.content = stream.content
+        stream = None if request.ends else self._expect_content(request)
         error = self.wire.check(request)
         answer = self.service.refuse(error) if error else self.service.respond(request)
         if type(answer) is Response and type(answer.content) in (bytes, NoneType):
             self.send_response(request, stream, answer)
             return
-        self.streams[request.stream] = stream
+        stream = self.streams[request.stream] = stream or Stream(self.touched)
         stream.answer = spawn(self._answer_later(request, stream, answer), "answer")
         if isinstance(answer, Coroutine):  # of a task that is cancelled before it began
             stream.answer.add_done_callback(lambda _: answer.close())
         elif isinstance(answer, Later):
             stream.answer.add_done_callback(lambda _: answer.cancel())
+
+    def _expect_content(self, request: Request) -> Stream:
+        stream = Stream(self.touched)
+        stream.content = Inflow(lambda size: self._on_taken(request, stream, size))
+        request.content = stream.content
+        return stream
 
     def _count_request(self) -> None:
         """End long before zttp's ceiling of 4,096 streams."""
