@@ -69,7 +69,7 @@ def read_hello(data: bytes) -> Hello | int:
         raise NotTls("the client's first message comes in too many records")
     if message[0] != CLIENT_HELLO:
         raise NotTls("the client's first message is no hello")
-    return _decode(memoryview(message)[4:length])
+    return _decode(bytes(message[4:length]))
 
 
 def _needed(data: bytes, start: int, size: int) -> int:
@@ -79,44 +79,44 @@ def _needed(data: bytes, start: int, size: int) -> int:
     return size
 
 
-def _decode(hello: memoryview) -> Hello:
+def _decode(hello: bytes) -> Hello:
     """Past version, random, session, suites and compression to the extensions."""
     try:
         at = 35 + hello[34]
-        at += 2 + int.from_bytes(hello[at : at + 2])
+        at += 2 + (hello[at] << 8 | hello[at + 1])
         at += 1 + hello[at]
-        return _read_extensions(hello[at + 2 :])
-    except (IndexError, ValueError) as error:
+        return _read_extensions(hello, at + 2)
+    except IndexError as error:
         raise NotTls("the hello is cut short") from error
 
 
-def _read_extensions(extensions: memoryview) -> Hello:
-    name, at = b"", 0
+def _read_extensions(hello: bytes, at: int) -> Hello:
+    name, total = b"", len(hello)
     protocols: tuple[bytes, ...] = ()
-    while at < len(extensions):
-        kind = int.from_bytes(extensions[at : at + 2])
-        end = at + 4 + int.from_bytes(extensions[at + 2 : at + 4])
-        if end > len(extensions):
-            raise ValueError("an extension is longer than what is there")
+    while at < total:
+        kind = hello[at] << 8 | hello[at + 1]
+        start = at + 4
+        at = start + (hello[at + 2] << 8 | hello[at + 3])
+        if at > total:
+            raise NotTls("an extension is longer than what is there")
         if kind == SERVER_NAME:
-            name = _read_name(extensions[at + 4 : end])
+            name = _read_name(hello[start:at])
         elif kind == ALPN:
-            protocols = _read_protocols(extensions[at + 4 : end])
-        at = end
+            protocols = _read_protocols(hello[start:at])
     return Hello(name, protocols)
 
 
-def _read_name(value: memoryview) -> bytes:
+def _read_name(value: bytes) -> bytes:
     """The host name of a list that has one (RFC 6066 §3: one of each type, and only one type)."""
     if value[2] != 0:
         return b""
-    return bytes(value[5 : 5 + int.from_bytes(value[3:5])])
+    return value[5 : 5 + (value[3] << 8 | value[4])]
 
 
-def _read_protocols(value: memoryview) -> tuple[bytes, ...]:
+def _read_protocols(value: bytes) -> tuple[bytes, ...]:
     protocols, at = [], 2
     while at < len(value):
         end = at + 1 + value[at]
-        protocols.append(bytes(value[at + 1 : end]))
+        protocols.append(value[at + 1 : end])
         at = end
     return tuple(protocols)

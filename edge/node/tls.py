@@ -10,6 +10,7 @@ built. What cannot be loaded leaves serving what was.
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import os
 import ssl
@@ -81,6 +82,7 @@ def listener_context() -> ssl.SSLContext:
     return context
 
 
+@functools.lru_cache(maxsize=10_000)
 def canonical_name(name: bytes) -> str:
     """
     The canonical host of a server name as it was sent; empty for what is none.
