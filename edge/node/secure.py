@@ -231,7 +231,7 @@ class Secured(asyncio.Protocol, asyncio.Transport):
         try:
             data = tls.read(RECORD)
             is_over = not data
-            while not is_over and (incoming.pending or tls.pending()):
+            while not is_over and incoming.pending:
                 more = tls.read(RECORD)
                 data += more
                 is_over = not more
