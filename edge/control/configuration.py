@@ -62,6 +62,8 @@ class Configuration:
         """App → its mistakes."""
         self.warned: dict[str, list[ConfigError]] = {}
         """App → what is right and probably not what was meant."""
+        self.doubts: list[ConfigError] = []
+        """The same of `edge.yml`."""
 
     @property
     def errors(self) -> list[ConfigError]:
@@ -71,8 +73,9 @@ class Configuration:
 
     @property
     def warnings(self) -> list[ConfigError]:
-        """Those of all apps, by file and place."""
-        return sorted((each for found in self.warned.values() for each in found), key=place)
+        """Those of `edge.yml` and of all apps, by file and place."""
+        every = [*self.doubts, *(each for found in self.warned.values() for each in found)]
+        return sorted(every, key=place)
 
     def keep(self, apps: Iterable[str]) -> None:
         """Leave only these apps, and what is wrong with `edge.yml`."""

@@ -70,6 +70,8 @@ class Reload:
         self._generations = generations
         self._appraisal = appraisal
         self._claims = claims.Claims()
+        self._begun: dict[str, object] | None = None
+        """What only a start can change, as this process has found it first."""
 
     def check(self, *, lint: bool = False) -> Configuration:
         """Read everything and find every mistake; nothing changes. Lints take a while."""
@@ -161,10 +163,28 @@ class Reload:
             number = before.number if before is not None else 0
             kept = sorted(before.apps if before is not None else found.apps)
             raise Refused(found.errors, kept, Reloaded(number, []))
+        found.doubts += self._find_restarts(found.settings)
         reloaded = self._commit(found, before, found.settings)
         if found.errors:
             raise Refused(found.errors, sorted(found.broken), reloaded)
         return reloaded
+
+    def _find_restarts(self, settings: Settings) -> list[ConfigError]:
+        """What is written, and does not count before the next start: sockets and processes."""
+        listen = settings.listen
+        now: dict[str, object] = {
+            "listen.http": listen.http,
+            "listen.https": listen.https,
+            "listen.admin": listen.admin,
+            "workers": settings.workers,
+        }
+        begun = self._begun = self._begun or now
+        changed = ", ".join(key for key in now if now[key] != begun[key])
+        hint = "run `edge serve` anew: it takes over what is listened on"
+        problem = f"{changed}: counts from the next start on"
+        return (
+            [ConfigError(str(self._config or "edge.yml"), 1, 1, problem, hint)] if changed else []
+        )
 
     def _commit(
         self, found: Configuration, before: Generation | None, settings: Settings

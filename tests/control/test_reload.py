@@ -389,6 +389,22 @@ def test_warnings_come_along(tmp_path, shop):
     assert list(map(str, refused(shop).reloaded.warnings)) == [str(warning)]
 
 
+def test_what_only_a_start_can_change_is_told(tmp_path, changes):
+    """As long as it is so; who starts with it has nothing to be told."""
+    begin = 'listen: {https: ["127.0.0.1:8443"]}\n'
+    (tmp_path / "edge.yml").write_text(begin)
+    assert changes.reload().warnings == []
+
+    (tmp_path / "edge.yml").write_text('listen: {https: ["127.0.0.1:9443"]}\nworkers: 3\n')
+    for _ in range(2):
+        [warning] = changes.reload().warnings
+        assert "listen.https, workers: counts from the next start on" in str(warning)
+
+    (tmp_path / "edge.yml").write_text(begin)
+    assert changes.reload().warnings == []
+    assert open_store(tmp_path).reload().warnings == []
+
+
 # What a deployment carries, and folders that come and go
 
 CARRYING = {
