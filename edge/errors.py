@@ -55,12 +55,6 @@ class MalformedRequest(RequestError):
     """The message cannot be framed or understood without guessing (RFC 9112 §3)."""
 
 
-class MethodRefused(RequestError):
-    """A method that no resource here supports."""
-
-    status = 405
-
-
 class ContentTooLarge(RequestError):
     """The content exceeds its limit (RFC 9110 §15.5.14)."""
 

@@ -38,7 +38,8 @@ import msgspec
 from cryptography import x509
 
 from edge.control.acme_errors import PREFIX
-from edge.control.issuance import Challenge, alpn_host, dns_name
+from edge.control.dns_records import record_name
+from edge.control.issuance import Challenge, alpn_host
 from tests.support import eventually, free_port
 from tests.support_origin import RESET, Authority
 
@@ -237,12 +238,12 @@ class DnsAnswers:
 
     async def present(self, identifier: str, challenge: Challenge) -> None:
         """Add the record."""
-        texts = self.names.texts.setdefault(dns_name(identifier), [])
+        texts = self.names.texts.setdefault(record_name(identifier), [])
         texts.append(challenge.dns_value)
 
     async def cleanup(self, identifier: str, challenge: Challenge) -> None:
         """Remove it."""
-        self.names.texts[dns_name(identifier)].remove(challenge.dns_value)
+        self.names.texts[record_name(identifier)].remove(challenge.dns_value)
 
 
 class HttpAnswers(http.server.ThreadingHTTPServer):

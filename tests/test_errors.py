@@ -23,7 +23,6 @@ def test_a_located_error_without_a_hint_has_no_empty_brackets():
     ("kind", "status"),
     [
         (errors.MalformedRequest, 400),
-        (errors.MethodRefused, 405),
         (errors.RequestTimedOut, 408),
         (errors.TargetTooLong, 414),
         (errors.Misdirected, 421),

@@ -15,7 +15,6 @@ import asyncio
 import base64
 import binascii
 import contextlib
-import hashlib
 import logging
 import os
 import signal
@@ -71,8 +70,8 @@ class Question(Protocol):
     """What of a challenge is needed here."""
 
     @property
-    def key_authorization(self) -> str:
-        """Its hash is the record's value."""
+    def dns_value(self) -> str:
+        """The record's value. Source: RFC 8555 §8.4."""
         ...
 
 
@@ -102,7 +101,7 @@ class DnsRecords:
         Raises:
             StoreError: it could not be written, or did not appear in time.
         """
-        value = record_value(challenge.key_authorization)
+        value = challenge.dns_value
         name = await self._target(record_name(identifier))
         await self._writer.write("present", name, value)
         await self._wait(name, value)
@@ -116,7 +115,7 @@ class DnsRecords:
         """
         record = record_name(identifier)
         name = self._targets.get(record) or await self._target(record)
-        await self._writer.write("cleanup", name, record_value(challenge.key_authorization))
+        await self._writer.write("cleanup", name, challenge.dns_value)
 
     async def _target(self, record: str) -> str:
         found = await self._resolver.target(record)
@@ -376,9 +375,3 @@ def last_line(file: IO[bytes]) -> str:
 def record_name(identifier: str) -> str:
     """Where an authority looks; a wildcard is shown at the name below it."""
     return f"_acme-challenge.{identifier.removeprefix('*.')}"
-
-
-def record_value(key_authorization: str) -> str:
-    """What it has to find there. Source: RFC 8555 §8.4."""
-    digest = hashlib.sha256(key_authorization.encode()).digest()
-    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()

@@ -88,11 +88,6 @@ class Challenge(msgspec.Struct, frozen=True):
         return (encode_key(key) + encode_certificates([certificate])).decode()
 
 
-def dns_name(identifier: str) -> str:
-    """Where the TXT record of a name has to be. Source: RFC 8555 §8.4."""
-    return f"_acme-challenge.{identifier}"
-
-
 def alpn_host(identifier: str) -> str:
     """The server name that an authority asks for. Source: RFC 8737 §3, RFC 8738 §6."""
     try:

@@ -83,11 +83,6 @@ class Envelope:
         self._closed: Envelope | None = None
         self._of_missing: Envelope | None = None
 
-    @property
-    def is_bare(self) -> bool:
-        """Whether it puts nothing on an answer that has fields of its own."""
-        return not (self.fields or self.noindex)
-
     def closed(self) -> Envelope:
         """The same for an answer that nobody may store."""
         if self._sharing is Sharing.NONE:

@@ -13,7 +13,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from edge.control.dns_records import DnsRecords, Hook, record_name, record_value
+from edge.control.dns_records import DnsRecords, Hook, record_name
+from edge.control.issuance import Challenge
 from edge.control.resolver import Resolver
 from edge.errors import StoreError
 from edge.site.settings import Dns
@@ -23,10 +24,9 @@ from tests.support_dns import KEY_NAME, SECRET, Bind, MiniDns, bind
 FIXTURES = (bind,)
 
 
-class Challenge(msgspec.Struct):
-    """As much of one as is needed here."""
-
-    key_authorization: str = "token.thumbprint"
+def challenge(key_authorization: str = "token.thumbprint") -> Challenge:
+    """What has to be shown."""
+    return Challenge("dns-01", "token", key_authorization)
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_name_and_value():
     """As the authority looks them up; a wildcard is shown at its base."""
     assert record_name("*.example.com") == record_name("example.com")
     assert record_name("example.com") == "_acme-challenge.example.com"
-    assert record_value("token.thumbprint") == value_of("token.thumbprint")
+    assert challenge().dns_value == value_of("token.thumbprint")
 
 
 # Updates
@@ -70,17 +70,17 @@ async def test_a_record_comes_and_goes(bind, key):
     """The zone is found by itself; afterwards the name is as empty as before."""
     answerer = records(bind, key)
 
-    await answerer.present("a.delegated.test", Challenge())
+    await answerer.present("a.delegated.test", challenge())
     shown = bind.texts("_acme-challenge.a.delegated.test")
-    await answerer.cleanup("a.delegated.test", Challenge())
+    await answerer.cleanup("a.delegated.test", challenge())
 
-    assert shown == [record_value("token.thumbprint")]
+    assert shown == [value_of("token.thumbprint")]
     assert bind.texts("_acme-challenge.a.delegated.test") == []
 
 
 async def test_a_name_and_its_wildcard_at_once(bind, key):
     """Two values on one name, set together; each goes alone, and a stranger's stays."""
-    one, two, stranger = Challenge("one"), Challenge("two"), Challenge("stranger")
+    one, two, stranger = challenge("one"), challenge("two"), challenge("stranger")
     answerer = records(bind, key)
     await answerer.present("b.delegated.test", stranger)
 
@@ -91,16 +91,16 @@ async def test_a_name_and_its_wildcard_at_once(bind, key):
     await answerer.cleanup("b.delegated.test", one)
     later = bind.texts("_acme-challenge.b.delegated.test")
 
-    assert both == sorted(map(record_value, ["one", "two", "stranger"]))
-    assert later == sorted(map(record_value, ["two", "stranger"]))
+    assert both == sorted(map(value_of, ["one", "two", "stranger"]))
+    assert later == sorted(map(value_of, ["two", "stranger"]))
 
 
 async def test_cleaning_up_twice_is_no_mistake(bind, key):
     """Also by a process that did not present: the one before may have died."""
-    await records(bind, key).present("c.delegated.test", Challenge())
+    await records(bind, key).present("c.delegated.test", challenge())
 
-    await records(bind, key).cleanup("c.delegated.test", Challenge())
-    await records(bind, key).cleanup("c.delegated.test", Challenge())
+    await records(bind, key).cleanup("c.delegated.test", challenge())
+    await records(bind, key).cleanup("c.delegated.test", challenge())
 
     assert bind.texts("_acme-challenge.c.delegated.test") == []
 
@@ -109,11 +109,11 @@ async def test_a_cname_is_followed(bind, key):
     """The record is written where it ends, in another zone; the alias itself is not touched."""
     answerer = records(bind, key)
 
-    await answerer.present("shop.example.test", Challenge())
+    await answerer.present("shop.example.test", challenge())
     shown = bind.texts("shop.delegated.test")
-    await answerer.cleanup("shop.example.test", Challenge())
+    await answerer.cleanup("shop.example.test", challenge())
 
-    assert shown == [record_value("token.thumbprint")]
+    assert shown == [value_of("token.thumbprint")]
     assert bind.texts("shop.delegated.test") == []
 
 
@@ -123,9 +123,9 @@ async def test_a_zone_by_its_name(bind, key):
     dns = msgspec.structs.replace(dns, server=f"localhost:{bind.port}")
     answerer = DnsRecords(dns, key, bind.resolver())
 
-    await answerer.present("d.delegated.test", Challenge())
+    await answerer.present("d.delegated.test", challenge())
 
-    assert bind.texts("_acme-challenge.d.delegated.test") == [record_value("token.thumbprint")]
+    assert bind.texts("_acme-challenge.d.delegated.test") == [value_of("token.thumbprint")]
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ async def test_a_zone_by_its_name(bind, key):
 async def test_what_cannot_be_written_says_what_to_do(bind, key, identifier, more, message):
     """Each with the server's own word and a remedy; the secret is in none of them."""
     with pytest.raises(StoreError, match=message) as caught:
-        await records(bind, key, **more).present(identifier, Challenge())
+        await records(bind, key, **more).present(identifier, challenge())
 
     assert SECRET not in str(caught.value)
 
@@ -170,7 +170,7 @@ async def test_a_zone_that_the_server_does_not_have(bind, key):
         answerer = DnsRecords(settings(bind), key, world.resolver())
 
         with pytest.raises(StoreError, match=r"has no zone that _acme-challenge\.x\.invalid is in"):
-            await answerer.present("x.invalid", Challenge())
+            await answerer.present("x.invalid", challenge())
 
 
 async def test_a_server_that_is_not_there(bind, key):
@@ -181,7 +181,7 @@ async def test_a_server_that_is_not_there(bind, key):
     ]:
         dns = msgspec.structs.replace(settings(bind), server=server)
         with pytest.raises(StoreError, match=message):
-            await DnsRecords(dns, key, bind.resolver()).present("a.delegated.test", Challenge())
+            await DnsRecords(dns, key, bind.resolver()).present("a.delegated.test", challenge())
 
 
 @pytest.mark.parametrize(
@@ -199,7 +199,7 @@ async def test_a_secret_that_cannot_be_used(bind, key, content, mode, message):
     (key / "tsig.key").chmod(mode)
 
     with pytest.raises(StoreError, match=message) as caught:
-        await records(bind, key).present("a.delegated.test", Challenge())
+        await records(bind, key).present("a.delegated.test", challenge())
 
     assert content.strip() == "" or content not in str(caught.value)
 
@@ -209,12 +209,12 @@ async def test_a_secret_that_cannot_be_used(bind, key, content, mode, message):
 
 async def test_every_server_has_to_show_it(bind, key):
     """One that lags is asked until it shows the value, and no other one will do."""
-    name, value = "_acme-challenge.late.example.test", record_value("token.thumbprint")
+    name, value = "_acme-challenge.late.example.test", value_of("token.thumbprint")
     async with MiniDns.serving(bind.port) as lagging:
-        lagging.records[name, "TXT"] = [record_value("another"), value]
+        lagging.records[name, "TXT"] = [value_of("another"), value]
         lagging.lag[name] = 3
 
-        await records(bind, key).present("late.example.test", Challenge())
+        await records(bind, key).present("late.example.test", challenge())
 
         assert lagging.lag[name] == 0
         assert len(lagging.asked) >= 4
@@ -230,14 +230,14 @@ async def test_a_server_that_never_shows_it(bind, key):
         ]:
             lagging.records = said
             with pytest.raises(StoreError, match=message) as caught:
-                await records(bind, key, propagation=1.0).present("never.example.test", Challenge())
+                await records(bind, key, propagation=1.0).present("never.example.test", challenge())
             assert "ns1" not in str(caught.value)
 
 
 async def test_a_dead_server_costs_time_and_nothing_else(bind, key, caplog):
     """Resolvers pass over it as well; the log names it."""
     with caplog.at_level(logging.WARNING, "edge.dns"):
-        await records(bind, key).present("dead.example.test", Challenge())
+        await records(bind, key).present("dead.example.test", challenge())
 
     assert [each.getMessage() for each in caplog.records] == [
         "_acme-challenge.dead.example.test is taken to be there; silent: ns2.example.test"
@@ -257,7 +257,7 @@ async def test_nobody_answers(bind, key):
         )
 
         with pytest.raises(StoreError, match=r"ns\.e\.delegated\.test \(no name server answered"):
-            await answerer.present("e.delegated.test", Challenge())
+            await answerer.present("e.delegated.test", challenge())
 
 
 async def test_a_zone_that_nobody_serves(bind, key):
@@ -266,7 +266,7 @@ async def test_a_zone_that_nobody_serves(bind, key):
         answerer = DnsRecords(settings(bind), key, world.resolver())
 
         with pytest.raises(StoreError, match=r"nobody is to be found who would show it \(the name"):
-            await answerer.present("f.delegated.test", Challenge())
+            await answerer.present("f.delegated.test", challenge())
 
 
 # The program
@@ -305,16 +305,16 @@ async def test_a_program_sets_a_record(bind, tmp_path):
     answerer = DnsRecords(Dns(command=(command,), propagation=10.0), tmp_path, bind.resolver())
 
     await asyncio.gather(
-        answerer.present("shop.example.test", Challenge("one")),
-        answerer.present("*.shop.example.test", Challenge("two")),
+        answerer.present("shop.example.test", challenge("one")),
+        answerer.present("*.shop.example.test", challenge("two")),
     )
     shown = bind.texts("shop.delegated.test")
-    await answerer.cleanup("shop.example.test", Challenge("one"))
+    await answerer.cleanup("shop.example.test", challenge("one"))
     later = bind.texts("shop.delegated.test")
-    await answerer.cleanup("*.shop.example.test", Challenge("two"))
+    await answerer.cleanup("*.shop.example.test", challenge("two"))
 
-    assert shown == sorted(map(record_value, ["one", "two"]))
-    assert later == [record_value("two")]
+    assert shown == sorted(map(value_of, ["one", "two"]))
+    assert later == [value_of("two")]
     assert bind.texts("shop.delegated.test") == []
 
 

@@ -211,10 +211,3 @@ def test_the_cap_is_the_branchs(app_yml, lifetime):
 
     assert site.envelope("/a", Sharing.ALL, UNHURRIED).lifetime == lifetime
     assert site.envelope("/a.js", Sharing.ALL, UNHURRIED).lifetime == lifetime
-
-
-def test_a_bare_one_puts_nothing_on_what_has_fields_already():
-    """Neither fields of an operator nor the word for crawlers."""
-    assert envelope().is_bare
-    assert not envelope(HSTS).is_bare
-    assert not envelope(noindex=True).is_bare
