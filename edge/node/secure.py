@@ -177,7 +177,7 @@ class Secured(asyncio.Protocol, asyncio.Transport):
         Shake hands, or refuse where there is no context.
 
         `shared` is the listener's own, where the client sends a name: only that one's sessions are
-        every worker's. `Contexts.on_name` then has OpenSSL go on with the certificate's.
+        every worker's. `tls.go_on_with_chosen` then has OpenSSL go on with the certificate's.
         """
         if context is None:
             self._reception.strangers += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -195,8 +196,6 @@ def die_at(step):
     def watch(event, _):
         if event in ("open", "os.rename", "os.remove", "os.mkdir") and next(calls) == step:
             os._exit(1)
-
-    import sys  # noqa: PLC0415 - in the child
 
     sys.addaudithook(watch)
 
