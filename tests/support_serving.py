@@ -15,8 +15,9 @@ from edge.control.changes import Changes
 from edge.http.fields import FieldList, format_http_date
 from edge.http.message import Request, Response, parse_lines
 from edge.node.clock import Clock
+from edge.node.machine import Team
 from edge.node.orders import Listeners
-from edge.node.worker import Team, Worker
+from edge.node.worker import Worker
 from edge.site.places import Places
 
 HOST = "main.site.edge.localhost"

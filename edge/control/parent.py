@@ -165,9 +165,9 @@ class Parent:
         def work() -> None:
             os.close(lock)
             self._close_all_but(self._slots[slot])
-            from edge.node import worker  # noqa: PLC0415  (the parent stays without it)
+            from edge.node import machine, worker  # noqa: PLC0415  (the parent stays without)
 
-            team = worker.Team(self._workers, slot, family)
+            team = machine.Team(self._workers, slot, family)
             worker.run(self._places, self._slots[slot], team, self._context)
 
         return work

@@ -50,7 +50,7 @@ class Reception:
         if len(service.connections) < service.max_connections:
             return True
         service.accepted += 1
-        service.refused += 1
+        service.counters.refuse("connections")
         return False
 
     def admit(self, arrival: Secured) -> bool:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, cast
 from edge.http.http1 import Limits
 from edge.http.message import Request, Response
 from edge.node.cache import JOIN_BELOW
+from edge.node.counters import Counters
 
 if TYPE_CHECKING:
     from edge.node.clock import Clock
@@ -53,8 +54,10 @@ class Service:
         respond: Respond,
         refuse: Callable[[Exception], Response],
         speak_http2: Callable[[Connection, bytes], None],
+        counters: Counters | None = None,
     ) -> None:
         self.clock = clock
+        self.counters = counters or Counters()
         self.respond = respond
         self.refuse = refuse
         """Turns any error into the response for it: the handler's `error_response`."""
@@ -71,7 +74,6 @@ class Service:
         self.draining = False
         self.connections: set[Connection] = set()
         self.accepted = 0
-        self.refused = 0
 
     def configure(self, limits: settings.Limits) -> None:
         """Bound connections as the operator says; those that are open too, but for their heads."""
@@ -143,7 +145,7 @@ class Connection(asyncio.Protocol):
         if room > 0:
             service.connections.add(self)
             return True
-        service.refused += 1
+        service.counters.refuse("connections")
         if room > -REFUSED_AT_ONCE:
             service.connections.add(self)
             self.send([BUSY])

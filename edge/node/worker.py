@@ -10,52 +10,29 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import hashlib
 import logging
 import os
 import signal
-import socket
 import ssl
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-import msgspec
 import uvloop
 
 from edge.errors import EdgeError
 from edge.node import orders
-from edge.node.addresses import Addresses
-from edge.node.blobs import Blobs
-from edge.node.broker import Broker
-from edge.node.cache import Cache
-from edge.node.clock import Clock
-from edge.node.connection import Http1Connection, Service
+from edge.node.connection import Http1Connection
 from edge.node.country import Countries
-from edge.node.desk import Desk, DeskConnection
-from edge.node.files import Files
-from edge.node.forward import Forwarder
-from edge.node.handler import Handler
-from edge.node.loader import Loader
+from edge.node.desk import DeskConnection
+from edge.node.machine import Machine, Team
 from edge.node.orders import Listeners, Reply
-from edge.node.origins import Origins
 from edge.node.purging import assets_of, gone
-from edge.node.reception import Reception
-from edge.node.room import Room
-from edge.node.roots import Roots
 from edge.node.secure import Secured
-from edge.node.shelf import Shelf
-from edge.node.siblings import Siblings
-from edge.node.streams import take_over
 from edge.node.tasks import spawn
 from edge.node.telling import tell_of
-from edge.node.tls import Contexts, listener_context
-from edge.node.transport import Connection
-from edge.node.trees import Trees
-from edge.site.hosts import canonical_host
 from edge.site.places import Places
 from edge.site.rule import rule_key
-from edge.site.settings import Settings
 from edge.site.snapshot import Snapshot
 
 log = logging.getLogger("edge.worker")
@@ -73,21 +50,7 @@ FIRST_LOOK = 0.02
 """Seconds between looks for the first generation of a new state folder."""
 
 
-class Team(msgspec.Struct, frozen=True):
-    """The workers of one parent, and which of them this is."""
-
-    workers: int = 1
-    slot: int = 0
-    family: int = 0
-    """The parent's process id: workers of another parent are no siblings."""
-
-    def sockets(self, places: Places) -> list[Path]:
-        """Where each of them is asked for what it stores."""
-        names = [f"store-{self.family}-{slot}.sock" for slot in range(self.workers)]
-        return [places.run / name for name in names]
-
-
-class Worker:
+class Worker(Machine):
     """Serves until told to drain."""
 
     def __init__(
@@ -97,37 +60,9 @@ class Worker:
         team: Team,
         context: ssl.SSLContext | None = None,
     ) -> None:
-        self._places = places
-        self._listeners = listeners
-        self._team = team
-        self._clock = Clock()
-        self._room = Room(capacity=0)
-        self._cache = Cache(self._room)
-        self._trees = Trees(places, self._cache)
-        self._loader = Loader(places, self._trees)
-        self._files = Files(self._clock, self._cache, Blobs(places), max_object=0)
-        self._origins = Origins(
-            self._clock, Addresses(Settings().proxy, Settings().listen.admin), Settings().limits
-        )
-        self._broker = Broker(self._origins, Shelf(self._room))
-        self._desk = Desk(self._broker)
-        self._siblings = Siblings(self._broker, team.sockets(places), team.slot)
-        self._forwarder = Forwarder(self._origins, self._siblings, instance_of(places))
-        self._contexts = Contexts(places)
-        self._handler = Handler(
-            self._clock, self._files, self._trees, self._forwarder, self._contexts
-        )
-        self._service = Service(
-            self._clock, self._handler.respond, self._handler.error_response, take_over
-        )
-        context = context or listener_context()
-        self._reception = Reception(self._service, self._contexts, context)
+        super().__init__(places, listeners, team, context)
         self._judged = 0
         """The keyring by which `snapshot.known` was filled."""
-        self._countries = Countries(None)
-        self._roots = Roots()
-        self._reach: tuple[object, ...] = ()
-        """What decides where and how origins are dialed, as it is now."""
         self._loaded: Snapshot | None = None
         """Loaded and waiting for the order to swap."""
         self._base: Snapshot | None = None
@@ -137,7 +72,6 @@ class Worker:
         self._lock = asyncio.Lock()
         self._servers: list[asyncio.AbstractServer] = []
         self._drained = asyncio.Event()
-        self._drain = 30.0
 
     async def run(self) -> None:
         """Load, listen, serve; returns when drained."""
@@ -198,10 +132,6 @@ class Worker:
             if self._countries.path is not None and self._clock.epoch % REFRESH_COUNTRIES == 0:
                 spawn(asyncio.to_thread(self._countries.refresh), "countries")
 
-    def _connections(self) -> list[Connection]:
-        """Of clients and of siblings."""
-        return [*self._service.connections, *self._desk.service.connections]
-
     # Generations
 
     async def _follow_current(self) -> None:
@@ -255,30 +185,6 @@ class Worker:
             self._broker.drop(labels)
         self._apply(new.settings)
 
-    def _apply(self, settings: Settings) -> None:
-        limits = settings.limits
-        self._room.resize(settings.cache.memory // self._team.workers)
-        self._broker.configure(settings.cache)
-        self._files.max_object = settings.cache.max_object
-        self._forwarder.configure(settings)
-        self._handler.arrivals.configure(settings, self._listeners.addresses("https"))
-        self._contexts.public = tuple(map(canonical_host, settings.listen.public))
-        self._reception.configure(limits)
-        self._reach_origins(settings)
-        self._handler.countries = self._countries
-        self._drain = limits.drain
-        self._service.configure(limits)
-
-    def _reach_origins(self, settings: Settings) -> None:
-        """A deploy changes nothing of this: connections to origins stay, and what they answered."""
-        context = self._roots.context
-        reach = (settings.proxy, settings.listen.admin, settings.limits, context)
-        if reach != self._reach:
-            self._reach = reach
-            addresses = Addresses(settings.proxy, settings.listen.admin)
-            self._origins.configure(addresses, settings.limits, context)
-            self._broker.clear()  # it may hold what nobody may ask for any more
-
     # Orders
 
     async def _obey(self, order: Reply) -> Reply:
@@ -292,6 +198,8 @@ class Worker:
             case "stored":
                 shelf, epoch = self._broker.shelf, self._clock.epoch
                 return tell_of(shelf, order["app"], order["url"], epoch)
+            case "counters":
+                return {"pid": os.getpid(), "counters": self._counters.report()}
             case "hits":
                 return {"hits": self._take_hits()}
             case "tls":
@@ -338,7 +246,7 @@ class Worker:
             "generation": self._handler.snapshot.number,
             "connections": len(self._service.connections),
             "accepted": self._service.accepted,
-            "refused": self._service.refused,
+            "refused": self._counters.refused["connections"],
             "responses": dict(
                 zip(("1xx", "2xx", "3xx", "4xx", "5xx"), self._handler.responses[1:], strict=True)
             ),
@@ -386,12 +294,6 @@ def ca_file(snapshot: Snapshot) -> Path | None:
     """Authorities of origins that the operator named."""
     file = snapshot.settings.proxy.ca_file
     return None if file is None else Path(snapshot.root, file)
-
-
-def instance_of(places: Places) -> bytes:
-    """What origins know this node by: the same for all its workers, after every restart."""
-    name = f"{socket.gethostname()} {places.state.resolve()}"
-    return hashlib.sha256(name.encode()).hexdigest()[:8].encode()
 
 
 def run(places: Places, listeners: Listeners, team: Team, context: ssl.SSLContext) -> None:

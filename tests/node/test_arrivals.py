@@ -6,8 +6,9 @@ import socket
 
 import pytest
 
+from edge.node.machine import Team
 from edge.node.orders import Listeners
-from edge.node.worker import Team, Worker
+from edge.node.worker import Worker
 from edge.site.certificates import HttpAnswer
 from tests.support_serving import Site
 from tests.support_tls import Shelf

@@ -59,7 +59,7 @@ def test_without_room_nobody_is_let_in(tmp_path) -> None:
     reception.service.max_connections = 0
 
     assert not reception.admit(Someone(reception))
-    assert (reception.service.refused, len(reception.waiting)) == (1, 0)
+    assert (reception.service.counters.refused["connections"], len(reception.waiting)) == (1, 0)
 
 
 def test_the_end_is_everyones(tmp_path) -> None:

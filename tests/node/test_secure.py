@@ -297,7 +297,7 @@ async def test_no_handshake_begins_where_there_is_no_room(server) -> None:
 
     with contextlib.suppress(ConnectionResetError):
         assert await client.reader.read() == b""
-    assert server.service.refused == 1
+    assert server.service.counters.refused["connections"] == 1
 
 
 # Sending
@@ -562,5 +562,5 @@ async def test_who_is_one_too_many_after_the_handshake_is_dropped(shelf, issuer)
         with contextlib.suppress(ConnectionResetError):
             while await late.reader.read(65_536):
                 pass
-        assert server.service.refused == 1
+        assert server.service.counters.refused["connections"] == 1
         writer.close()

@@ -179,7 +179,7 @@ async def test_connections_over_the_limit_are_told_so():
         for client in (first, second):
             client.send(PLAIN)
             assert (await client.read())[2] == b"ok"
-        assert (server.service.accepted, server.service.refused) == (3, 1)
+        assert (server.service.accepted, server.service.counters.refused["connections"]) == (3, 1)
         await first.close()
         await until(lambda: len(server.service.connections) == 1)
         third = await server.client()
@@ -192,7 +192,7 @@ async def test_a_flood_of_refused_connections_is_bounded():
     async with serving(lambda _: small(b"ok")) as server:
         server.service.max_connections = 0
         clients = [await server.client() for _ in range(130)]
-        await until(lambda: server.service.refused == 130)
+        await until(lambda: server.service.counters.refused["connections"] == 130)
         assert len(server.service.connections) == 100
         for client in clients:
             client.writer.close()

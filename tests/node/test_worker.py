@@ -149,25 +149,6 @@ async def test_a_generation_that_cannot_be_read_is_said_once(site, caplog):
     assert (await site.ask("/")).content == b"second"
 
 
-async def test_settings_apply_with_their_generation(site):
-    """Cache, limits and sizes of `edge.yml` hold from the swap on, divided among the workers."""
-    worker = site.new_worker(workers=4)
-    await site.start(worker)
-    assert worker.status()["cache"]["capacity"] == 64 * 1024 * 1024
-    (site.folder / "edge.yml").write_text(
-        "cache: {memory: 1MiB, max_object: 64KiB}\n"
-        "limits: {keep_alive: 5s, requests_per_connection: 7, connections: 9}\n"
-    )
-    site.changes.reload()
-    await site.follow()
-    assert worker.status()["cache"]["capacity"] == 256 * 1024
-    assert worker._files.max_object == 64 * 1024
-    service = worker._service
-    assert (service.keep_alive, service.requests_per_connection, service.max_connections) == (
-        5, 7, 9,
-    )  # fmt: skip
-
-
 async def test_one_connection_cannot_stop_the_clock(site, monkeypatch, caplog):
     """A connection whose sweep fails is logged; time goes on for all others."""
     worker = site.worker

@@ -1,0 +1,140 @@
+"""
+The parts of a worker, put together once and set anew by every generation's settings.
+
+Laws: nothing runs here, nothing is opened. What a setting changes is changed in one call, between
+two requests; a deploy changes no setting, and loses no connection to an origin.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+import ssl
+from pathlib import Path
+
+import msgspec
+
+from edge.node.addresses import Addresses
+from edge.node.blobs import Blobs
+from edge.node.broker import Broker
+from edge.node.cache import Cache
+from edge.node.clock import Clock
+from edge.node.connection import Service
+from edge.node.counters import Counters
+from edge.node.country import Countries
+from edge.node.desk import Desk
+from edge.node.files import Files
+from edge.node.forward import Forwarder
+from edge.node.handler import Handler
+from edge.node.loader import Loader
+from edge.node.orders import Listeners
+from edge.node.origins import Origins
+from edge.node.reception import Reception
+from edge.node.room import Room
+from edge.node.roots import Roots
+from edge.node.shelf import Shelf
+from edge.node.siblings import Siblings
+from edge.node.streams import take_over
+from edge.node.tls import Contexts, listener_context
+from edge.node.transport import Connection
+from edge.node.trees import Trees
+from edge.site.hosts import canonical_host
+from edge.site.places import Places
+from edge.site.settings import Settings
+
+
+class Team(msgspec.Struct, frozen=True):
+    """The workers of one parent, and which of them this is."""
+
+    workers: int = 1
+    slot: int = 0
+    family: int = 0
+    """The parent's process id: workers of another parent are no siblings."""
+
+    def sockets(self, places: Places) -> list[Path]:
+        """Where each of them is asked for what it stores."""
+        names = [f"store-{self.family}-{slot}.sock" for slot in range(self.workers)]
+        return [places.run / name for name in names]
+
+
+class Machine:
+    """Everything that serves requests in one worker."""
+
+    def __init__(
+        self,
+        places: Places,
+        listeners: Listeners,
+        team: Team,
+        context: ssl.SSLContext | None = None,
+    ) -> None:
+        self._places = places
+        self._listeners = listeners
+        self._team = team
+        self._clock = Clock()
+        self._room = Room(capacity=0)
+        self._cache = Cache(self._room)
+        self._trees = Trees(places, self._cache)
+        self._loader = Loader(places, self._trees)
+        self._files = Files(self._clock, self._cache, Blobs(places), max_object=0)
+        self._origins = Origins(
+            self._clock, Addresses(Settings().proxy, Settings().listen.admin), Settings().limits
+        )
+        self._broker = Broker(self._origins, Shelf(self._room))
+        self._desk = Desk(self._broker)
+        self._siblings = Siblings(self._broker, team.sockets(places), team.slot)
+        self._forwarder = Forwarder(self._origins, self._siblings, instance_of(places))
+        self._contexts = Contexts(places)
+        self._handler = Handler(
+            self._clock, self._files, self._trees, self._forwarder, self._contexts
+        )
+        self._counters = Counters()
+        self._service = Service(
+            self._clock,
+            self._handler.respond,
+            self._handler.error_response,
+            take_over,
+            self._counters,
+        )
+        context = context or listener_context()
+        self._reception = Reception(self._service, self._contexts, context)
+        self._countries = Countries(None)
+        self._roots = Roots()
+        self._reach: tuple[object, ...] = ()
+        """What decides where and how origins are dialed, as it is now."""
+        self._drain = 30.0
+
+    def _connections(self) -> list[Connection]:
+        """Of clients and of siblings."""
+        return [*self._service.connections, *self._desk.service.connections]
+
+    # Settings
+
+    def _apply(self, settings: Settings) -> None:
+        limits = settings.limits
+        self._room.resize(settings.cache.memory // self._team.workers)
+        self._broker.configure(settings.cache)
+        self._files.max_object = settings.cache.max_object
+        self._forwarder.configure(settings)
+        self._handler.arrivals.configure(settings, self._listeners.addresses("https"))
+        self._contexts.public = tuple(map(canonical_host, settings.listen.public))
+        self._reception.configure(limits)
+        self._reach_origins(settings)
+        self._handler.countries = self._countries
+        self._drain = limits.drain
+        self._service.configure(limits)
+
+    def _reach_origins(self, settings: Settings) -> None:
+        """A deploy changes nothing of this: connections to origins stay, and what they answered."""
+        context = self._roots.context
+        reach = (settings.proxy, settings.listen.admin, settings.limits, context)
+        if reach != self._reach:
+            self._reach = reach
+            addresses = Addresses(settings.proxy, settings.listen.admin)
+            self._origins.configure(addresses, settings.limits, context)
+            self._broker.clear()  # it may hold what nobody may ask for any more
+
+
+def instance_of(places: Places) -> bytes:
+    """What origins know this node by: the same for all its workers, after every restart."""
+    name = f"{socket.gethostname()} {places.state.resolve()}"
+    return hashlib.sha256(name.encode()).hexdigest()[:8].encode()
