@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from edge import commands as run
-from edge import report
+from edge import completion, report
 from edge import rule_commands as rules
 from edge import tls_commands as tls
 from edge.errors import EdgeError, StoreError
@@ -101,23 +101,46 @@ class Grammar:
 
 def add_node_commands(command: Grammar) -> None:
     """Those of `commands`."""
-    command("serve", run.serve, "run the node in the foreground")
-    sub = command("deploy", run.deploy, "publish a folder or an archive on a branch")
+    command("serve", run.serve, "run the node in the foreground", "edge serve -c edge.yml")
+    sub = command(
+        "deploy",
+        run.deploy,
+        "publish a folder or an archive on a branch",
+        "edge deploy ./dist --app shop --branch main",
+    )
     sub.add_argument("source", help="folder, .zip, .tar.gz, http(s)://…, s3://bucket/key.zip")
     add_branch(sub)
     sub.add_argument("--message", default="", help="kept with the deployment")
     sub.add_argument("--no-activate", action="store_true", help="upload only")
     sub.add_argument("--follow-links", action="store_true", help="publish what links point to")
-    add_branch(command("deployments", run.deployments, "list a branch's deployments, newest first"))
-    sub = command("activate", run.activate, "serve a deployment: a pointer moves, at once")
-    sub.add_argument("id", help="as `edge deployments` prints it")
-    add_branch(command("rollback", run.rollback, "serve what the branch served before"))
-    sub = command("branches", run.branches, "list an app's branches and their URLs")
-    sub.add_argument("--app", required=True)
-    add_branch(command("delete-branch", run.delete_branch, "forget a branch; its hosts answer 404"))
-    command("reload", run.reload, "serve the files as they are now")
+    add_deployment_commands(command)
+    command("reload", run.reload, "serve the files as they are now", "edge reload")
     add_purge(command)
-    command("status", run.status, "what the node is doing")
+    command("status", run.status, "what the node is doing", "edge status --json")
+    sub = command(
+        "completion",
+        complete,
+        "print the script by which a shell completes edge",
+        "edge completion bash > /etc/bash_completion.d/edge",
+    )
+    sub.add_argument("shell", choices=tuple(completion.SHELLS), help="whose script")
+
+
+def add_deployment_commands(command: Grammar) -> None:
+    """The lists, and the pointer that moves."""
+    named = "--app shop --branch main"
+    text = "list a branch's deployments, newest first"
+    add_branch(command("deployments", run.deployments, text, f"edge deployments {named}"))
+    text = "serve a deployment: a pointer moves, at once"
+    sub = command("activate", run.activate, text, "edge activate 20261123-154511-5569a5")
+    sub.add_argument("id", help="as `edge deployments` prints it")
+    text = "serve what the branch served before"
+    add_branch(command("rollback", run.rollback, text, f"edge rollback {named}"))
+    text = "list an app's branches and their URLs"
+    sub = command("branches", run.branches, text, "edge branches --app shop")
+    sub.add_argument("--app", required=True)
+    text, example = "forget a branch; its hosts answer 404", "--app shop --branch pr-7"
+    add_branch(command("delete-branch", run.delete_branch, text, f"edge delete-branch {example}"))
 
 
 def add_purge(command: Grammar) -> None:
@@ -207,6 +230,12 @@ def add_tls_commands(command: Grammar) -> None:
     sub.add_argument("name", nargs="?", metavar="NAME", help="only this one, with its attempts")
     sub.add_argument("--root", action="store_true", help="print the own authority's root, in PEM")
     sub.add_argument("--renew", metavar="NAME", help="have a new one as soon as may be")
+
+
+def complete(options: argparse.Namespace) -> int:
+    """Print a shell's script."""
+    print(completion.script(parser(), options.shell), end="")  # noqa: T201 - what it is for
+    return 0
 
 
 def add_branch(sub: argparse.ArgumentParser) -> None:

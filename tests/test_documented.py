@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,17 @@ def test_every_option_has_a_help_text(name):
     ]
 
     assert lacking == []
+
+
+@pytest.mark.parametrize("name", commands())
+def test_every_help_ends_in_an_example(name):
+    """One that can be typed: the grammar takes it for this command."""
+    example = re.search(r"example:\n  edge (.+?)(?: [<>] .*)?$", commands()[name].epilog or "")
+
+    assert example is not None
+    arguments = shlex.split(example[1])
+    assert arguments[0] == name
+    assert parser().parse_args(arguments).command is not None
 
 
 @pytest.mark.parametrize("key", keys(Settings))
