@@ -25,6 +25,7 @@ from edge.control.carried import Documents
 from edge.control.claims import hosts_of
 from edge.control.configuration import Configuration, config_root
 from edge.control.deployments import LEASE, Deployments, Marked, NoSuch
+from edge.control.events import Events
 from edge.control.fleet import Fleet
 from edge.control.generations import Generations
 from edge.control.hits import Hits
@@ -50,6 +51,7 @@ class Changes:
         self.blobs = BlobStore(places)
         self.deployments = Deployments(places, self.blobs)
         self.fleet = Fleet(places.run)
+        self.events = Events()
         self.generations = Generations(places, self.fleet, config_root(config))
         self.rehearsals = Rehearsals(places, self.deployments, self.generations)
         self._hits = Hits(places)
@@ -92,7 +94,7 @@ class Changes:
 
     def reload(self) -> Reloaded:
         """Serve the operator's files as they are now. See `Reload.run`."""
-        with self.exclusively():
+        with self.events.reloading(), self.exclusively():
             return self._reload.run()
 
     # Deployments
@@ -105,6 +107,16 @@ class Changes:
             limits = self._reload.generation().settings.limits
             return self.deployments.begin(app, branch, files, message, limits)
 
+    def prepare(self, identifier: str) -> None:
+        """Do what of an activation needs no turn. See `Deployments.prepare`."""
+        with self.events.deploying(lambda: self._known(identifier)):
+            self.deployments.prepare(identifier)
+
+    def _known(self, identifier: str) -> Header:
+        """The header of a deployment, pending or complete."""
+        pending = self.deployments.pending(identifier)
+        return self.deployments.find(identifier) if pending is None else pending.header
+
     def activate(self, identifier: str) -> Header:
         """
         Serve a deployment on its branch: a pointer moves, nothing is copied.
@@ -114,21 +126,30 @@ class Changes:
             Mistaken: rules or headers that it carries have mistakes, or tests that fail with it.
             StoreError: there is no such deployment, or a worker refused the change.
         """
-        self.deployments.prepare(identifier)
+        with self.events.deploying(lambda: self._known(identifier)):
+            self.deployments.prepare(identifier)
+            header, is_news = self._activate(identifier)
+        if is_news:
+            self.events.deployed(header, "succeeded")
+        return header
+
+    def _activate(self, identifier: str) -> tuple[Header, bool]:
+        """The deployment that serves, and whether another did before."""
         with self.exclusively():
             header = self.deployments.complete(identifier)
             generation = self._reload.generation()
             documents = Documents()
             owner = self._reload.owner(header, generation, documents)
             state = owner.branches[header.label]
-            if state.active is None or state.active.deployment != identifier:
+            is_news = state.active is None or state.active.deployment != identifier
+            if is_news:
                 carried = self._reload.carried(header)
                 retained = self._retained(state, header, owner, documents)
                 state = activation.activated(state, identifier, time.time(), retained)
                 state = activation.carrying(state, carried, documents)
                 self._appraisal.try_out(owner, state, carried, documents)
                 self._commit_branch(generation, owner, state, documents)
-            return header
+            return header, is_news
 
     def warnings(self, header: Header) -> list[ConfigError]:
         """What is probably not meant of what a deployment carries."""
@@ -149,12 +170,14 @@ class Changes:
                     f"branch {branch} of app {app} has no earlier deployment to go back to"
                 )
             header = self.deployments.header(app, state.label, state.history[0])
-            documents = Documents()
-            retained = self._retained(state, header, owner, documents)
-            state = activation.rolled_back(state, time.time(), retained)
-            state = activation.carrying(state, self._reload.carried(header), documents)
-            self._commit_branch(generation, owner, state, documents)
-            return header
+            with self.events.deploying(lambda: header):
+                documents = Documents()
+                retained = self._retained(state, header, owner, documents)
+                state = activation.rolled_back(state, time.time(), retained)
+                state = activation.carrying(state, self._reload.carried(header), documents)
+                self._commit_branch(generation, owner, state, documents)
+        self.events.deployed(header, "rolled_back")
+        return header
 
     def _commit_branch(
         self, generation: Generation, owner: AppState, state: BranchState, documents: Documents

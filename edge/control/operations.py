@@ -123,7 +123,7 @@ class Operations:
 
     def prepare(self, identifier: str) -> None:
         """Do what of an activation needs no turn. See `Deployments.prepare`."""
-        self.changes.deployments.prepare(identifier)
+        self.changes.prepare(identifier)
 
     def activate(self, identifier: str) -> Document:
         """Serve a deployment."""
