@@ -19,15 +19,37 @@ import msgspec
 from edge.errors import MalformedRequest
 from edge.site.globs import compile_glob
 from edge.site.hosts import MAX_HOST, REQUEST_LABEL, canonical_host, parse_authority
-from edge.site.reading import Parsed
+from edge.site.reading import Parsed, one_of
 from edge.site.units import parse_duration, parse_size
 
 MAX_NAME: Final = 255
 """Characters of a branch's name: what git's file systems allow."""
 
+MAX_TITLE: Final = 100
+"""Characters of a name that people give."""
+
+METRICS: Final = (
+    "requests",
+    "bytes_downloaded",
+    "bytes_uploaded",
+    "errors_4xx",
+    "errors_5xx",
+    "errors_4xx_percent",
+    "errors_5xx_percent",
+    "latency_p10",
+    "latency_p50",
+    "latency_p90",
+    "latency_p95",
+    "latency_p99",
+    "latency_p100",
+)
+"""What an alarm may watch."""
+
+LONGEST_PERIOD: Final = 60
+"""Minutes that one value of an alarm may be made of."""
+
 LOOPBACK: Final = frozenset(["localhost", "127.0.0.1", "::1"])
 SOCKET: Final = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]+):([0-9]{1,5})")
-METRIC: Final = re.compile(r"[a-z_]{1,100}(?:\{[^{}]{0,200}\})?")
 FIELD_NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,64}")
 """Source: RFC 9110 §5.1, token."""
 
@@ -208,9 +230,29 @@ def parse_email(text: str) -> str:
 
 
 def parse_metric(text: str) -> str:
-    """A metric's name, with labels perhaps."""
-    if not METRIC.fullmatch(text):
-        raise ValueError(f"{text[:80]!r} is not a metric", "write a name that /metrics shows")
+    """One of what an alarm may watch."""
+    return one_of(text, METRICS)
+
+
+def parse_threshold(text: str) -> float:
+    """A decimal number, or a size in bytes."""
+    if text[-1:] == "B":
+        return float(parse_size(text))
+    return parse_number(text)
+
+
+def parse_minutes(text: str, most: int = 24 * 60) -> float:
+    """Whole minutes, in seconds: what is measured is measured once a minute."""
+    seconds = parse_duration(text)
+    if not seconds or seconds % 60 or seconds > most * 60:
+        raise ValueError(f"{text[:40]!r} is not whole minutes", f"write 1m to {most}m")
+    return seconds
+
+
+def parse_title(text: str) -> str:
+    """What people call something, short enough for a subject."""
+    if len(parse_text(text)) > MAX_TITLE:
+        raise ValueError(f"{text[:40]!r}… is too long", f"write {MAX_TITLE} characters at most")
     return text
 
 
@@ -267,7 +309,10 @@ DeltaSeconds = Annotated[int, Parsed(partial(parse_whole, most=2**31 - 1))]
 """Source: RFC 9111 §1.2.2."""
 
 Port = Annotated[int, Parsed(partial(parse_whole, least=1, most=65_535))]
-Number = Annotated[float, Parsed(parse_number)]
+Threshold = Annotated[float, Parsed(parse_threshold)]
+Minutes = Annotated[float, Parsed(parse_minutes)]
+Period = Annotated[float, Parsed(partial(parse_minutes, most=LONGEST_PERIOD))]
+Title = Annotated[str, Parsed(parse_title)]
 Size = Annotated[int, Parsed(parse_size)]
 PositiveSize = Annotated[int, Parsed(parse_positive_size)]
 Duration = Annotated[float, Parsed(parse_duration)]

@@ -12,6 +12,7 @@ from typing import Literal
 
 import msgspec
 
+from edge.site.alarms import Alarm, Notification, Smtp
 from edge.site.schema import (
     AdminSocket,
     Count,
@@ -23,11 +24,7 @@ from edge.site.schema import (
     FieldName,
     Host,
     IpAddress,
-    Metric,
     Network,
-    Notify,
-    Number,
-    Port,
     PositiveSize,
     Size,
     Socket,
@@ -284,43 +281,6 @@ class Proxy(Document, frozen=True, kw_only=True):
     """Origin → where it is dialed instead; name, Host and certificate check stay."""
 
 
-class Alarm(Document, frozen=True, kw_only=True):
-    """One condition that someone is told about."""
-
-    metric: Metric
-    """As `/metrics` names it."""
-    notify: tuple[Notify, ...]
-    """Webhooks and mail addresses."""
-    app: Text | None = None
-    """The app that it is about; without one, the node."""
-    above: Number | None = None
-    below: Number | None = None
-    lasting: Timeout = msgspec.field(name="for", default=60.0)
-    """How long the condition must hold."""
-
-    def __post_init__(self) -> None:
-        """Exactly one threshold, and someone to tell."""
-        if (self.above is None) == (self.below is None):
-            raise ValueError("an alarm has exactly one of 'above' and 'below'", "write above: 10")
-        if not self.notify:
-            raise ValueError("nobody is notified", "write notify: [mailto:ops@example.com]")
-
-
-class Smtp(Document, frozen=True, kw_only=True):
-    """The mail server for alarms."""
-
-    host: Host
-    sender: Email = msgspec.field(name="from")
-    port: Port = 587
-    user: Text | None = None
-    password_file: Text | None = None
-
-    def __post_init__(self) -> None:
-        """A login has two halves."""
-        if (self.user is None) != (self.password_file is None):
-            raise ValueError("'user' and 'password_file' go together", "write both or neither")
-
-
 class Settings(Document, frozen=True, kw_only=True):
     """`edge.yml`."""
 
@@ -344,10 +304,18 @@ class Settings(Document, frozen=True, kw_only=True):
     access_log: AccessLog = AccessLog()
     proxy: Proxy = Proxy()
     alarms: tuple[Alarm, ...] = ()
+    notifications: tuple[Notification, ...] = ()
     smtp: Smtp | None = None
 
     def __post_init__(self) -> None:
-        """A mail alarm needs a mail server."""
-        mails = any(each.startswith("mailto:") for alarm in self.alarms for each in alarm.notify)
-        if mails and self.smtp is None:
-            raise ValueError("an alarm notifies by mail, and there is no 'smtp'", "write smtp: {…}")
+        """Mails need a mail server, and an alarm is known by its title."""
+        told = [each for alarm in self.alarms for each in alarm.notify]
+        told += [each for entry in self.notifications for each in entry.notify]
+        if self.smtp is None and any(each.startswith("mailto:") for each in told):
+            problem = "somebody is notified by mail, and there is no 'smtp'"
+            raise ValueError(problem, "write smtp: {host: mail.example.com, from: …}")
+        titles = [alarm.title for alarm in self.alarms]
+        for title in titles:
+            if titles.count(title) > 1:
+                problem = f"there are two alarms {title!r}"
+                raise ValueError(problem, "give each a name of its own, or remove one")
