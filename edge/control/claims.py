@@ -43,15 +43,22 @@ class Claims:
 
     def incumbents(self, apps: Mapping[str, AppState], default_domain: str) -> dict[str, HostClaim]:
         """By hostname, the claim that is served now; apps that never had a configuration lack."""
+        return {
+            claim.host: claim
+            for claims in self.by_app(apps, default_domain).values()
+            for claim in claims
+        }
+
+    def by_app(
+        self, apps: Mapping[str, AppState], default_domain: str
+    ) -> dict[str, list[HostClaim]]:
+        """The same by app."""
         if default_domain != self._default_domain:
             self._default_domain, self._known = default_domain, {}
         for name in self._known.keys() - apps.keys():
             self._known.pop(name, None)
         return {
-            claim.host: claim
-            for state in apps.values()
-            if state.config is not None
-            for claim in self._claims_of(state)
+            name: self._claims_of(state) for name, state in apps.items() if state.config is not None
         }
 
     def _claims_of(self, state: AppState) -> list[HostClaim]:
@@ -85,17 +92,19 @@ def refuse_conflicts(
     old: Mapping[str, AppState],
     branches: Callable[[str], Mapping[str, str]],
     default_domain: str,
-    incumbents: Mapping[str, HostClaim],
+    served: Mapping[str, list[HostClaim]],
 ) -> None:
     """
     Take out of `found` every app that claims another's hostname, until what will serve is at peace.
 
     An app with a mistake serves its last good configuration on, with the hostnames of that: the
-    claims of `old` count. So a refusal may bring back a claim that refuses the next app.
+    claims of `old`, which are `served`, count. So a refusal may bring back a claim that refuses
+    the next app.
     """
+    incumbents = {claim.host: claim for claims in served.values() for claim in claims}
     while True:
         judged = set(found.apps)
-        claims = _wanted(found, old, branches, default_domain)
+        claims = _wanted(found, old, branches, default_domain, served)
         for one, other in find_conflicts(claims):
             for claim, rival in ((one, other), (other, one)):
                 if claim.app in judged and not _keeps(claim, rival, incumbents):
@@ -109,16 +118,16 @@ def _wanted(
     old: Mapping[str, AppState],
     branches: Callable[[str], Mapping[str, str]],
     default_domain: str,
+    served: Mapping[str, list[HostClaim]],
 ) -> list[HostClaim]:
     """The claims of every app as it will serve: as its files say, else as it did before."""
-    configs = {name: state.config for name, state in old.items() if name in found.broken}
-    configs |= found.apps
-    return [
-        claim
-        for name, config in configs.items()
-        if config is not None
-        for claim in app_hosts(name, config, branches(name), default_domain)
-    ]
+    wanted = [claim for name in old if name in found.broken for claim in served.get(name, ())]
+    for name, config in found.apps.items():
+        if name in served and old[name].config == config:
+            wanted += served[name]
+        else:
+            wanted += app_hosts(name, config, branches(name), default_domain)
+    return wanted
 
 
 def _keeps(claim: HostClaim, rival: HostClaim, incumbents: Mapping[str, HostClaim]) -> bool:

@@ -9,7 +9,8 @@ an app with a mistake is left out, and the others are not. What two apps claim i
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
+import os
+from collections.abc import Callable, Iterable
 from operator import eq
 from pathlib import Path
 from typing import NamedTuple
@@ -34,6 +35,8 @@ domains: {{}}          # example.com: {{subdomains: {{"": main, www: main}}}}
 RULES_FILES = ("redirects.json", "redirects.yml")
 HEADERS_FILE = "customHttp.yml"
 MISSPELLED = {"redirects.yaml": "redirects.yml", "customHttp.yaml": HEADERS_FILE}
+APP_FILES = frozenset(("app.yml", *RULES_FILES, HEADERS_FILE, *MISSPELLED))
+"""All names that mean something in an app's folder."""
 
 
 class Rules(NamedTuple):
@@ -42,6 +45,14 @@ class Rules(NamedTuple):
     rules: tuple[Rule, ...]
     file: str
     """As it is called in messages."""
+
+
+class Keys:
+    """Where an app's rules and headers are stored, once somebody has found out."""
+
+    def __init__(self) -> None:
+        self.rules: str | None = None
+        self.headers: str | None = None
 
 
 class Configuration:
@@ -56,6 +67,8 @@ class Configuration:
         """App → its rules and the file that they stand in, where it has one."""
         self.headers: dict[str, CustomHttp] = {}
         """App → its custom headers, where it has a file of them."""
+        self.keys: dict[str, Keys] = {}
+        """App → what its rules and headers are stored under; it lives as long as they do."""
         self.texts: dict[str, tuple[str, str]] = {}
         """App → (file name as shown, text), for pointing at a key."""
         self.broken: dict[str, list[ConfigError]] = {}
@@ -76,6 +89,16 @@ class Configuration:
         """Those of `edge.yml` and of all apps, by file and place."""
         every = [*self.doubts, *(each for found in self.warned.values() for each in found)]
         return sorted(every, key=place)
+
+    def take(self, other: Configuration) -> None:
+        """Add what was found in another folder; what is added here later is not added there."""
+        self.apps |= other.apps
+        self.rules |= other.rules
+        self.headers |= other.headers
+        self.keys |= other.keys
+        self.texts |= other.texts
+        self.broken |= {name: [*errors] for name, errors in other.broken.items()}
+        self.warned |= {name: [*found] for name, found in other.warned.items()}
 
     def keep(self, apps: Iterable[str]) -> None:
         """Leave only these apps, and what is wrong with `edge.yml`."""
@@ -139,7 +162,11 @@ def check_ca_file(config: Path | None, settings: Settings) -> list[ConfigError]:
     return []
 
 
-def read_apps(folder: Path, shown: str) -> Configuration:
+Read = Callable[[Path, str], "Configuration"]
+"""How one app folder is read, and what it is called in messages."""
+
+
+def read_apps(folder: Path, shown: str, read: Read | None = None) -> Configuration:
     """
     Every app folder in `folder`; `shown` is how the folder is called in messages.
 
@@ -148,14 +175,14 @@ def read_apps(folder: Path, shown: str) -> Configuration:
     """
     found = Configuration()
     try:
-        paths = sorted(folder.iterdir())
+        with os.scandir(folder) as entries:
+            names = [each.name for each in entries if each.name[0] not in "._" and each.is_dir()]
     except FileNotFoundError:
         return found
     except OSError as error:
         raise StoreError(f"the folder of the apps cannot be read: {error}") from error
-    for path in paths:
-        if path.name[0] not in "._" and path.is_dir():
-            _add_app(path, f"{shown}/{path.name}", found)
+    for name in sorted(names):
+        found.take((read or read_app)(folder / name, f"{shown}/{name}"))
     return found
 
 
@@ -168,6 +195,7 @@ def read_app(folder: Path, shown: str) -> Configuration:
 
 def _add_app(folder: Path, shown: str, found: Configuration) -> None:
     name = folder.name
+    found.keys[name] = Keys()
     if not APP_NAME.fullmatch(name):
         hint = "rename the folder: a-z, 0-9 and -, 63 characters at most"
         found.refuse(

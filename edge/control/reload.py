@@ -16,10 +16,11 @@ from pathlib import Path
 import msgspec
 
 from edge.control import activation, claims, configuration
+from edge.control.app_folders import AppFolders
 from edge.control.appraisal import Appraisal, has_tests
 from edge.control.blobs import BlobStore
 from edge.control.carried import Carried, Documents, read_carried
-from edge.control.configuration import Configuration
+from edge.control.configuration import Configuration, Keys
 from edge.control.deployments import Deployments
 from edge.control.generations import Generations
 from edge.control.rehearsals import Proposal
@@ -52,6 +53,30 @@ class Reloaded(msgspec.Struct, frozen=True):
     """What is right and probably not what was meant."""
 
 
+class Planned:
+    """What a reload would do."""
+
+    def __init__(
+        self, found: Configuration, generations: Generations, documents: Documents | None = None
+    ) -> None:
+        self.found = found
+        self.before = generations.current()
+        self.old = generations.apps(self.before)
+        self.states: dict[str, AppState] = {}
+        """Every app whose folder is there, as it would be."""
+        self.documents = documents or Documents()
+
+    def is_other(self, app: str) -> bool:
+        """Whether an app would not be as it is."""
+        return self.states[app] != self.old.get(app)
+
+    def changed(self) -> dict[str, AppState | None]:
+        """The apps that would be others, or gone (None)."""
+        gone = self.old.keys() - self.states.keys()
+        changed: dict[str, AppState | None] = dict.fromkeys(gone)
+        return changed | {app: state for app, state in self.states.items() if self.is_other(app)}
+
+
 class Reload:
     """What a state folder serves, by the files of one `edge.yml`."""
 
@@ -70,50 +95,63 @@ class Reload:
         self._generations = generations
         self._appraisal = appraisal
         self._claims = claims.Claims()
+        self._folders = AppFolders()
         self._begun: dict[str, object] | None = None
         """What only a start can change, as this process has found it first."""
 
     def check(self, *, lint: bool = False) -> Configuration:
         """Read everything and find every mistake; nothing changes. Lints take a while."""
+        return self.plan(lint=lint).found
+
+    def plan(self, *, lint: bool = False) -> Planned:
+        """What a reload would do, as the files are now; nothing changes."""
         settings, mistakes = configuration.read_settings(self._config)
         shown = settings.apps if settings is not None else Settings().apps
-        old = self._generations.apps(self._generations.current())
-        found = configuration.read_apps(self._root / shown, shown)
+        found = self._folders.all(self._root / shown, shown)
+        planned = Planned(found, self._generations)
         found.settings = settings
         found.mistakes += mistakes
         if settings is not None:
+            old = planned.old
             found.mistakes += configuration.check_ca_file(self._config, settings)
             if old and not (self._root / shown).is_dir():
                 found.mistakes.append(self._apps_gone(shown, len(old)))
             if found.mistakes:
                 found.settings = None
             self._find_conflicts(found, settings.default_domain, old)
-            self._appraise(found, settings, old, lint=lint)
-        return found
+            for name in found.apps:
+                planned.states[name] = self._configured(name, planned)
+            self._appraise(planned, settings, lint=lint)
+            for name in found.broken:
+                planned.states[name] = self._configured(name, planned)
+        return planned
 
-    def _appraise(
-        self, found: Configuration, settings: Settings, old: Mapping[str, AppState], *, lint: bool
-    ) -> None:
-        """What the rules of each app do to the files that serve."""
-        names = [name for name, rules in found.rules.items() if lint or has_tests(rules.rules)]
-        proposal = self._propose(found, settings, old, names)
+    def _appraise(self, planned: Planned, settings: Settings, *, lint: bool) -> None:
+        """
+        What the rules of each app do to the files that serve.
+
+        An app that is as it was has passed its tests when it became so.
+        """
+        found = planned.found
+        tested = (
+            name
+            for name in found.rules
+            if name in found.apps and has_tests(found.rules[name].rules)
+        )
+        names = [
+            name for name in (found.rules if lint else tested) if lint or planned.is_other(name)
+        ]
+        proposal = self._propose(planned, settings, names)
         if lint:
             self._appraisal.lint(found, proposal)
         self._appraisal.test(found, proposal)
 
-    def _propose(
-        self,
-        found: Configuration,
-        settings: Settings,
-        old: Mapping[str, AppState],
-        names: Iterable[str],
-    ) -> Proposal:
+    def _propose(self, planned: Planned, settings: Settings, names: Iterable[str]) -> Proposal:
         """Apps without a mistake as their files are now."""
-        proposal = Proposal(settings)
-        documents = Documents()
+        found, proposal = planned.found, Proposal(settings)
         for name in names:
             if name in found.apps:
-                state = self._configured(name, found, old.get(name), documents)
+                state = planned.states[name]
                 proposal.add(state)
                 proposal.add_rules(state.rules, found.rules.get(name))
                 proposal.add_headers(state.headers, found.headers.get(name))
@@ -126,11 +164,11 @@ class Reload:
         Raises:
             Mistaken: there are mistakes.
         """
-        found = self.check()
+        planned = self.plan()
+        found = planned.found
         if found.settings is None or found.errors:
             raise Mistaken(found.errors)
-        old = self._generations.apps(self._generations.current())
-        return self._propose(found, found.settings, old, found.apps)
+        return self._propose(planned, found.settings, found.apps)
 
     def _apps_gone(self, shown: str, count: int) -> ConfigError:
         """A typo or a disk that is not mounted must not take every site down."""
@@ -146,8 +184,8 @@ class Reload:
                 return {label: state.name for label, state in old[app].branches.items()}
             return {record.label: record.name for record in self._deployments.branches(app)}
 
-        incumbents = self._claims.incumbents(old, default_domain)
-        claims.refuse_conflicts(found, old, branches, default_domain, incumbents)
+        served = self._claims.by_app(old, default_domain)
+        claims.refuse_conflicts(found, old, branches, default_domain, served)
 
     def run(self) -> Reloaded:
         """
@@ -157,14 +195,14 @@ class Reload:
             Refused: there are mistakes. Apps without one serve what is new; an app with one keeps
                 its last good configuration; with a mistake in `edge.yml` nothing changes at all.
         """
-        found = self.check()
-        before = self._generations.current()
+        planned = self.plan()
+        found, before = planned.found, planned.before
         if found.settings is None:
             number = before.number if before is not None else 0
             kept = sorted(before.apps if before is not None else found.apps)
             raise Refused(found.errors, kept, Reloaded(number, []))
         found.doubts += self._find_restarts(found.settings)
-        reloaded = self._commit(found, before, found.settings)
+        reloaded = self._commit(planned, found.settings)
         if found.errors:
             raise Refused(found.errors, sorted(found.broken), reloaded)
         return reloaded
@@ -186,41 +224,32 @@ class Reload:
             [ConfigError(str(self._config or "edge.yml"), 1, 1, problem, hint)] if changed else []
         )
 
-    def _commit(
-        self, found: Configuration, before: Generation | None, settings: Settings
-    ) -> Reloaded:
-        old = self._generations.apps(before)
-        changed: dict[str, AppState | None] = {}
-        documents = Documents()
-        for name in old.keys() - found.apps.keys() - found.broken.keys():
-            self._generations.set_aside(old[name])
-            changed[name] = None
-        for name in (*found.apps, *found.broken):
-            state = self._configured(name, found, old.get(name), documents)
-            if state != old.get(name):
-                changed[name] = state
+    def _commit(self, planned: Planned, settings: Settings) -> Reloaded:
+        found, before, changed = planned.found, planned.before, planned.changed()
+        for name, state in changed.items():
+            if state is None:
+                self._generations.set_aside(planned.old[name])
         self._appraisal.note(found, changed)
         if not changed and before is not None and before.settings == settings:
             return Reloaded(before.number, [], found.warnings)
-        generation = self._generations.commit(settings, changed, documents.all)
+        generation = self._generations.commit(settings, changed, planned.documents.all)
         return Reloaded(generation.number, sorted(changed), found.warnings)
 
-    def _configured(
-        self, name: str, found: Configuration, old: AppState | None, documents: Documents
-    ) -> AppState:
+    def _configured(self, name: str, planned: Planned) -> AppState:
         """An app's state by its files; where these have a mistake, its last good one stays."""
-        config = found.apps.get(name)
+        found, documents = planned.found, planned.documents
+        config, old = found.apps.get(name), planned.old.get(name)
         if old is None:
             branches = self._recalled(name, documents)
             old = AppState(name=name, config=None, branches=branches)
         if config is None:
             return old
-        return msgspec.structs.replace(
-            old,
-            config=config,
-            rules=documents.add_rules(found.rules.get(name)),
-            headers=documents.add_headers(found.headers.get(name)),
-        )
+        keys = found.keys.setdefault(name, Keys())
+        if keys.rules is None or keys.rules != old.rules:
+            keys.rules = documents.add_rules(found.rules.get(name))
+        if keys.headers is None or keys.headers != old.headers:
+            keys.headers = documents.add_headers(found.headers.get(name))
+        return msgspec.structs.replace(old, config=config, rules=keys.rules, headers=keys.headers)
 
     def _recalled(self, app: str, documents: Documents) -> dict[str, BranchState]:
         """The branches of an app whose folder was gone and is back, at what they served."""
@@ -300,7 +329,7 @@ class Reload:
             found = configuration.read_app(folder / app, f"{settings.apps}/{app}")
             for error in found.errors:
                 log.error("%s", error)
-            owner = self._configured(app, found, None, documents)
+            owner = self._configured(app, Planned(found, self._generations, documents))
         new = BranchState(name=header.branch, label=label)
         owner = msgspec.structs.replace(owner, branches={**owner.branches, label: new})
         apps = self._generations.apps(generation)

@@ -39,8 +39,8 @@ def found(**apps):
 def judge(read, *old):
     """The configuration after the conflicts are found; the apps `old` serve now."""
     states = {each.name: each for each in old}
-    incumbents = Claims().incumbents(states, DOMAIN)
-    refuse_conflicts(read, states, lambda _: {"main": "main"}, DOMAIN, incumbents)
+    served = Claims().by_app(states, DOMAIN)
+    refuse_conflicts(read, states, lambda _: {"main": "main"}, DOMAIN, served)
     return read
 
 
