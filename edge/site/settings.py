@@ -257,15 +257,16 @@ class Limits(Document, frozen=True, kw_only=True):
 class AccessLog(Document, frozen=True, kw_only=True):
     """The record of requests."""
 
-    path: Text = "var/log/access.jsonl"
-    format: Literal["json"] = "json"
-    """JSON lines; `edge logs --format csv` makes the other one of them."""
+    path: Text | None = "var/log/access.jsonl"
+    """The file; without one there is no access log."""
+    format: Literal["json", "csv", "combined"] = "json"
+    """JSON lines have everything; the others are made of them, at a cost."""
     rotate: PositiveSize = 256 * MIB
-    """A new file is begun at this size."""
+    """A new file is begun at this size, and every day (UTC)."""
     keep_days: Count = 14
-    """Older files are deleted."""
+    """Files that ended longer ago are deleted."""
     max_total: PositiveSize = 10 * GIB
-    """All files together; the oldest are deleted first."""
+    """All files together, a hard bound; the oldest are deleted first."""
 
 
 class Proxy(Document, frozen=True, kw_only=True):

@@ -188,7 +188,10 @@ def test_a_newer_key_in_a_generation_is_refused():
             (1, 19, "tls.acme.dns: 'zone' and the key go with 'server'"),
         ),
         ("tls: {acme: {fallback: {}}}", (1, 13, "tls.acme: the fallback is the same authority")),
-        ("access_log: {format: csv}", (1, 22, "access_log.format: 'csv' is not one of json")),
+        (
+            "access_log: {format: xml}",
+            (1, 22, "access_log.format: 'xml' is not one of json, csv, combined"),
+        ),
     ],
 )
 def test_keys_that_contradict_each_other_are_refused(text, refusal):
