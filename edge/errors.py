@@ -49,6 +49,8 @@ class RequestError(EdgeError):
     """The client's fault. `status` is what to answer; on the wire it ends the connection."""
 
     status: ClassVar[int] = 400
+    reason: ClassVar[str] = ""
+    """How `edge_refused_total` counts it; empty for what breaks no limit."""
 
 
 class MalformedRequest(RequestError):
@@ -59,12 +61,14 @@ class ContentTooLarge(RequestError):
     """The content exceeds its limit (RFC 9110 §15.5.14)."""
 
     status = 413
+    reason = "body"
 
 
 class TargetTooLong(RequestError):
     """The request line exceeds its limit (RFC 9110 §15.5.15)."""
 
     status = 414
+    reason = "request_line"
 
 
 class Misdirected(RequestError):
@@ -77,12 +81,20 @@ class HeadTooLarge(RequestError):
     """The field section exceeds its limit (RFC 6585 §5)."""
 
     status = 431
+    reason = "fields"
 
 
 class RequestTimedOut(RequestError):
     """The client took longer than its limit to send the head or the content."""
 
     status = 408
+
+
+class Flooded(RequestError):
+    """The client sends what costs and brings nothing, and does not stop (RFC 9113 §10.5)."""
+
+    status = 429
+    reason = "h2_flood"
 
 
 class NotImplementedByServer(RequestError):

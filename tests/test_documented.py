@@ -13,7 +13,8 @@ import pytest
 
 from edge.cli import parser
 from edge.site.documents import App, decode_app
-from edge.site.settings import Limits, Settings
+from edge.site.limits import Limits
+from edge.site.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

@@ -14,8 +14,8 @@ import msgspec
 
 from edge.errors import StoreError
 from edge.site.decoding import decode_json
+from edge.site.limits import Limits
 from edge.site.paths import Collisions, check_artifact_path
-from edge.site.settings import Limits
 
 APP_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 SHA256 = re.compile(r"[0-9a-f]{64}")

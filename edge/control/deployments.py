@@ -22,10 +22,10 @@ from edge.control.blobs import BlobStore
 from edge.errors import StoreError
 from edge.site.decoding import decode_json
 from edge.site.hosts import assign_label
+from edge.site.limits import Limits
 from edge.site.manifest import Entry, Header, decode_blocks, decode_header, encode_manifest
 from edge.site.media import is_compressible, media_type
 from edge.site.places import Places
-from edge.site.settings import Limits
 
 LEASE = 3600.0
 """Seconds that a pending deployment keeps what it names, counted from its last use."""

@@ -18,6 +18,7 @@ import msgspec
 import zttp
 
 from edge.errors import (
+    Flooded,
     HeadTooLarge,
     MalformedRequest,
     NotImplementedByServer,
@@ -25,6 +26,7 @@ from edge.errors import (
     TargetTooLong,
 )
 from edge.http.fields import FieldList
+from edge.http.frames import Tally
 from edge.http.http1 import SLASH, Limits
 from edge.http.message import Request
 
@@ -38,8 +40,9 @@ LAST_STREAM = 2**31 - 1
 
 SETTINGS, WINDOW_UPDATE = 4, 8
 FRAME_HEAD = struct.Struct(">HBBBI")
-FRAME_BYTES = 64
-"""What a frame that makes an event may take besides fields and content: padding is not honest."""
+TOO_LARGE = "size limit"
+FLOOD = "flood"
+"""What zttp says of heads that unpack to too much, and of heads in too many frames."""
 
 
 class Content(msgspec.Struct):
@@ -74,9 +77,9 @@ class Http2:
         "_max_streams",
         "_untaken",
         "_withheld",
-        "pings",
-        "settings",
-        "silent_bytes",
+        "pieces",
+        "sent",
+        "tally",
     )
 
     def __init__(self, limits: Limits, max_streams: int) -> None:
@@ -87,11 +90,12 @@ class Http2:
         """Bytes of content that arrived and wait for their consumer, by stream."""
         self._withheld: dict[int, list[bytes]] = {}
         """WINDOW_UPDATE frames kept back, by stream."""
-        self.pings = 0
-        self.settings = 0
-        """Frames of these kinds that the client sent; the owner bounds them a minute."""
-        self.silent_bytes = 0
-        """Bytes received that no event accounts for: PRIORITY, empty DATA, frames under way."""
+        self.tally = Tally()
+        """What the client has sent; the owner bounds it a minute."""
+        self.pieces = 0
+        """Pieces of content that waited and were sent, since the owner last cleared it."""
+        self.sent = 0
+        """Bytes of all such pieces."""
 
     def open(self) -> bytes:
         """Our half of the preface: SETTINGS as we mean them, instead of zttp's."""
@@ -115,23 +119,20 @@ class Http2:
         """
         connection = self._connection
         events: list[Event] = []
-        self.silent_bytes += len(data)
+        self.tally.read(data)
         try:
             connection.receive_data(data)
             while (event := connection.next_event()) is not zttp.NEED_DATA:
-                self.silent_bytes -= FRAME_BYTES
                 ours = self._event(event)
                 if ours is not None and not is_end_of(ours, events):
                     events.append(ours)
-            self.silent_bytes = max(0, self.silent_bytes)
         except zttp.RemoteProtocolError as error:
-            raise MalformedRequest(str(error)) from error
+            raise error_of(str(error)) from error
         return events
 
     def _event(self, event: object) -> Event | None:
         kind = type(event)
         if kind is zttp.Request:
-            self.silent_bytes -= self._limits.field_bytes
             return self._request(event)  # type: ignore[arg-type]
         if kind is zttp.Data:
             return self._content(event)  # type: ignore[arg-type]
@@ -139,10 +140,6 @@ class Http2:
             return End(event.stream_id, event.trailers)  # type: ignore[attr-defined]
         if kind is zttp.RstStream:
             return Reset(event.stream_id)  # type: ignore[attr-defined]
-        if kind is zttp.Ping:
-            self.pings += 1
-        elif kind is zttp.Settings:
-            self.settings += 1
         return None
 
     def _request(self, event: zttp.Request) -> Request:
@@ -160,7 +157,6 @@ class Http2:
 
     def _content(self, event: zttp.Data) -> Content:
         stream, data = event.stream_id, event.data
-        self.silent_bytes -= len(data)
         self._untaken[stream] = self._untaken.get(stream, 0) + len(data)
         return Content(stream, data)
 
@@ -228,7 +224,15 @@ class Http2:
         if window <= 0:
             return 0
         handle.send_data(content[:window])
+        self.pieces += 1
+        self.sent += window
         return window
+
+    def blames(self, stream: int) -> bool | None:
+        """Whether a stream's own window is why it waits; None where it is the connection's."""
+        if self._connection.send_window <= 0:
+            return None
+        return (self._connection.stream(stream).send_window or 0) <= 0
 
     def end(self, stream: int, trailers: list[tuple[bytes, bytes]] | None = None) -> None:
         """Queue the end of the response."""
@@ -276,6 +280,13 @@ class Http2:
                 kept.append(frame)
             position += size
         return b"".join(kept)
+
+
+def error_of(problem: str) -> RequestError:
+    """The error for what zttp says of a connection."""
+    if TOO_LARGE in problem:
+        return HeadTooLarge(problem)
+    return Flooded(problem) if FLOOD in problem else MalformedRequest(problem)
 
 
 def is_end_of(event: Event, events: list[Event]) -> bool:

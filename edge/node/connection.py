@@ -21,6 +21,7 @@ from edge.http.http1 import (
     encode_head,
 )
 from edge.http.message import Request, Response
+from edge.node.allowance import Allowance
 from edge.node.cache import JOIN_BELOW
 from edge.node.content import HIGH_WATER, Inflow, discard
 from edge.node.later import Later
@@ -45,6 +46,7 @@ class Http1Connection(Http1Sender):
         "_answering",
         "_fresh",
         "_head_since",
+        "_pace",
         "_preface",
         "_unread",
     )
@@ -59,6 +61,8 @@ class Http1Connection(Http1Sender):
         self._unread = 0
         self._head_since = service.clock.now
         """When the unfinished head began to arrive; 0.0 between requests."""
+        self._pace: Allowance | None = None
+        """How slow the content may still be; made by the first sweep that sees some."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Join the worker's connections, or be refused."""
@@ -214,6 +218,7 @@ class Http1Connection(Http1Sender):
         self._unread = 0
         self._expects = request.expects
         request.content = self._content = Inflow(self._on_taken)
+        self._pace = None
 
     def _on_taken(self, size: int) -> None:
         """The handler took content; before the first of it, 100 (Continue) is due."""
@@ -350,9 +355,11 @@ class Http1Connection(Http1Sender):
         service = self.service
         content = self._content
         if content is not None:
-            starved = not content.size and not self._expects
+            starved = content.is_awaited or not (content.started or content.size or self._expects)
             if starved and now - self.touched > service.idle_timeout:
-                self._fail(RequestTimedOut("the content of the request stopped coming"))
+                self._time_out("idle_timeout", "the content of the request stopped coming")
+            elif self._is_slow(content, now, waits=starved):
+                self._time_out("min_rate", "the content of the request came too slowly")
         elif self._answering:  # whoever makes the answer has limits of its own
             if self.half_closed and self.tunnel is None and now - self.touched > GONE_SECONDS:
                 self.transport.abort()
@@ -361,6 +368,20 @@ class Http1Connection(Http1Sender):
                 self.finish()
         elif now - self._head_since > service.header_timeout:
             if self._fresh:
+                service.counters.refuse("header_timeout")
                 self.finish()
             else:
-                self._fail(RequestTimedOut("the head of the request took too long"))
+                self._time_out("header_timeout", "the head of the request took too long")
+
+    def _is_slow(self, content: Inflow, now: float, *, waits: bool) -> bool:
+        """Whether content comes by less than `min_rate`, and its consumer is not why."""
+        rate, received = self.service.limits.min_rate, content.received + self._unread
+        if not rate:
+            return False
+        if self._pace is None:
+            self._pace = Allowance(now, received)
+        return self._pace.is_spent(now, received, rate, waits=waits)
+
+    def _time_out(self, reason: str, what: str) -> None:
+        self.service.counters.refuse(reason)
+        self._fail(RequestTimedOut(what))

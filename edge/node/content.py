@@ -22,6 +22,7 @@ class Inflow:
         "_error",
         "_on_taken",
         "_waiter",
+        "received",
         "size",
         "started",
         "trailers",
@@ -35,6 +36,8 @@ class Inflow:
         self._on_taken = on_taken
         self.size = 0
         """Bytes waiting."""
+        self.received = 0
+        """Bytes that came in all."""
         self.started = False
         """Whether somebody began to read: only then is 100 (Continue) due."""
         self.trailers: list[tuple[bytes, bytes]] = []
@@ -44,6 +47,7 @@ class Inflow:
         """Add a chunk."""
         self._chunks.append(data)
         self.size += len(data)
+        self.received += len(data)
         self._wake()
 
     def finish(self, trailers: list[tuple[bytes, bytes]] | None = None) -> None:
@@ -73,6 +77,11 @@ class Inflow:
                 return
             self._waiter = asyncio.get_running_loop().create_future()
             await self._waiter
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether a consumer waits for more of it."""
+        return self._waiter is not None and not self._waiter.done()
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():

@@ -16,6 +16,22 @@ LATENCY_BOUNDS: Final = (
 
 REASONS: Final = {
     "connections": "the worker had `limits.connections` open",
+    "handshakes": "the oldest of more than `limits.handshakes` handshakes",
+    "handshake_timeout": "a handshake took longer than `limits.handshake_timeout`",
+    "header_timeout": "a head took longer than `limits.header_timeout`",
+    "idle_timeout": "a client neither sent nor took anything for `limits.idle_timeout`",
+    "min_rate": "a client sent, or took, content by less than `limits.min_rate`",
+    "request_line": "a request line was longer than `limits.request_line`",
+    "fields": "a head had more than `limits.fields` or `limits.field_count`",
+    "body": "content for an origin was more than `limits.body`",
+    "h2_streams": "a client opened more than `limits.h2_streams` at a time",
+    "h2_resets": "a client broke off more than `limits.h2_resets` streams in a minute",
+    "h2_settings": "a client sent more than `limits.h2_settings` in a minute",
+    "h2_pings": "a client sent more than `limits.h2_pings` in a minute",
+    "h2_priorities": "a client sent more than `limits.h2_priorities` in a minute",
+    "h2_empty": "a client sent more than `limits.h2_empty` in a minute",
+    "h2_updates": "a client sent more than `limits.h2_updates` in a minute",
+    "h2_flood": "a head came in more than 16 frames",
 }
 """Why something was refused, as `edge_refused_total` names it."""
 

@@ -23,6 +23,7 @@ from edge.node.errand import SMALL
 from edge.node.inquiry import Inquiry, Supply
 from edge.node.transport import Service
 from edge.site.keys import TAG
+from edge.site.limits import Limits
 
 if TYPE_CHECKING:
     from edge.node.broker import Broker
@@ -81,6 +82,7 @@ class Desk:
         self.service = Service(broker.origins.clock, self.respond, refuse, no_http2)
         self.service.idle_timeout = self.service.keep_alive = PATIENT_S
         self.service.requests_per_connection = self.service.max_connections = MANY
+        self.service.limits = Limits(min_rate=0)
 
     async def respond(self, request: Request) -> Response:
         """What one sibling asked."""

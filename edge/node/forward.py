@@ -27,7 +27,8 @@ from edge.node.passing import Passing
 from edge.node.recalls import Recall, Recalls
 from edge.node.ways import Way, Ways
 from edge.site import keys
-from edge.site.settings import Limits, Settings
+from edge.site.limits import Limits
+from edge.site.settings import Settings
 
 if TYPE_CHECKING:
     from edge.http.fields import Line

@@ -21,6 +21,7 @@ from edge.http.message import REASONS, Request, Response
 from edge.http.target import split_query
 from edge.node.access import Access, Verifier
 from edge.node.arrivals import Arrivals
+from edge.node.counters import Counters
 from edge.node.country import Countries
 from edge.node.later import Later
 from edge.node.notices import Notices
@@ -69,6 +70,7 @@ class Handler:
         self.files = files
         self.trees = trees
         self.forwarder = forwarder
+        self.counters = Counters()
         self.notices = Notices(clock)
         self.arrivals = Arrivals(clock, self.notices, contexts)
         self.snapshot = Snapshot(0, {}, {})
@@ -296,6 +298,8 @@ class Handler:
         id is all that the client sees.
         """
         if isinstance(error, RequestError):
+            if error.reason:
+                self.counters.refuse(error.reason)
             content = pages.render(REASONS[error.status].decode(), f"{error}.")
             return self.notices.page(request, error.status, content, envelope=envelope.closed())
         if isinstance(error, OriginError):

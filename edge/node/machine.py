@@ -84,10 +84,11 @@ class Machine:
         self._siblings = Siblings(self._broker, team.sockets(places), team.slot)
         self._forwarder = Forwarder(self._origins, self._siblings, instance_of(places))
         self._contexts = Contexts(places)
+        self._counters = Counters()
         self._handler = Handler(
             self._clock, self._files, self._trees, self._forwarder, self._contexts
         )
-        self._counters = Counters()
+        self._handler.counters = self._counters
         self._service = Service(
             self._clock,
             self._handler.respond,

@@ -23,7 +23,7 @@ from edge.node.origin import OriginConnection
 if TYPE_CHECKING:
     from edge.node.addresses import Addresses, Destination
     from edge.node.clock import Clock
-    from edge.site.settings import Limits
+    from edge.site.limits import Limits
 
 FAILURES: Final = 5
 """Failures in a row after which an origin is left alone."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from edge.node.secure import Secured
     from edge.node.tls import Contexts
     from edge.node.transport import Service
-    from edge.site.settings import Limits
+    from edge.site.limits import Limits
 
 
 class Reception:
@@ -58,6 +58,7 @@ class Reception:
         if not self.has_room():
             return False
         if len(self.waiting) >= self.max_handshakes:
+            self.service.counters.refuse("handshakes")
             next(iter(self.waiting)).drop()
         self.waiting[arrival] = None
         return True
@@ -67,6 +68,7 @@ class Reception:
         for arrival in list(self.waiting):
             if now - arrival.since <= self.handshake_timeout:
                 return
+            self.service.counters.refuse("handshake_timeout")
             arrival.drop()
 
     def close(self) -> None:

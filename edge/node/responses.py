@@ -16,6 +16,7 @@ from typing import cast
 from edge.errors import MalformedRequest
 from edge.http.http2 import NO_ERROR, Http2
 from edge.http.message import Request, Response, response_pairs
+from edge.node.allowance import Allowance
 from edge.node.content import Inflow, closing
 from edge.node.transport import Connection, Service
 
@@ -32,7 +33,7 @@ EMPTY = memoryview(b"")
 class Stream:
     """What is under way on one stream."""
 
-    __slots__ = ("answer", "content", "drained", "ends", "headed", "moved", "view")
+    __slots__ = ("answer", "bytes", "content", "drained", "ends", "headed", "moved", "pace", "view")
 
     def __init__(self, now: float) -> None:
         self.answer: asyncio.Task[None] | None = None
@@ -47,12 +48,16 @@ class Stream:
         self.drained: asyncio.Future[None] | None = None
         self.moved = now
         """When the client last sent content or took some, in monotonic seconds."""
+        self.bytes = 0
+        """Content of the response that waited and has been sent."""
+        self.pace: Allowance | None = None
+        """How slow the client may still be; made by the first sweep that sees the stream wait."""
 
     def is_starved(self) -> bool:
         """Whether it waits for its client: for a window, or for content that was asked for."""
         if self.view is not None:
             return True
-        return self.content is not None and self.content.started and not self.content.size
+        return self.content is not None and self.content.is_awaited
 
     def abandon(self) -> None:
         """Tell whoever still works for it that nobody waits for it any more."""
@@ -68,7 +73,7 @@ class Stream:
 class Http2Sender(Connection):
     """Streams, and their responses on the way out."""
 
-    __slots__ = ("_early", "_queued", "_waiting", "closing", "cut", "streams", "wire")
+    __slots__ = ("_early", "_pace", "_queued", "_waiting", "closing", "cut", "streams", "wire")
 
     def __init__(self, service: Service, sni: str | None = None) -> None:
         super().__init__(service, sni)
@@ -84,6 +89,8 @@ class Http2Sender(Connection):
         self._waiting: deque[int] = deque()
         """Streams with a view, next one first."""
         self._queued = 0
+        self._pace: Allowance | None = None
+        """While the connection's window is what all streams wait for."""
 
     async def send_later(self, request: Request, stream: Stream, response: Response) -> None:
         """Send a response whose content comes piece by piece; returns when all is handed over."""
@@ -205,6 +212,7 @@ class Http2Sender(Connection):
                 self._complete_view(identifier, stream)
             if sent:
                 stream.moved = self.clock.now
+                stream.bytes += sent
                 self._count_queued(sent)
         self.flush()
 
@@ -215,6 +223,33 @@ class Http2Sender(Connection):
             self._finish(identifier, stream)
         elif stream.drained is not None and not stream.drained.done():
             stream.drained.set_result(None)
+
+    # Pace
+
+    def is_slow(self, identifier: int, stream: Stream, now: float) -> bool:
+        """Whether a stream's client alone is why it brings, or takes, less than `min_rate`."""
+        rate, content = self.service.limits.min_rate, stream.content
+        if not rate or (content is None and stream.view is None):
+            return False
+        if stream.pace is None:
+            stream.pace = Allowance(now, stream.bytes)
+        total = stream.bytes + (0 if content is None else content.received)
+        if stream.view is not None:
+            waits = bool(self.wire.blames(identifier))
+        else:
+            waits = stream.is_starved()
+        return stream.pace.is_spent(now, total, rate, waits=waits)
+
+    def takes_too_little(self, now: float) -> bool:
+        """Whether the connection's window lets less than `min_rate` through, for all streams."""
+        rate = self.service.limits.min_rate
+        waiting = [each for each, stream in self.streams.items() if stream.view is not None]
+        if not rate or not waiting or self.wire.blames(waiting[0]) is not None:
+            self._pace = None
+            return False
+        if self._pace is None:
+            self._pace = Allowance(now, self.wire.sent)
+        return self._pace.is_spent(now, self.wire.sent, rate)
 
     def pause_writing(self) -> None:
         """A client that does not read is not read from either: its answers would pile up."""

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from edge.http.message import Inform
     from edge.node.broker import Broker
     from edge.node.clock import Clock
-    from edge.site.settings import Limits
+    from edge.site.limits import Limits
 
 log = logging.getLogger("edge.siblings")
 

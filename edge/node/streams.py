@@ -29,21 +29,14 @@ from edge.http.http2 import (
 )
 from edge.http.message import Request, Response
 from edge.node.content import Inflow, discard
+from edge.node.floods import Floods
 from edge.node.later import Later
 from edge.node.responses import Http2Sender, Stream
 from edge.node.tasks import spawn
 from edge.node.transport import GONE_SECONDS, Answer, Connection, Service
 
-RESETS_A_MINUTE = 100
-"""Streams that may break off in a minute before the connection ends (CVE-2023-44487)."""
-
 RESETS_IN_ALL = 150
 """After so many a client is asked for a new connection: zttp breaks one off at 256."""
-
-PINGS_A_MINUTE = 60
-SETTINGS_A_MINUTE = 14
-SILENT_BYTES = 64 * 1024
-"""Bytes that may come in a minute without any event, such as PRIORITY and empty DATA."""
 
 PATIENCE_SECONDS = 5.0
 """How long the first GOAWAY waits for a moment without streams: some clients (Python's h2) lose
@@ -57,11 +50,10 @@ class Http2Connection(Http2Sender):
     """HTTP/2, whichever way it was agreed on."""
 
     __slots__ = (
+        "_floods",
         "_last",
         "_leaving_since",
-        "_minute",
         "_parting_since",
-        "_resets",
         "_resets_in_all",
         "_served",
     )
@@ -74,8 +66,7 @@ class Http2Connection(Http2Sender):
         """Since when the connection is to end, in monotonic seconds; 0.0 while it is not."""
         self._parting_since = 0.0
         """When the first GOAWAY went out; 0.0 before."""
-        self._minute = service.clock.now
-        self._resets = 0
+        self._floods = Floods(self.wire, service.clock.now)
         self._resets_in_all = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -112,14 +103,15 @@ class Http2Connection(Http2Sender):
             return
         try:
             events = self.wire.receive(data)
-        except RequestError:
+        except RequestError as error:
+            if error.reason:
+                self.service.counters.refuse(error.reason)
             self._break_off()
             return
         for event in events:
             self._take(event)
-        if self._is_flooded():
-            self.wire.go_away(self._last, ENHANCE_YOUR_CALM)
-            self._break_off()
+        if reason := self._floods.excess(self.service.limits):
+            self._calm(reason)
             return
         if self._leaving_since and not self._parting_since:
             self._part(self.clock.now)  # in one write with the last answer, if it is whole
@@ -136,25 +128,20 @@ class Http2Connection(Http2Sender):
         else:
             self._take_reset(cast("Reset", event).stream)
 
-    def _is_flooded(self) -> bool:
-        """Whether a minute brought more of what only costs than any honest client sends."""
-        wire = self.wire
-        if self.clock.now - self._minute > 60:
-            self._minute = self.clock.now
-            self._resets = wire.pings = wire.settings = wire.silent_bytes = 0
-        return (
-            self._resets > RESETS_A_MINUTE
-            or wire.pings > PINGS_A_MINUTE
-            or wire.settings > SETTINGS_A_MINUTE
-            or wire.silent_bytes > SILENT_BYTES
-        )
+    def _calm(self, reason: str) -> None:
+        """End a connection that costs more than it brings."""
+        self.service.counters.refuse(reason)
+        self.wire.go_away(self._last, ENHANCE_YOUR_CALM)
+        self._break_off()
 
     # Requests
 
     def _take_request(self, request: Request) -> None:
         self.touched = self.clock.now
         if self.closing or len(self.streams) >= self.service.max_streams:
-            self._resets += not self.closing
+            if not self.closing:
+                self.service.counters.refuse("h2_streams")
+                self._count_reset()
             self.cut.add(request.stream)
             self.wire.reset(request.stream, REFUSED_STREAM)
             return
@@ -228,10 +215,16 @@ class Http2Connection(Http2Sender):
             stream.abandon()
         if identifier in self.cut:
             return
-        self._resets += 1
+        self._count_reset()
         self._resets_in_all += 1
         if self._resets_in_all == RESETS_IN_ALL:
             self._leave()
+
+    def _count_reset(self) -> None:
+        """One more; over the limit, nothing more is begun of what has come with it."""
+        self._floods.count_reset()
+        if self._floods.resets > self.service.limits.h2_resets:
+            self.closing = True
 
     # Responses
 
@@ -305,11 +298,21 @@ class Http2Connection(Http2Sender):
             self._part(self.clock.now)
             self.pump()
 
+    def sweep(self, now: float) -> None:
+        """Once a second: a new minute perhaps, and the time limits."""
+        self._floods.sweep(now)
+        super().sweep(now)
+
     def expire(self, now: float) -> None:
         """Time limits: idle between requests, streams that wait for their client, the parting."""
         for identifier, stream in tuple(self.streams.items()):
             if now - stream.moved > self.service.idle_timeout and stream.is_starved():
-                self._time_out(identifier, stream)
+                self._time_out(identifier, stream, "idle_timeout")
+            elif self.is_slow(identifier, stream, now):
+                self._time_out(identifier, stream, "min_rate")
+        if self.takes_too_little(now):
+            self._calm("min_rate")
+            return
         if not self.closing and not self.streams and now - self.touched > self.service.keep_alive:
             self._stop()
         if self.half_closed and now - self.touched > GONE_SECONDS and not self._moves(now):
@@ -322,12 +325,15 @@ class Http2Connection(Http2Sender):
         """Whether a client that sent its last byte still takes something."""
         return any(now - stream.moved <= GONE_SECONDS for stream in self.streams.values())
 
-    def _time_out(self, identifier: int, stream: Stream) -> None:
+    def _time_out(self, identifier: int, stream: Stream, reason: str) -> None:
+        self.service.counters.refuse(reason)
         if stream.headed or stream.content is None:
+            self._count_reset()
             self.cut_off(identifier, CANCEL)
             return
         stream.content.fail(RequestTimedOut("the content of the request stopped coming"))
         stream.moved = self.clock.now
+        stream.pace = None
 
 
 def take_over(first: Connection, data: bytes) -> None:

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, cast
 
 from edge.http.http1 import Limits
 from edge.http.message import Request, Response
+from edge.node.allowance import Allowance, acknowledged
 from edge.node.cache import JOIN_BELOW
 from edge.node.counters import Counters
+from edge.site.limits import Limits as Bounds
 
 if TYPE_CHECKING:
     from edge.node.clock import Clock
-    from edge.site import settings
 
 Answer = Response | Awaitable[Response]
 Respond = Callable[[Request], Answer]
@@ -63,6 +64,8 @@ class Service:
         """Turns any error into the response for it: the handler's `error_response`."""
         self.speak_http2 = speak_http2
         """Hands a connection over to HTTP/2; given in, since `streams` stands on this module."""
+        self.limits = Bounds()
+        """As the operator wrote them, for what is asked once a second at most."""
         self.wire = Limits()
         self.header_timeout = 10.0
         self.idle_timeout = 30.0
@@ -75,8 +78,9 @@ class Service:
         self.connections: set[Connection] = set()
         self.accepted = 0
 
-    def configure(self, limits: settings.Limits) -> None:
+    def configure(self, limits: Bounds) -> None:
         """Bound connections as the operator says; those that are open too, but for their heads."""
+        self.limits = limits
         self.wire = Limits(limits.request_line, limits.fields, limits.field_count)
         self.header_timeout = limits.header_timeout
         self.idle_timeout = limits.idle_timeout
@@ -91,6 +95,8 @@ class Connection(asyncio.Protocol):
     """One client's transport."""
 
     __slots__ = (
+        "_acknowledged",
+        "_allowance",
         "_backlog",
         "_descriptor",
         "_writable",
@@ -123,6 +129,9 @@ class Connection(asyncio.Protocol):
         self.peer = ""
         """Address of the client's end; empty on a Unix socket."""
         self._backlog = 0
+        self._acknowledged: int | None = 0
+        self._allowance: Allowance | None = None
+        """While the client has more to take than the kernel holds."""
         self._writable: asyncio.Future[None] | None = None
         self._descriptor = -1
 
@@ -243,12 +252,32 @@ class Connection(asyncio.Protocol):
             self._backlog = backlog
             self.touched = now
         if backlog:
-            if now - self.touched > self.service.idle_timeout:
-                self.transport.abort()
-        elif not self.lingering:
+            self._expect_taken(now)
+            return
+        self._allowance = None
+        if not self.lingering:
             self.expire(now)
         elif now > max(self.lingering, self.touched + LINGER_SECONDS):
             self.transport.abort()
+
+    def _expect_taken(self, now: float) -> None:
+        """End a connection whose client takes nothing of what waits for it, or too little."""
+        taken = acknowledged(self.transport.get_extra_info("socket"))
+        if taken != self._acknowledged:
+            self._acknowledged = taken
+            self.touched = now
+        if now - self.touched > self.service.idle_timeout:
+            self.refuse("idle_timeout")
+        elif taken is not None and (rate := self.service.limits.min_rate):
+            if self._allowance is None:
+                self._allowance = Allowance(now, taken)
+            elif self._allowance.is_spent(now, taken, rate):
+                self.refuse("min_rate")
+
+    def refuse(self, reason: str) -> None:
+        """End a connection for a limit, in the middle of whatever it is."""
+        self.service.counters.refuse(reason)
+        self.transport.abort()
 
     def expire(self, now: float) -> None:
         """The limits of a connection whose client has taken everything that was written."""

@@ -17,6 +17,7 @@ import msgspec
 from edge.errors import ConfigError
 from edge.site import reading, yaml_nodes
 from edge.site.hosts import MAX_HOST, MAX_LABEL, branch_matches, canonical_host
+from edge.site.limits import Limits
 from edge.site.schema import (
     Branch,
     Count,
@@ -32,7 +33,7 @@ from edge.site.schema import (
     TreePath,
     User,
 )
-from edge.site.settings import Limits, Settings
+from edge.site.settings import Settings
 
 __all__ = [
     "Access",

@@ -83,6 +83,11 @@ def parse_workers(text: str) -> int | Literal["auto"]:
     return parse_whole(text, least=1, most=256)
 
 
+def parse_memory(text: str) -> int | Literal["auto"]:
+    """`auto`, or bytes."""
+    return "auto" if text == "auto" else parse_size(text)
+
+
 def parse_whole(text: str, least: int = 0, most: int = 10**12) -> int:
     """A whole number in decimal digits, and nothing that YAML makes of `1_000` or `010`."""
     if not re.fullmatch(r"0|[1-9][0-9]{0,14}", text):
@@ -304,6 +309,8 @@ def parse_tree_path(text: str) -> str:
 
 Text = Annotated[str, Parsed(parse_text)]
 Workers = Annotated[int | Literal["auto"], Parsed(parse_workers)]
+Memory = Annotated[int | Literal["auto"], Parsed(parse_memory)]
+Whole = Annotated[int, Parsed(parse_whole)]
 Count = Annotated[int, Parsed(partial(parse_whole, least=1))]
 DeltaSeconds = Annotated[int, Parsed(partial(parse_whole, most=2**31 - 1))]
 """Source: RFC 9111 §1.2.2."""

@@ -13,13 +13,13 @@ from typing import Literal
 import msgspec
 
 from edge.site.alarms import Alarm, Notification, Smtp
+from edge.site.limits import Limits
 from edge.site.schema import (
     AdminSocket,
     Count,
     DefaultDomain,
     DnsName,
     Document,
-    Duration,
     Email,
     FieldName,
     Host,
@@ -195,63 +195,6 @@ class CacheSettings(Document, frozen=True, kw_only=True):
     """Whether responses without freshness get 10 % of their age (RFC 9111 §4.2.2)."""
     client_directives: tuple[ClientDirective, ...] = ()
     """Directives in a request's Cache-Control that are obeyed (RFC 9111 §5.2.1)."""
-
-
-class Limits(Document, frozen=True, kw_only=True):
-    """What one client, connection, worker or upload may cost."""
-
-    header_timeout: Timeout = 10.0
-    """Wall clock from the first byte of a head to its last."""
-    request_line: PositiveSize = 8 * KIB
-    """The request line; a longer one is 414."""
-    fields: PositiveSize = 16 * KIB
-    """The field section of one request; a larger one is 431."""
-    field_count: Count = 100
-    """Field lines of one request; more are 431."""
-    idle_timeout: Timeout = 30.0
-    """Silence of a client that is sending content or should be taking a response."""
-    min_rate: Size = 500
-    """Bytes a second that a body must average, either way, once it has taken 10 s."""
-    keep_alive: Timeout = 60.0
-    """Silence between two requests of a connection."""
-    requests_per_connection: Count = 1_000
-    """Requests of an HTTP/1.1 connection before it is closed."""
-    h2_streams: Count = 100
-    """Concurrent streams of an HTTP/2 connection."""
-    h2_streams_per_connection: Count = 1_000
-    """Streams of an HTTP/2 connection before it is told to go away."""
-    handshake_timeout: Timeout = 10.0
-    """From a connection to the end of its TLS handshake."""
-    handshakes: Count = 500
-    """TLS handshakes of one worker at a time; beyond, the oldest of them is dropped."""
-    connections: Count = 10_000
-    """Connections of one worker; the next one is refused."""
-    body: Size = 0
-    """Content of a request to an origin; more is 413. 0 is any size."""
-    origin_connections: Count = 256
-    """Connections of one worker to one origin."""
-    origin_queue: Count = 1_000
-    """Requests that wait for one of them; the next one is 503."""
-    origin_connect: Timeout = 3.0
-    """Until an origin takes a connection, TLS included."""
-    origin_first_byte: Timeout = 30.0
-    """Until an origin begins to answer, and the longest wait for a connection."""
-    origin_between_bytes: Timeout = 60.0
-    """Silence of an origin in the middle of its answer."""
-    origin_total: Duration = 0.0
-    """A whole exchange with an origin, event streams excepted. 0 is any time."""
-    tunnel_idle: Timeout = 3_600.0
-    """Silence of both ends of a tunnel (WebSocket), and of an event stream."""
-    drain: Timeout = 30.0
-    """How long requests may finish when a worker is replaced or stopped."""
-    archive_files: Count = 100_000
-    """Files of one deployment."""
-    archive_bytes: PositiveSize = 10 * GIB
-    """Bytes of one deployment, unpacked."""
-    archive_ratio: Count = 100
-    """How many times its packed size an archive may unpack to."""
-    blob_bytes: PositiveSize = 5 * GIB
-    """Bytes of one file of a deployment."""
 
 
 class AccessLog(Document, frozen=True, kw_only=True):

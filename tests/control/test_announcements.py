@@ -13,7 +13,7 @@ from edge.control.announcements import (
     decode_announcement,
 )
 from edge.errors import StoreError
-from edge.site.settings import Limits
+from edge.site.limits import Limits
 
 HASH = "a" * 64
 ONE = {"index.html": FileDigest(HASH, 1)}

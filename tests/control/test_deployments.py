@@ -20,8 +20,8 @@ from edge.control.deployments import (
     NoSuch,
 )
 from edge.errors import StoreError
+from edge.site.limits import Limits
 from edge.site.places import Places
-from edge.site.settings import Limits
 from tests.support_control import DAY, HOUR, PAGE, age, digests, encoded, sha256
 
 FILES = {"index.html": PAGE, "copy.html": PAGE, "a/logo.png": "png" * 200, "empty": ""}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import zttp
 
-from edge.errors import RequestError
+from edge.errors import Flooded, HeadTooLarge, MalformedRequest, RequestError
 from edge.http.http1 import Limits
 from edge.http.http2 import (
     LAST_STREAM,
@@ -23,13 +23,13 @@ from tests.support_wire import (
     HEADERS,
     PING,
     PREFACE,
-    PRIORITY,
     RST_STREAM,
     SETTINGS,
     WINDOW_UPDATE,
     frame,
     frames,
     head,
+    string,
 )
 
 HELLO = PREFACE + frame(SETTINGS, 0, 0)
@@ -277,20 +277,51 @@ def test_the_last_stream_is_named():
     assert isinstance(wire.receive(head(5))[0], Request)
 
 
+def repeated(stream: int, times: int) -> bytes:
+    """HEADERS that put a field of 200 bytes into the table, and then repeat it (RFC 7541 §6.1)."""
+    fields = [(b":method", b"GET"), (b":scheme", b"http"), (b":path", b"/"), (b":authority", b"a")]
+    block = b"".join(b"\0" + string(name) + string(value) for name, value in fields)
+    block += b"\x40" + string(b"x") + string(b"y" * 200) + b"\xbe" * times
+    return frame(HEADERS, 5, stream, block)
+
+
 def test_frames_that_only_cost_are_counted():
-    """PINGs and SETTINGS by number; what makes no event by its bytes until the next event."""
+    """Those of the client by its tally, ours as pieces and bytes of content that waited."""
     wire = opened()
-    assert (wire.pings, wire.settings) == (0, 1)
-    wire.receive(frame(PING, 0, 0, b"12345678") * 3 + frame(SETTINGS, 0, 0))
-    assert (wire.pings, wire.settings) == (3, 2)
-    wire.receive(frame(PRIORITY, 0, 1, b"\0\0\0\0\1") * 10)
-    assert wire.silent_bytes == 140
-    wire.receive(head(1, ends=False))
-    assert wire.silent_bytes == 0
-    wire.receive(frame(DATA, 0, 1) * 50)
-    assert wire.silent_bytes == 450
-    wire.receive(frame(DATA, 0, 1, b"x" * 16_000) * 2)
-    assert wire.silent_bytes < 450
+    wire.receive(frame(PING, 0, 0, b"12345678") * 3 + head(1))
+    wire.send_head(1, 200, [], ends=False)
+    assert wire.send_content(1, memoryview(b"hello")) == 5
+    assert (wire.tally.pings, wire.tally.settings, wire.pieces, wire.sent) == (3, 1, 1, 5)
+
+
+def test_who_is_to_blame_for_what_waits():
+    """The stream's window, where the connection's is open."""
+    wire = opened()
+    wire.receive(head(1) + head(3))
+    for stream in (1, 3):
+        wire.send_head(stream, 200, [], ends=False)
+    assert wire.blames(1) is False
+    wire.send_content(1, memoryview(bytes(65_535)))
+    assert wire.blames(1) is None
+    wire.receive(frame(8, 0, 0, b"\0\0\0\7"))
+    assert (wire.blames(1), wire.blames(3)) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (repeated(1, 16_000), HeadTooLarge),
+        (frame(HEADERS, 1, 1, b"\x82") + frame(9, 0, 1, b"") * 17, Flooded),
+        (frame(9, 4, 1, b""), MalformedRequest),
+    ],
+    ids=["bomb", "continuations", "out of place"],
+)
+def test_what_ends_a_connection_is_told_apart(data, kind):
+    """A head that unpacks to megabytes, one in too many frames, and what is just wrong."""
+    wire = opened()
+    with pytest.raises(RequestError) as caught:
+        wire.receive(data)
+    assert type(caught.value) is kind
 
 
 def test_interim_response_comes_before_the_final_one():

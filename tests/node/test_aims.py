@@ -9,7 +9,8 @@ from edge.node.addresses import Addresses
 from edge.node.aims import aims_of, split_authority
 from edge.node.clock import Clock
 from edge.node.origins import FAILURES, OPEN_S, OriginKey, Origins
-from edge.site.settings import Limits, Proxy
+from edge.site.limits import Limits
+from edge.site.settings import Proxy
 from tests.support_site import decided, site_of
 
 FIRST, SECOND = "http://one.test/<*>", "https://two.test:8443/b/<*>"

@@ -14,7 +14,8 @@ from edge.node.clock import Clock
 from edge.node.errand import SMALL, Errand, Message, Relay, check_size, stated_size
 from edge.node.origins import Origins
 from edge.node.tasks import spawn
-from edge.site.settings import Limits, Proxy
+from edge.site.limits import Limits
+from edge.site.settings import Proxy
 from tests.support import free_port
 from tests.support_origin import Talk, echo, originating, raw, saying
 from tests.support_wire import until

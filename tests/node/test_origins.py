@@ -28,7 +28,8 @@ from edge.node.origins import (
     translate,
 )
 from edge.node.tasks import spawn
-from edge.site.settings import Limits, Proxy
+from edge.site.limits import Limits
+from edge.site.settings import Proxy
 from tests.support import free_port
 from tests.support_origin import Authority, originating, saying
 from tests.support_wire import until

@@ -6,8 +6,8 @@ from edge.node.clock import Clock
 from edge.node.reception import Reception
 from edge.node.tls import Contexts, listener_context
 from edge.node.transport import Service
+from edge.site.limits import Limits
 from edge.site.places import Places
-from edge.site.settings import Limits
 
 
 class Someone:

@@ -13,7 +13,8 @@ from edge.node.clock import Clock
 from edge.node.origins import OriginKey, Origins
 from edge.node.tasks import spawn
 from edge.node.tunnels import OriginTunnel
-from edge.site.settings import Limits, Proxy
+from edge.site.limits import Limits
+from edge.site.settings import Proxy
 from tests.support_origin import Origin, Talk, originating
 from tests.support_wire import MIB, until
 
