@@ -114,7 +114,7 @@ def add_node_commands(command: Grammar) -> None:
     sub.add_argument("--no-activate", action="store_true", help="upload only")
     sub.add_argument("--follow-links", action="store_true", help="publish what links point to")
     add_deployment_commands(command)
-    command("reload", run.reload, "serve the files as they are now", "edge reload")
+    add_reload(command)
     add_purge(command)
     command("status", run.status, "what the node is doing", "edge status --json")
     sub = command(
@@ -141,6 +141,16 @@ def add_deployment_commands(command: Grammar) -> None:
     sub.add_argument("--app", required=True)
     text, example = "forget a branch; its hosts answer 404", "--app shop --branch pr-7"
     add_branch(command("delete-branch", run.delete_branch, text, f"edge delete-branch {example}"))
+
+
+def add_reload(command: Grammar) -> None:
+    """Before it is done, it can be looked at."""
+    text = "serve the files as they are now, and say what that changes"
+    sub = command("reload", run.reload, text, "edge reload --dry-run")
+    what = "change nothing; say what would, and which requests would be answered differently"
+    sub.add_argument("--dry-run", action="store_true", help=what)
+    what = "one mistake keeps every app as it is; without this, the other apps' changes serve"
+    sub.add_argument("--all-or-nothing", action="store_true", help=what)
 
 
 def add_purge(command: Grammar) -> None:

@@ -12,7 +12,7 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from edge import report
+from edge import report, report_changes
 from edge.control.operations import Document, Node
 from edge.control.parent import Parent
 from edge.control.sources import StagedFile, stage
@@ -132,10 +132,13 @@ def delete_branch(options: argparse.Namespace) -> int:
 
 
 def reload(options: argparse.Namespace) -> int:
-    """Have the node serve the files as they are now."""
+    """Have the node serve the files as they are now, or say what that would do."""
     with open_node(options) as node:
-        document = node.reload()
-    return report.reloaded(document, options.json)
+        try:
+            document = node.reload(dry_run=options.dry_run, atomic=options.all_or_nothing)
+        except StoreError as refused:
+            return report_changes.refused(refused, options.json)
+    return report_changes.reloaded(document, options.json)
 
 
 def purge(options: argparse.Namespace) -> int:

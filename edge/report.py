@@ -310,14 +310,6 @@ def print_warnings(warnings: Iterable[Document]) -> None:
         print(shown(str(mistake)).replace(": ", ": warning: ", 1), file=sys.stderr)
 
 
-def reloaded(document: Document, as_document: bool) -> int:
-    """A generation that serves, and what was probably not meant."""
-    print_warnings(() if as_document else document.get("warnings", ()))
-    changed = ", ".join(document["changed"]) or "nothing"
-    text = f"generation {document['generation']} serves; changed: {changed}"
-    return line(text, document, as_document)
-
-
 def in_bytes(size: float) -> str:
     """Bytes for people."""
     for unit in ("B", "KiB", "MiB"):

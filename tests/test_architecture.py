@@ -16,7 +16,7 @@ ORDER = ["errors", "http", "site", "node", "control", "cli"]
 ROOM_OF = dict.fromkeys(
     (
         *("commands", "nodes", "report", "report_rules", "report_tls", "rule_commands"),
-        *("tls_commands", "completion", "__main__"),
+        *("tls_commands", "completion", "report_changes", "__main__"),
     ),
     "cli",
 ) | {"__init__": "errors"}

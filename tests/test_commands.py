@@ -252,12 +252,39 @@ def test_reload_purge_status(shell, app):
     write_app(shell.folder, app, "production_branch: trunk\n")
 
     out, _ = shell("reload")
-    assert re.fullmatch(rf"generation [0-9]+ serves; changed: {app}\n", out)
+    first, *more = out.splitlines()
+    assert re.fullmatch(rf"generation [0-9]+ serves; changed: {app}", first)
+    assert more == [f"{app}: changed", "  setting ~ production_branch: main → trunk"]
     assert shell.json("reload")["changed"] == []
     assert re.fullmatch(r"[0-9]+ stored responses? went\n", shell("purge", "--all")[0])
     assert shell.json("purge", "--all").keys() == {"purged"}
     assert re.match(r"generation [0-9]+, [0-9]+ apps\n", shell("status")[0])
     assert shell.json("status").keys() == {"generation", "apps", "workers"}
+
+
+def test_a_reload_that_is_rehearsed(shell, app):
+    """Says what would change, and nothing does; with a node and without."""
+    shell.deploy(app=app)
+    rules = shell.folder / "rules" / app / "redirects.json"
+    rules.write_text('[{"source": "/a/style.css", "target": "/b"}]')
+
+    out, _ = shell("reload", "--dry-run")
+    document = shell.json("reload", "--dry-run")
+
+    lines = out.splitlines()
+    assert lines[:4] == [
+        f"nothing was done; a reload would change: {app}",
+        f"{app}: changed",
+        "  rule + [0] /a/style.css: 301 /b",
+        "3 sample requests, 1 answered differently",
+    ]
+    assert re.split(" {2,}", lines[5]) == [
+        f"main.{app}.edge.localhost/a/style.css",
+        "200 /a/style.css",
+        "301 /b by [0]",
+    ]
+    assert (document["dry_run"], document["changed"]) == (True, [app])
+    assert shell.json("reload")["changed"] == [app]
 
 
 def test_status_lists_the_workers(online):
@@ -279,13 +306,12 @@ def test_without_workers_status_says_so(offline):
 def test_a_refused_reload_lists_the_mistakes(shell, app):
     """One a line as `file:line:column: message (hint)`, then what was kept."""
     write_app(shell.folder, app, "nope: 1\nretain: {deployments: x}\n")
-    out, err = shell("reload", code=1)
+    _, err = shell("reload", code=1)
     document = shell.json("reload", code=1)
     (shell.folder / "rules" / app / "app.yml").unlink()
     shell("reload")
 
     lines = err.splitlines()
-    assert out == ""
     assert [line.split(": ")[0] for line in lines[:2]] == [
         f"rules/{app}/app.yml:1:1",
         f"rules/{app}/app.yml:2:23",

@@ -298,23 +298,6 @@ def test_status(capsys):
     ]
 
 
-def test_reloaded(capsys):
-    """What changed, and on stderr what was probably not meant; for machines all of it on stdout."""
-    warning = {"file": "f.json", "line": 2, "column": 1, "message": "[0]: x", "hint": "do y"}
-    full = {"generation": 3, "changed": ["a", "b"], "warnings": [warning]}
-    quiet = {"generation": 3, "changed": []}
-
-    for document, as_document in ((full, False), (full, True), (quiet, False)):
-        assert report.reloaded(document, as_document=as_document) == 0
-
-    captured = capsys.readouterr()
-    text, machines, nothing = captured.out.splitlines()
-    assert text == "generation 3 serves; changed: a, b"
-    assert json.loads(machines) == full
-    assert nothing == "generation 3 serves; changed: nothing"
-    assert captured.err == "f.json:2:1: warning: [0]: x (do y)\n"
-
-
 @pytest.mark.parametrize(
     ("size", "text"),
     [

@@ -14,6 +14,7 @@ import os
 import signal
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -172,7 +173,7 @@ class Admin:
                 web.get(f"{branch}/deployments", self._answer(self._deployments)),
                 web.put(BLOBS + "{sha256}", self._put_blob),
                 web.post(f"{branch}/deployments", self._begin),
-                web.post("/v1/reload", self._call(lambda _: operations.reload())),
+                web.post("/v1/reload", self._reload),
                 web.post(f"{branch}/rollback", self._call(self._rollback)),
                 web.delete(branch, self._call(self._delete_branch)),
                 web.post("/v1/deployments/{id}/activate", self._activate),
@@ -269,6 +270,14 @@ class Admin:
         body = await request.read()
         return web.json_response(await asyncio.to_thread(self._operations.ask, body))
 
+    async def _reload(self, request: web.Request) -> web.Response:
+        """A dry run takes its turn as well: a reload under way would be told half."""
+        if strange := request.query.keys() - {"dry_run", "atomic"}:
+            raise Problem(400, f"{', '.join(sorted(strange))}: a reload takes dry_run and atomic")
+        asked = {name: is_asked(request, name) for name in ("dry_run", "atomic")}
+        document = await self._change(partial(self._operations.reload, **asked))
+        return web.json_response(document)
+
     async def _put_blob(self, request: web.Request) -> web.Response:
         """Take a blob; sent again it is taken again, which is no harm."""
         sha256 = request.match_info["sha256"]
@@ -320,6 +329,19 @@ def refusal(error: Exception) -> web.Response | None:
         case OSError(errno=errno.ENOSPC | errno.EDQUOT):
             return problem(507, "the node's disk is full")
     return None
+
+
+def is_asked(request: web.Request, name: str) -> bool:
+    """
+    Whether the query has a switch on: `1` or `0`, off without it.
+
+    Raises:
+        Problem: it says something else. A dry run must not be taken for a real one.
+    """
+    value = request.query.get(name, "0")
+    if value not in ("0", "1"):
+        raise Problem(400, f"{name}={value!r} is neither 1 nor 0")
+    return value == "1"
 
 
 def named(request: web.Request) -> tuple[str, str]:

@@ -27,6 +27,7 @@ from edge.control.configuration import Configuration, config_root
 from edge.control.deployments import LEASE, Deployments, Marked, NoSuch
 from edge.control.events import Events
 from edge.control.fleet import Fleet
+from edge.control.forecast import Forecast
 from edge.control.generations import Generations
 from edge.control.hits import Hits
 from edge.control.purging import Purge, Selection
@@ -56,9 +57,8 @@ class Changes:
         self.rehearsals = Rehearsals(places, self.deployments, self.generations)
         self._hits = Hits(places)
         self._appraisal = Appraisal(self.deployments, self.generations, self.rehearsals, self._hits)
-        self._reload = Reload(
-            config, self.blobs, self.deployments, self.generations, self._appraisal
-        )
+        forecast = Forecast(places, self.deployments, self.generations, self.rehearsals)
+        self._reload = Reload(config, self.deployments, self.generations, self._appraisal, forecast)
         self._mutex = threading.RLock()
         self._depth = 0
 
@@ -92,10 +92,15 @@ class Changes:
         """What a reload would make of every app. See `Reload.proposal`."""
         return self._reload.proposal()
 
-    def reload(self) -> Reloaded:
+    def reload(self, *, atomic: bool = False) -> Reloaded:
         """Serve the operator's files as they are now. See `Reload.run`."""
         with self.events.reloading(), self.exclusively():
-            return self._reload.run()
+            return self._reload.run(atomic=atomic)
+
+    def rehearse(self, *, atomic: bool = False) -> Reloaded:
+        """What a reload would do. See `Reload.rehearse`."""
+        with self.exclusively():
+            return self._reload.rehearse(atomic=atomic)
 
     # Deployments
 

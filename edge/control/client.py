@@ -144,9 +144,11 @@ class Client:
         """Forget a branch."""
         return self._call("DELETE", branch_path(app, branch))
 
-    def reload(self) -> Document:
-        """Serve the operator's files as they are now."""
-        return self._call("POST", "/v1/reload")
+    def reload(self, *, dry_run: bool = False, atomic: bool = False) -> Document:
+        """Serve the operator's files as they are now, or say what that would do."""
+        asked = {"dry_run": dry_run, "atomic": atomic}
+        query = "&".join(f"{name}=1" for name, is_asked in asked.items() if is_asked)
+        return self._call("POST", f"/v1/reload?{query}".rstrip("?"))
 
     def purge(self, selection: Document) -> Document:
         """Forget stored responses."""

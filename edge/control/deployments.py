@@ -88,7 +88,7 @@ class Deployments:
     def __init__(self, places: Places, blobs: BlobStore) -> None:
         self._places = places
         self._root = os.fspath(places.deployments)
-        self._blobs = blobs
+        self.blobs = blobs
         self._seen: dict[str, tuple[str, str]] = {}
         """Deployment → (app, label), of those that were looked at lately."""
 
@@ -122,7 +122,7 @@ class Deployments:
         )
         pending = Pending(header=header, files=dict(files))
         durable.write(self._places.pending / header.id, msgspec.json.encode(pending))
-        return header, self._blobs.missing(file.sha256 for file in files.values())
+        return header, self.blobs.missing(file.sha256 for file in files.values())
 
     def label(self, app: str, branch: str, now: float) -> str:
         """The branch's label; a new branch gets one and keeps it."""
@@ -151,13 +151,13 @@ class Deployments:
         if not path.exists():
             self._check_blobs(pending.files)
             entries = self._entries(pending)
-            self._blobs.settle()
+            self.blobs.settle()
             durable.write(path, encode_manifest(header, entries))
         (self._places.pending / identifier).unlink(missing_ok=True)
         return header
 
     def _check_blobs(self, files: Mapping[str, FileDigest]) -> None:
-        sizes = self._blobs.sizes({file.sha256 for file in files.values()})
+        sizes = self.blobs.sizes({file.sha256 for file in files.values()})
         missing = {path: file.sha256 for path, file in files.items() if file.sha256 not in sizes}
         if missing:
             raise Missing(missing)
@@ -193,10 +193,10 @@ class Deployments:
         coded = self._coded_before(pending.header)
         for path, file in pending.files.items():
             if file.sha256 not in coded and is_compressible(media_type(path)):
-                coded[file.sha256] = self._blobs.coded(file.sha256)
+                coded[file.sha256] = self.blobs.coded(file.sha256)
         lacking = [sha256 for sha256, sizes in coded.items() if sizes is None]
-        self._blobs.encode(lacking)
-        coded |= {sha256: self._blobs.coded(sha256) for sha256 in lacking}
+        self.blobs.encode(lacking)
+        coded |= {sha256: self.blobs.coded(sha256) for sha256 in lacking}
         return {sha256: sizes or {} for sha256, sizes in coded.items()}
 
     def _coded_before(self, header: Header) -> dict[str, dict[str, int] | None]:
@@ -381,8 +381,8 @@ class Deployments:
         live = self.mark(marked).blobs
         for pending in self._all_pending():
             live.update(file.sha256 for file in pending.files.values())
-        self._blobs.collect_staged(live, now - LEASE)
-        return self._blobs.collect(live, now - LEASE)
+        self.blobs.collect_staged(live, now - LEASE)
+        return self.blobs.collect(live, now - LEASE)
 
     def _forget_abandoned(self, now: float) -> None:
         """Pending deployments that nobody continued."""

@@ -75,8 +75,8 @@ class Node(Protocol):
         """Have a new certificate of a name as soon as may be."""
         ...
 
-    def reload(self) -> Document:
-        """Serve the operator's files as they are now."""
+    def reload(self, *, dry_run: bool = False, atomic: bool = False) -> Document:
+        """Serve the operator's files as they are now, or say what that would do."""
         ...
 
     def purge(self, selection: Document) -> Document:
@@ -228,9 +228,10 @@ class Operations:
         """Forget a branch."""
         return {"app": app, "branch": branch, "label": self.changes.delete_branch(app, branch)}
 
-    def reload(self) -> Document:
-        """Serve the operator's files as they are now."""
-        return reloaded(self.changes.reload())
+    def reload(self, *, dry_run: bool = False, atomic: bool = False) -> Document:
+        """Serve the operator's files as they are now, or say what that would do."""
+        change = self.changes.rehearse if dry_run else self.changes.reload
+        return reloaded(change(atomic=atomic))
 
     def purge(self, selection: Document) -> Document:
         """Forget stored responses."""
@@ -260,9 +261,14 @@ class Operations:
 
 
 def reloaded(result: Reloaded) -> Document:
-    """A reload's result."""
+    """A reload's result, or that of its rehearsal, which has a blast `radius`."""
     warnings = [as_json(warning) for warning in result.warnings]
-    return {"generation": result.generation, "changed": result.changed, "warnings": warnings}
+    document = {"generation": result.generation, "changed": result.changed, "warnings": warnings}
+    if difference := msgspec.to_builtins(result.difference):
+        document["difference"] = difference
+    if result.radius is not None:
+        document |= {"dry_run": True, "radius": msgspec.to_builtins(result.radius)}
+    return document
 
 
 def refused_document(refused: Refused) -> Document:

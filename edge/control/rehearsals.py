@@ -46,6 +46,7 @@ class Rehearsals:
             proposal = Proposal(generation.settings if generation is not None else Settings())
         settings = proposal.settings
         apps = self._generations.apps(generation) | proposal.states
+        apps = {name: state for name, state in apps.items() if name not in proposal.gone}
         reading = Reading(self._places, Library())
         proposal.fill(reading)
         claims = self._claims.incumbents(apps, settings.default_domain)
@@ -79,12 +80,18 @@ class Proposal:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.states: dict[str, AppState] = {}
+        self.gone: set[str] = set()
+        """Apps that there would be no more."""
         self._plans: dict[str, Plan] = {}
         self._headers: dict[str, CustomHttp] = {}
 
     def add(self, state: AppState) -> None:
         """Take an app; what it names is stored, or added as well."""
         self.states[state.name] = state
+
+    def remove(self, app: str) -> None:
+        """Do without an app."""
+        self.gone.add(app)
 
     def add_rules(self, key: str | None, rules: Rules | None) -> None:
         """Take rules under their key."""

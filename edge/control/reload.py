@@ -18,10 +18,12 @@ import msgspec
 from edge.control import activation, claims, configuration
 from edge.control.app_folders import AppFolders
 from edge.control.appraisal import Appraisal, has_tests
-from edge.control.blobs import BlobStore
 from edge.control.carried import Carried, Documents, read_carried
 from edge.control.configuration import Configuration, Keys
+from edge.control.consequences import Radius
 from edge.control.deployments import Deployments
+from edge.control.differences import Difference
+from edge.control.forecast import Apps, Forecast
 from edge.control.generations import Generations
 from edge.control.rehearsals import Proposal
 from edge.errors import ConfigError, Mistaken, StoreError
@@ -51,6 +53,10 @@ class Reloaded(msgspec.Struct, frozen=True):
     """Apps whose configuration is new or gone."""
     warnings: list[ConfigError] = []
     """What is right and probably not what was meant."""
+    difference: Difference | None = None
+    """What is other than before."""
+    radius: Radius | None = None
+    """What that does to requests; of a rehearsal, which changed nothing."""
 
 
 class Planned:
@@ -83,17 +89,17 @@ class Reload:
     def __init__(
         self,
         config: Path | None,
-        blobs: BlobStore,
         deployments: Deployments,
         generations: Generations,
         appraisal: Appraisal,
+        forecast: Forecast,
     ) -> None:
         self._config = config
         self._root = configuration.config_root(config)
-        self._blobs = blobs
         self._deployments = deployments
         self._generations = generations
         self._appraisal = appraisal
+        self._forecast = forecast
         self._claims = claims.Claims()
         self._folders = AppFolders()
         self._begun: dict[str, object] | None = None
@@ -187,25 +193,70 @@ class Reload:
         served = self._claims.by_app(old, default_domain)
         claims.refuse_conflicts(found, old, branches, default_domain, served)
 
-    def run(self) -> Reloaded:
+    def run(self, *, atomic: bool = False) -> Reloaded:
         """
         Serve the operator's files as they are now.
 
         Raises:
             Refused: there are mistakes. Apps without one serve what is new; an app with one keeps
-                its last good configuration; with a mistake in `edge.yml` nothing changes at all.
+                its last good configuration; with a mistake in `edge.yml` nothing changes at all,
+                and if it is to be `atomic`, with any.
         """
+        planned, settings = self._planned(atomic=atomic)
+        difference = self._tell(planned, settings)
+        reloaded = self._commit(planned, settings)
+        return self._answer(planned, msgspec.structs.replace(reloaded, difference=difference))
+
+    def rehearse(self, *, atomic: bool = False) -> Reloaded:
+        """
+        What `run` would do now, and what that would do to requests; nothing changes.
+
+        Raises:
+            Refused: as `run` would.
+        """
+        planned, settings = self._planned(atomic=atomic)
+        changed = planned.changed()
+        proposal = self._propose(planned, settings, [*changed])
+        for name, state in changed.items():
+            if state is None:
+                proposal.remove(name)
+        old, new = self._sides(planned, settings)
+        radius = self._forecast.radius(old, new, proposal, planned.found)
+        difference = self._forecast.difference(old, new, planned.found)
+        number = planned.before.number if planned.before is not None else 0
+        warnings = planned.found.warnings
+        return self._answer(
+            planned, Reloaded(number, sorted(changed), warnings, difference, radius)
+        )
+
+    def _planned(self, *, atomic: bool) -> tuple[Planned, Settings]:
+        """What is to be done; Refused where nothing is."""
         planned = self.plan()
         found, before = planned.found, planned.before
-        if found.settings is None:
+        if found.settings is None or (atomic and found.errors):
             number = before.number if before is not None else 0
             kept = sorted(before.apps if before is not None else found.apps)
             raise Refused(found.errors, kept, Reloaded(number, []))
         found.doubts += self._find_restarts(found.settings)
-        reloaded = self._commit(planned, found.settings)
-        if found.errors:
-            raise Refused(found.errors, sorted(found.broken), reloaded)
+        return planned, found.settings
+
+    def _answer(self, planned: Planned, reloaded: Reloaded) -> Reloaded:
+        if planned.found.errors:
+            raise Refused(planned.found.errors, sorted(planned.found.broken), reloaded)
         return reloaded
+
+    def _sides(self, planned: Planned, settings: Settings) -> tuple[Apps, Apps]:
+        served = planned.before.settings if planned.before is not None else Settings()
+        old = self._forecast.apps(planned.old, served, after=False)
+        return old, self._forecast.apps(planned.states, settings, after=True)
+
+    def _tell(self, planned: Planned, settings: Settings) -> Difference | None:
+        """What is about to change; a fault in telling it must not keep it from happening."""
+        try:
+            return self._forecast.difference(*self._sides(planned, settings), planned.found)
+        except Exception:
+            log.exception("what changes is not told")
+            return None
 
     def _find_restarts(self, settings: Settings) -> list[ConfigError]:
         """What is written, and does not count before the next start: sockets and processes."""
@@ -229,10 +280,10 @@ class Reload:
         for name, state in changed.items():
             if state is None:
                 self._generations.set_aside(planned.old[name])
+        generation = before
+        if generation is None or changed or generation.settings != settings:
+            generation = self._generations.commit(settings, changed, planned.documents.all)
         self._appraisal.note(found, changed)
-        if not changed and before is not None and before.settings == settings:
-            return Reloaded(before.number, [], found.warnings)
-        generation = self._generations.commit(settings, changed, planned.documents.all)
         return Reloaded(generation.number, sorted(changed), found.warnings)
 
     def _configured(self, name: str, planned: Planned) -> AppState:
@@ -290,7 +341,7 @@ class Reload:
         Raises:
             StoreError: they have mistakes, or cannot be read.
         """
-        return read_carried(self._deployments.entries(header), self._blobs)
+        return read_carried(self._deployments.entries(header), self._deployments.blobs)
 
     def generation(self) -> Generation:
         """

@@ -322,12 +322,48 @@ async def test_a_reload_says_what_changed(api):
 
     assert await api("POST", "/v1/reload") == (
         200,
-        {"generation": 2, "changed": ["blog"], "warnings": []},
+        {
+            "generation": 2,
+            "changed": ["blog"],
+            "warnings": [],
+            "difference": {"apps": [{"app": "blog", "change": "new"}]},
+        },
     )
     assert await api("POST", "/v1/reload") == (
         200,
         {"generation": 2, "changed": [], "warnings": []},
     )
+
+
+async def test_a_dry_run_says_what_would_change(api):
+    """With its blast radius, and nothing is other afterwards."""
+    write_app(api.folder, "blog")
+
+    status, document = await api("POST", "/v1/reload?dry_run=1")
+
+    assert (status, document["dry_run"], document["changed"]) == (200, True, ["blog"])
+    assert document["radius"] == {}
+    assert (await api("GET", "/v1/apps"))[1] == {"apps": []}
+
+
+@pytest.mark.parametrize("query", ["dry-run=1", "dry_run=true", "dry_run", "atomic=2", "x=1"])
+async def test_a_switch_that_is_misspelled_reloads_nothing(api, query):
+    """Who meant a dry run must not get a real one."""
+    write_app(api.folder, "blog")
+
+    assert (await api("POST", f"/v1/reload?{query}"))[0] == 400
+    assert (await api("GET", "/v1/apps"))[1] == {"apps": []}
+
+
+async def test_an_atomic_reload_does_all_or_nothing(api):
+    """422, and not even the good app's change is in."""
+    write_app(api.folder, "good")
+    write_app(api.folder, "bad", "nope: 1\n")
+
+    status, document = await api("POST", "/v1/reload?atomic=1")
+
+    assert (status, document["changed"]) == (422, [])
+    assert (await api("GET", "/v1/apps"))[1] == {"apps": []}
 
 
 async def test_a_refused_reload_says_where(api):
