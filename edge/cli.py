@@ -20,6 +20,7 @@ from edge import commands as run
 from edge import completion, report
 from edge import rule_commands as rules
 from edge import tls_commands as tls
+from edge.doctor_commands import doctor
 from edge.errors import EdgeError, StoreError
 
 EPILOG = """\
@@ -73,6 +74,7 @@ def parser() -> argparse.ArgumentParser:
     add_node_commands(grammar)
     add_rule_commands(grammar)
     add_tls_commands(grammar)
+    add_doctor(grammar)
     return top
 
 
@@ -240,6 +242,17 @@ def add_tls_commands(command: Grammar) -> None:
     sub.add_argument("name", nargs="?", metavar="NAME", help="only this one, with its attempts")
     sub.add_argument("--root", action="store_true", help="print the own authority's root, in PEM")
     sub.add_argument("--renew", metavar="NAME", help="have a new one as soon as may be")
+
+
+def add_doctor(command: Grammar) -> None:
+    """What looks at the machine, and at no node."""
+    sub = command(
+        "doctor",
+        doctor,
+        "what is wrong with this machine or node, and the remedy; exit 1 where something is",
+        "edge doctor -c /etc/edge/edge.yml",
+    )
+    sub.add_argument("--strict", action="store_true", help="warnings fail too")
 
 
 def complete(options: argparse.Namespace) -> int:

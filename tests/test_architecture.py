@@ -16,7 +16,14 @@ ORDER = ["errors", "http", "site", "node", "control", "cli"]
 ROOM_OF = dict.fromkeys(
     (
         *("commands", "nodes", "report", "report_rules", "report_tls", "rule_commands"),
-        *("tls_commands", "completion", "report_changes", "__main__"),
+        *(
+            "tls_commands",
+            "completion",
+            "doctor_commands",
+            "report_doctor",
+            "report_changes",
+            "__main__",
+        ),
     ),
     "cli",
 ) | {"__init__": "errors"}

@@ -104,11 +104,13 @@ class Countries:
 class Database:
     """One database, in memory, and what it answered."""
 
-    __slots__ = ("_answers", "_is_told", "_reader", "_version", "description")
+    __slots__ = ("_answers", "_is_told", "_reader", "_version", "built", "description")
 
     def __init__(self, reader: maxminddb.Reader) -> None:
         metadata = reader.metadata()
-        built = datetime.fromtimestamp(metadata.build_epoch, UTC)
+        self.built = metadata.build_epoch
+        """When it was made, in epoch seconds."""
+        built = datetime.fromtimestamp(self.built, UTC)
         self.description = f"{metadata.database_type} of {built:%Y-%m-%d}"
         self._version = metadata.ip_version
         self._reader = reader

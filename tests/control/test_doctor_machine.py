@@ -1,0 +1,115 @@
+"""What the machine grants, against what the settings ask for."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+
+import pytest
+
+from edge.control import doctor_machine, parent
+from edge.control.doctor_machine import (
+    check_backlog,
+    check_descriptors,
+    check_memory,
+    check_programs,
+    judge_backlog,
+    judge_descriptors,
+    judge_memory,
+    judge_package,
+)
+from edge.site.settings import CacheSettings, Settings
+from tests.support_doctor import patient_of
+
+GIB = 1 << 30
+
+
+@pytest.mark.parametrize(
+    ("soft", "hard", "level", "remedy"),
+    [
+        (65_536, 65_536, "ok", ""),
+        (1_024, 1_048_576, "warning", "ulimit -n 10512 before"),
+        (1_024, 4_096, "warning", "LimitNOFILE=10512 in the unit"),
+        (64, 64, "wrong", "LimitNOFILE=10512"),
+    ],
+)
+def test_descriptors_against_connections(soft, hard, level, remedy):
+    """A shell's usual 1,024 are a tenth of what one worker may take."""
+    found = judge_descriptors(soft, hard, 10_512)
+
+    assert found.level == level
+    assert found.remedy.startswith(remedy)
+
+
+def test_a_lowered_ulimit_is_seen(tmp_path):
+    """Of a process that runs, asked of the kernel."""
+    command = ["bash", "-c", "ulimit -n 300; echo; exec sleep 60"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as worker:
+        worker.stdout.readline()
+        found = list(check_descriptors(patient_of(tmp_path, workers=(worker.pid,))))
+        worker.kill()
+
+    (finding,) = found
+    assert finding.level == "warning"
+    assert finding.text == "300 files and sockets a worker, for 10,000 connections"
+
+
+def test_without_a_worker_it_is_this_process(tmp_path):
+    """As with one that has gone."""
+    own = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    assert doctor_machine.descriptors(patient_of(tmp_path)) == own
+    assert doctor_machine.descriptors(patient_of(tmp_path, workers=(2**22 + 1,))) == own
+
+
+def test_the_backlog(tmp_path):
+    """The very one that the parent asks for."""
+    assert doctor_machine.BACKLOG == parent.BACKLOG
+    assert judge_backlog(4096).level == "ok"
+    assert judge_backlog(128).remedy.startswith("sysctl -w net.core.somaxconn=4096")
+    assert len(list(check_backlog(patient_of(tmp_path)))) == 1
+
+
+def test_memory():
+    """More than there is, more than is free, and enough."""
+    assert judge_memory(3 * GIB, 2 * GIB, GIB).level == "wrong"
+    assert judge_memory(3 * GIB, 4 * GIB, GIB).level == "warning"
+    assert (
+        judge_memory(GIB, 4 * GIB, 2 * GIB).text
+        == "the node may grow to 1.0 GiB; there are 4.0 GiB"
+    )
+
+
+def test_a_cache_that_no_machine_has(tmp_path):
+    """A mistake of three zeros, on this machine."""
+    settings = Settings(cache=CacheSettings(memory=1 << 60), workers=3)
+
+    (found,) = check_memory(patient_of(tmp_path, settings))
+
+    assert found.level == "wrong"
+    assert "cache.memory" in found.remedy
+    assert doctor_machine.worker_count(patient_of(tmp_path, settings)) == 3
+    cores = len(os.sched_getaffinity(0))
+    assert doctor_machine.worker_count(patient_of(tmp_path)) == cores
+
+
+def test_packages():
+    """Those that are missing, and the one that is pinned exactly."""
+    assert judge_package("zttp==0.0.35", "0.0.35") is None
+    assert judge_package("uvloop>=0.21", "0.22") is None
+    assert judge_package("zttp==0.0.35", "0.0.36").text == (
+        "zttp is 0.0.36, and this version is made for 0.0.35"
+    )
+    assert judge_package("acme<6,>=5.9", None).text == "acme is not installed"
+    assert doctor_machine.installed("no-such-package>=1") is None
+
+
+def test_what_runs_here_is_what_is_needed(tmp_path, monkeypatch):
+    """And an older interpreter is not."""
+    assert [each.level for each in check_programs(patient_of(tmp_path))] == ["ok"]
+
+    monkeypatch.setattr(sys, "version_info", (3, 10, 1))
+
+    assert next(iter(check_programs(patient_of(tmp_path)))).text == "Python 3.10.1"
