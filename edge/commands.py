@@ -12,7 +12,7 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from edge import report, report_changes
+from edge import report, report_alarms, report_changes
 from edge.control.operations import Document, Node
 from edge.control.parent import Parent
 from edge.control.sources import StagedFile, stage
@@ -169,4 +169,8 @@ def selection_of(options: argparse.Namespace) -> Document:
 def status(options: argparse.Namespace) -> int:
     """What the node is doing."""
     with open_node(options) as node:
-        return report.status(node.status(), options.json)
+        document = node.status()
+    report.status(document, options.json)
+    if not options.json:
+        report_alarms.alarms(document)
+    return 0

@@ -21,6 +21,7 @@ ROOM_OF = dict.fromkeys(
             "completion",
             "doctor_commands",
             "report_doctor",
+            "report_alarms",
             "report_changes",
             "__main__",
         ),

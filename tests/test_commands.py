@@ -259,7 +259,7 @@ def test_reload_purge_status(shell, app):
     assert re.fullmatch(r"[0-9]+ stored responses? went\n", shell("purge", "--all")[0])
     assert shell.json("purge", "--all").keys() == {"purged"}
     assert re.match(r"generation [0-9]+, [0-9]+ apps\n", shell("status")[0])
-    assert shell.json("status").keys() == {"generation", "apps", "workers"}
+    assert shell.json("status").keys() >= {"generation", "apps", "workers"}
 
 
 def test_a_reload_that_is_rehearsed(shell, app):

@@ -18,7 +18,7 @@ from edge.site.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-WITHOUT_EFFECT = {"access_log", "alarms", "notifications", "smtp"}
+WITHOUT_EFFECT = {"access_log", "alarms"}
 """Sections that are read and checked and have no effect yet; the README names them as such."""
 
 

@@ -122,7 +122,9 @@ def answers(text: str) -> list[Answer]:
 
 
 RULE_BLOCKS = [each for each in blocks("json") if each.text.startswith("[")]
-QUESTIONS = [each for each in blocks("json") if each.text.startswith("{")]
+QUESTIONS = [
+    each for each in blocks("json") if each.text.startswith("{") and '"kind":' not in each.text
+]
 YAML_BLOCKS = list(blocks("yaml"))
 WANTED = rows("I want to")
 

@@ -23,6 +23,7 @@ from aiohttp import web
 
 from edge.control import configuration, metrics
 from edge.control.admission import BLOBS, Admission, Problem, open_token, problem
+from edge.control.alarms import Alarms, Uncounted
 from edge.control.announcements import SHA256, Malformed
 from edge.control.changes import Changes
 from edge.control.configuration import as_json
@@ -64,6 +65,7 @@ class Admin:
         self._changes = Changes(places, config)
         self._operations = Operations(places, self._changes)
         self._keeper = Keeper(places, self._changes)
+        self._alarms = Alarms(places, self._changes, Uncounted())
         self._config = config
         self._changing = ThreadPoolExecutor(1, "change")
         """One: changes take turns in any case, and would wait in threads that others need."""
@@ -82,6 +84,7 @@ class Admin:
         written, _ = configuration.read_settings(self._config)
         file = (written or self._settings()).admin.token_file
         token = open_token(configuration.config_root(self._config) / file)
+        running = [spawn(self._alarms.run(), "watch alarms")]
         path = orders.socket_path(self._places.run, "control")
         server = await orders.listen(path, self._obey, self._listeners)
         runner = web.AppRunner(self.application(token), access_log=None, handle_signals=False)
@@ -89,7 +92,7 @@ class Admin:
         for _, listener in self._listeners.entries:
             await web.SockSite(runner, listener.dup()).start()
         await self._reload_and_log()
-        running = [
+        running += [
             spawn(self._collect_forever(), "collect"),
             spawn(self._count_forever(), "count"),
             spawn(self._keeper.run(), "keep certificates"),
@@ -163,7 +166,7 @@ class Admin:
             [
                 web.get("/healthz", self._healthz),
                 web.get("/readyz", self._readyz),
-                web.get("/v1/status", self._answer(lambda _: operations.status())),
+                web.get("/v1/status", self._status),
                 web.get("/v1/apps", self._answer(lambda _: operations.apps())),
                 web.get("/metrics", self._metrics),
                 web.get("/v1/certificates", self._certificates),
@@ -223,6 +226,10 @@ class Admin:
         serving = [worker for worker in workers if worker["generation"]]
         ready = self._ready and serving and len(serving) == len(workers)
         return web.Response(status=200 if ready else 503, text="ok\n" if ready else "not yet\n")
+
+    async def _status(self, _: web.Request) -> web.Response:
+        status = await asyncio.to_thread(self._operations.status)
+        return web.json_response(status | self._alarms.describe())
 
     async def _metrics(self, _: web.Request) -> web.Response:
         text = self._keeper.metrics.encode()

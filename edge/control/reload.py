@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from edge.control import activation, claims, configuration
+from edge.control import activation, claims, configuration, recipients
 from edge.control.app_folders import AppFolders
 from edge.control.appraisal import Appraisal, has_tests
 from edge.control.carried import Carried, Documents, read_carried
@@ -120,6 +120,9 @@ class Reload:
         if settings is not None:
             old = planned.old
             found.mistakes += configuration.check_ca_file(self._config, settings)
+            if self._config is not None:
+                apps = {*found.apps, *found.broken}
+                found.doubts += recipients.check(self._config, settings, apps)
             if old and not (self._root / shown).is_dir():
                 found.mistakes.append(self._apps_gone(shown, len(old)))
             if found.mistakes:

@@ -93,8 +93,9 @@ def survey(
     found, transitions = {}, []
     for alarm in alarms:
         standing = standings.get(alarm.title, Standing())
-        counted = {each.at: each for each in minutes(alarm.app)}
-        for at in due(standing, whole):
+        steps = due(standing, whole)
+        counted = {each.at: each for each in minutes(alarm.app)} if steps else {}
+        for at in steps:
             value = None
             if covers(whole, at, alarm.period):
                 window = range(at + MINUTE - int(alarm.period), at + MINUTE, MINUTE)

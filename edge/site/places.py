@@ -28,6 +28,8 @@ class Places:
         """Blobs of pending deployments, not yet known to be on the disk for good."""
         self.hits = state / "hits"
         """On which day requests hit which rule, a file an app."""
+        self.alarms = state / "alarms.json"
+        """How alarms stand and which letters wait: 0600, for URLs of webhooks are secrets."""
         self.run = state / "run"
         self.tls = state / "tls"
         """Certificates, accounts, the own authority: 0700, and every file with a key 0600."""

@@ -468,7 +468,7 @@ async def test_the_node_is_ready_when_every_worker_serves(api):
     _, status = await api("GET", "/v1/status")
     serving.close()
 
-    assert status == {"generation": 1, "apps": 0, "workers": [{"generation": 1}]}
+    assert status | {"generation": 1, "apps": 0, "workers": [{"generation": 1}]} == status
 
 
 async def test_purge_counts(api):

@@ -130,7 +130,7 @@ def test_reloads_are_told_by_how_they_end(changes, heard, tmp_path, monkeypatch)
     write_app(tmp_path, "shop", "production: main")
     with pytest.raises(Refused):
         changes.reload()
-    monkeypatch.setattr(changes._reload, "run", (tmp_path / "none").read_text)
+    monkeypatch.setattr(changes._reload, "run", lambda **_: (tmp_path / "none").read_text())
     with pytest.raises(OSError, match="No such file"):
         changes.reload()
 
