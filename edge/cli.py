@@ -20,6 +20,7 @@ from edge import commands as run
 from edge import completion, report
 from edge import rule_commands as rules
 from edge import tls_commands as tls
+from edge import token_commands as tokens
 from edge.doctor_commands import doctor
 from edge.errors import EdgeError, StoreError
 
@@ -75,6 +76,7 @@ def parser() -> argparse.ArgumentParser:
     add_rule_commands(grammar)
     add_tls_commands(grammar)
     add_doctor(grammar)
+    add_token_commands(grammar)
     return top
 
 
@@ -83,7 +85,7 @@ class Grammar:
 
     def __init__(self, commands: Any, common: argparse.ArgumentParser) -> None:
         self._commands = commands
-        self._common = common
+        self.common = common
 
     def __call__(
         self, name: str, function: object, text: str, example: str = ""
@@ -91,7 +93,7 @@ class Grammar:
         """A command; its example ends its `--help`."""
         sub: argparse.ArgumentParser = self._commands.add_parser(
             name,
-            parents=[self._common],
+            parents=[self.common],
             help=text,
             description=text,
             epilog=example and f"example:\n  {example}",
@@ -259,6 +261,35 @@ def complete(options: argparse.Namespace) -> int:
     """Print a shell's script."""
     print(completion.script(parser(), options.shell), end="")  # noqa: T201 - what it is for
     return 0
+
+
+def add_token_commands(command: Grammar) -> None:
+    """Those of `token_commands`."""
+    sub = command(
+        "token",
+        tokens.list_all,
+        "tokens for CI: make one for an app, list them, revoke one",
+        "edge token create --app shop --branch 'pr-*' --may deploy,read --expires 90d",
+    )
+    inner = Grammar(
+        sub.add_subparsers(metavar="WHAT", required=True, help="what is done"), command.common
+    )
+    made = inner(
+        "create",
+        tokens.create,
+        "make a token and print it, this once",
+        "edge token create --app shop --name 'GitHub Actions' > token",
+    )
+    made.add_argument("--app", required=True, help="the app that it is for")
+    made.add_argument("--branch", help="only this branch, or those of a pattern such as 'pr-*'")
+    made.add_argument("--may", default="deploy,purge,read", help="what it is for (all three)")
+    made.add_argument("--expires", metavar="TIME", help="such as 12h or 30d, or never (90d)")
+    made.add_argument("--name", default="", help="shown in the list and in the audit log")
+    inner("list", tokens.list_all, "list them, with their last use", "edge token list")
+    gone = inner(
+        "revoke", tokens.revoke, "let one open nothing any more", "edge token revoke 3f9a51c0d2b7"
+    )
+    gone.add_argument("id", help="as `edge token list` prints it")
 
 
 def add_branch(sub: argparse.ArgumentParser) -> None:

@@ -36,6 +36,10 @@ class StoreError(EdgeError):
     """A deployment, blob or source that is refused; nothing of it has been stored."""
 
 
+class Forbidden(StoreError):
+    """What the caller's token is not for; the text says what it is for."""
+
+
 class Mistaken(StoreError):
     """Documents with mistakes, all of them; what was good serves on."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +18,8 @@ from edge.control import configuration
 from edge.control.archives import ArchiveLimits
 from edge.control.changes import Changes
 from edge.control.client import Client
-from edge.control.operations import Node, Operations
+from edge.control.local import Local
+from edge.control.operations import Node
 from edge.control.reload import Refused, Reloaded
 from edge.errors import EdgeError
 from edge.node import orders
@@ -68,7 +70,7 @@ def open_node(options: argparse.Namespace) -> Iterator[Node]:
     try:
         yield node
     finally:
-        if isinstance(node, Client):
+        if isinstance(node, Client | Local):
             node.close()
 
 
@@ -80,9 +82,7 @@ def find_node(options: argparse.Namespace) -> Node:
         EdgeError: a node runs but does not answer, or its token cannot be read.
     """
     if options.node:
-        if options.token_file is None:
-            raise EdgeError("--node takes --token-file: the file with the node's token")
-        return Client(options.node, read_token(options.token_file))
+        return Client(options.node, given_token(options))
     settings, config, places = find_settings(options)
     token = options.token_file or configuration.config_root(config) / settings.admin.token_file
     if token.exists():
@@ -96,7 +96,7 @@ def find_node(options: argparse.Namespace) -> Node:
         )
     changes = Changes(places, config)
     changes.open()
-    return Operations(places, changes)
+    return Local(places, changes)
 
 
 def open_changes(options: argparse.Namespace) -> Changes:
@@ -107,6 +107,21 @@ def open_changes(options: argparse.Namespace) -> Changes:
     return Changes(Places(configuration.config_root(config) / state), config)
 
 
+def given_token(options: argparse.Namespace) -> str:
+    """
+    The token for a node elsewhere: of `--token-file`, else of EDGE_TOKEN.
+
+    Raises:
+        EdgeError: there is neither.
+    """
+    if options.token_file is not None:
+        return read_token(options.token_file)
+    text = os.environ.get("EDGE_TOKEN", "")
+    if not text.strip():
+        raise EdgeError("--node takes a token: --token-file FILE, or the variable EDGE_TOKEN")
+    return check_token(text.encode(errors="surrogateescape"), "EDGE_TOKEN")
+
+
 def read_token(file: Path) -> str:
     """
     The token in a file.
@@ -114,9 +129,14 @@ def read_token(file: Path) -> str:
     Raises:
         EdgeError: there is none in it.
     """
-    token = file.read_bytes().strip()
+    return check_token(file.read_bytes(), str(file))
+
+
+def check_token(data: bytes, where: str) -> str:
+    """One line that can be a token."""
+    token = data.strip()
     if not token or not token.isascii() or any(byte <= 32 for byte in token):
-        raise EdgeError(f"{file} holds no token: one line of letters, digits and signs")
+        raise EdgeError(f"{where} holds no token: one line of letters, digits and signs")
     return token.decode()
 
 

@@ -282,6 +282,9 @@ def status(document: Document, as_document: bool) -> int:
     """What a node is doing."""
     if as_document:
         return line("", document, as_document)
+    if "workers" not in document:  # what a scoped token is told
+        print(f"generation {document['generation']}")
+        return branches(document, as_document)
     print(f"generation {document['generation']}, {document['apps']} apps")
     rows = [
         (

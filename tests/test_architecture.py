@@ -23,6 +23,8 @@ ROOM_OF = dict.fromkeys(
             "report_doctor",
             "report_alarms",
             "report_changes",
+            "report_tokens",
+            "token_commands",
             "__main__",
         ),
     ),

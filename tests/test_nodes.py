@@ -116,7 +116,7 @@ def test_a_node_elsewhere_takes_a_token(online, node, tmp_path, monkeypatch):
 
     assert online.json("status", *address, *token)["generation"] > 0
     _, err = online("status", *address, code=1)
-    assert err == "edge: --node takes --token-file: the file with the node's token\n"
+    assert err == "edge: --node takes a token: --token-file FILE, or the variable EDGE_TOKEN\n"
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,10 @@ threads, changes in one of their own: those that wait for their turn hold up no 
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import os
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -22,16 +21,17 @@ import uvloop
 from aiohttp import web
 
 from edge.control import configuration, metrics
-from edge.control.admission import BLOBS, Admission, Problem, open_token, problem
+from edge.control.admission import BLOBS, Admission, Problem, open_token
 from edge.control.alarms import Alarms, Uncounted
-from edge.control.announcements import SHA256, Malformed
+from edge.control.announcements import SHA256
+from edge.control.audit import Audit
 from edge.control.changes import Changes
-from edge.control.configuration import as_json
-from edge.control.deployments import Missing, NoSuch
+from edge.control.guard import Guard, Handle, body_of, scope_of, told
 from edge.control.keeper import Keeper
-from edge.control.operations import Document, Operations, refused_document
+from edge.control.operations import Document, Operations
 from edge.control.reload import Refused
-from edge.errors import Mistaken, StoreError
+from edge.control.scoped import Scoped
+from edge.errors import StoreError
 from edge.node import orders
 from edge.node.orders import Listeners, Reply
 from edge.node.tasks import spawn
@@ -53,7 +53,6 @@ COLLECT_EVERY = 3600.0
 """Seconds between two collections of what nothing names."""
 
 T = TypeVar("T")
-Handle = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Admin:
@@ -66,6 +65,7 @@ class Admin:
         self._operations = Operations(places, self._changes)
         self._keeper = Keeper(places, self._changes)
         self._alarms = Alarms(places, self._changes, Uncounted())
+        self._audit = Audit(places.audit)
         self._config = config
         self._changing = ThreadPoolExecutor(1, "change")
         """One: changes take turns in any case, and would wait in threads that others need."""
@@ -103,6 +103,7 @@ class Admin:
         server.close()
         self._listeners.close()
         await runner.cleanup()
+        self._audit.close()
         path.unlink(missing_ok=True)
 
     def _settings(self) -> Settings:
@@ -157,17 +158,17 @@ class Admin:
     # The API
 
     def application(self, token: bytes) -> web.Application:
-        """The routes, behind the checks of `admission`."""
-        self._admission = Admission(self._listeners, token)
-        application = web.Application(middlewares=[self._guard], client_max_size=MAX_JSON)
+        """The routes, behind the checks of `guard`."""
+        admission = Admission(self._listeners, token, self._operations.tokens)
+        guard = Guard(admission, self._audit, lambda: self._settings().admin.hosts)
+        application = web.Application(middlewares=[guard.check], client_max_size=MAX_JSON)
         branch = "/v1/apps/{app}/branches/{branch:[^/]+}"  # aiohttp's own pattern refuses braces
-        operations = self._operations
         application.add_routes(
             [
                 web.get("/healthz", self._healthz),
                 web.get("/readyz", self._readyz),
                 web.get("/v1/status", self._status),
-                web.get("/v1/apps", self._answer(lambda _: operations.apps())),
+                web.get("/v1/apps", self._answer(lambda request: self._of(request).apps())),
                 web.get("/metrics", self._metrics),
                 web.get("/v1/certificates", self._certificates),
                 web.post("/v1/certificates/{name}/renew", self._renew),
@@ -182,30 +183,23 @@ class Admin:
                 web.post("/v1/deployments/{id}/activate", self._activate),
                 web.post("/v1/explain", self._explain),
                 web.post("/v1/purge", self._purge),
+                web.get("/v1/tokens", self._answer(lambda _: self._operations.list_tokens())),
+                web.post("/v1/tokens", self._create_token),
+                web.delete("/v1/tokens/{id}", self._call(self._revoke_token)),
             ]
         )
         return application
 
-    @web.middleware
-    async def _guard(self, request: web.Request, handler: Handle) -> web.StreamResponse:
-        try:
-            self._admission.check(request, self._settings().admin.hosts)
-            return await handler(request)
-        except web.HTTPException as error:
-            allow = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
-            return problem(error.status, error.reason, allow)
-        except Exception as error:
-            answer = refusal(error)
-            if answer is None:
-                log.exception("%s %s failed", request.method, request.path)
-                answer = problem(500, "something broke; the node's log says more")
-            return answer
+    def _of(self, request: web.Request) -> Operations:
+        """The operations as a caller may see them."""
+        scope = scope_of(request)
+        return self._operations if scope is None else Scoped(self._operations, scope)
 
     def _answer(self, question: Callable[[web.Request], Document]) -> Handle:
         """A handler that asks `question` in a thread and answers with its document."""
 
         async def handle(request: web.Request) -> web.Response:
-            return web.json_response(await asyncio.to_thread(question, request))
+            return told(request, await asyncio.to_thread(question, request))
 
         return handle
 
@@ -213,7 +207,7 @@ class Admin:
         """A handler that makes a change when it is its turn and answers with its document."""
 
         async def handle(request: web.Request) -> web.Response:
-            return web.json_response(await self._change(operation, request))
+            return told(request, await self._change(operation, request))
 
         return handle
 
@@ -227,9 +221,10 @@ class Admin:
         ready = self._ready and serving and len(serving) == len(workers)
         return web.Response(status=200 if ready else 503, text="ok\n" if ready else "not yet\n")
 
-    async def _status(self, _: web.Request) -> web.Response:
-        status = await asyncio.to_thread(self._operations.status)
-        return web.json_response(status | self._alarms.describe())
+    async def _status(self, request: web.Request) -> web.Response:
+        status = await asyncio.to_thread(self._of(request).status)
+        alarms = self._alarms.describe() if scope_of(request) is None else {}
+        return told(request, status | alarms)
 
     async def _metrics(self, _: web.Request) -> web.Response:
         text = self._keeper.metrics.encode()
@@ -243,39 +238,47 @@ class Admin:
         return web.json_response(begun, status=202)
 
     def _branches(self, request: web.Request) -> Document:
-        return self._operations.branches(request.match_info["app"])
+        return self._of(request).branches(request.match_info["app"])
 
     def _domains(self, request: web.Request) -> Document:
         return self._operations.domains(request.query.get("app"))
 
     def _deployments(self, request: web.Request) -> Document:
-        return self._operations.deployments(*named(request))
+        return self._of(request).deployments(*named(request))
 
     def _rollback(self, request: web.Request) -> Document:
-        return self._operations.rollback(*named(request))
+        return self._of(request).rollback(*named(request))
 
     def _delete_branch(self, request: web.Request) -> Document:
-        return self._operations.delete_branch(*named(request))
+        return self._of(request).delete_branch(*named(request))
 
     async def _activate(self, request: web.Request) -> web.Response:
-        identifier, operations = request.match_info["id"], self._operations
+        identifier, operations = request.match_info["id"], self._of(request)
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self._preparing, operations.prepare, identifier)
-        return web.json_response(await self._change(operations.activate, identifier))
+        return told(request, await self._change(operations.activate, identifier))
 
     async def _begin(self, request: web.Request) -> web.Response:
         app, branch = named(request)
         body = await request.read()
-        begun = await self._change(lambda: self._operations.announce(app, branch, body))
-        return web.json_response(begun, status=201)
+        operations = self._of(request)
+        begun = await self._change(operations.announce, app, branch, body)
+        return told(request, begun, 201)
 
     async def _purge(self, request: web.Request) -> web.Response:
-        body = await request.read()
-        return web.json_response(await self._change(self._operations.forget, body))
+        body = await body_of(request)
+        return told(request, await self._change(self._of(request).forget, body))
+
+    async def _create_token(self, request: web.Request) -> web.Response:
+        made = await self._change(self._operations.make_token, await body_of(request))
+        return told(request, made, 201)
+
+    def _revoke_token(self, request: web.Request) -> Document:
+        return self._operations.revoke_token(request.match_info["id"])
 
     async def _explain(self, request: web.Request) -> web.Response:
         body = await request.read()
-        return web.json_response(await asyncio.to_thread(self._operations.ask, body))
+        return web.json_response(await asyncio.to_thread(self._of(request).ask, body))
 
     async def _reload(self, request: web.Request) -> web.Response:
         """A dry run takes its turn as well: a reload under way would be told half."""
@@ -283,7 +286,7 @@ class Admin:
             raise Problem(400, f"{', '.join(sorted(strange))}: a reload takes dry_run and atomic")
         asked = {name: is_asked(request, name) for name in ("dry_run", "atomic")}
         document = await self._change(partial(self._operations.reload, **asked))
-        return web.json_response(document)
+        return told(request, document)
 
     async def _put_blob(self, request: web.Request) -> web.Response:
         """Take a blob; sent again it is taken again, which is no harm."""
@@ -294,7 +297,7 @@ class Admin:
         length = request.content_length
         if length is not None and length > limit:
             raise Problem(413, too_large(limit))
-        writer = self._operations.blob_writer(sha256)
+        writer = self._of(request).blob_writer(sha256)
         try:
             async for chunk in request.content.iter_chunked(IN_PLACE):
                 if length is not None and length <= IN_PLACE:
@@ -312,30 +315,6 @@ class Admin:
 def too_large(limit: int) -> str:
     """Why a blob is refused."""
     return f"a file may have {limit} bytes (limits.blob_bytes)"
-
-
-def refusal(error: Exception) -> web.Response | None:
-    """The problem document of an error that somebody outside can act on."""
-    match error:
-        case Problem():
-            return problem(error.status, str(error))
-        case Missing():
-            return problem(409, str(error), missing=error.hashes)
-        case Malformed():
-            return problem(400, str(error))
-        case NoSuch():
-            return problem(404, str(error))
-        case Refused():
-            return problem(422, str(error), **refused_document(error))
-        case Mistaken():
-            return problem(422, str(error), errors=[as_json(each) for each in error.errors])
-        case StoreError():
-            return problem(422, str(error))
-        case web.RequestPayloadError() | ConnectionError():
-            return problem(400, "the request ended before its body did")
-        case OSError(errno=errno.ENOSPC | errno.EDQUOT):
-            return problem(507, "the node's disk is full")
-    return None
 
 
 def is_asked(request: web.Request, name: str) -> bool:

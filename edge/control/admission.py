@@ -3,21 +3,27 @@ Who may use the admin API, and how a refusal is told.
 
 Laws: a request is checked before anything else: its Host against DNS rebinding, its Origin and
 content type against forged requests, its token in constant time. Every refusal is a problem
-document (RFC 9457), and none of them repeats what the request carried.
+document (RFC 9457), and none of them repeats what the request carried. The operator's own token
+opens everything; a scoped one what it is for (`permits`).
 """
 
 from __future__ import annotations
 
 import hmac
+import math
 import secrets
+import time
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 from aiohttp import web
 
 from edge.control import durable
+from edge.control.attempts import Attempts, is_local
+from edge.control.tokens import Tokens
 from edge.node.orders import Listeners
+from edge.site.scopes import Scope
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
 """Answered without a token: yes or no, and figures by names that the world knows anyway."""
@@ -29,27 +35,43 @@ BLOBS = "/v1/blobs/"
 class Problem(Exception):
     """A refusal of the API."""
 
-    def __init__(self, status: int, detail: str) -> None:
+    def __init__(self, status: int, detail: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(detail)
         self.status = status
+        self.headers = headers
+
+
+class Caller(NamedTuple):
+    """Who makes a call."""
+
+    who: str
+    """As the audit log has it."""
+    scope: Scope | None = None
+    """None is everything."""
+
+
+ANYBODY: Final = Caller("anybody")
+"""Who asks for an open path, or was not let in."""
 
 
 class Admission:
     """The checks of one listener."""
 
-    def __init__(self, listeners: Listeners, token: bytes) -> None:
+    def __init__(self, listeners: Listeners, token: bytes, tokens: Tokens) -> None:
         self._token = token
+        self._tokens = tokens
+        self._attempts = Attempts()
         self._own = own_hosts(listeners)
 
-    def check(self, request: web.Request, hosts: Collection[str]) -> None:
+    def check(self, request: web.Request, hosts: Collection[str]) -> Caller:
         """
-        Let a request pass. `hosts` are names besides the listener's own, with any port.
+        Let a request pass, and say whose it is. `hosts` are names besides the listener's own.
 
         Raises:
             Problem: it may not.
         """
         if request.path in OPEN_PATHS:
-            return
+            return ANYBODY
         if not self._is_ours(request.headers.get("Host", ""), hosts):
             raise Problem(421, "this Host is not the admin API's; add it to admin.hosts")
         if self._is_foreign(request, hosts):
@@ -57,8 +79,7 @@ class Admission:
         is_json = request.content_type == "application/json"
         if request.can_read_body and not is_json and not request.path.startswith(BLOBS):
             raise Problem(415, "send JSON, with Content-Type: application/json")
-        if not self._has_token(request.headers.get("Authorization", "")):
-            raise Problem(401, "send the token of admin.token_file as Authorization: Bearer …")
+        return self._identify(request.headers.get("Authorization", ""), request.remote or "")
 
     def _is_ours(self, authority: str, hosts: Collection[str]) -> bool:
         if self._own is None:
@@ -77,11 +98,47 @@ class Admission:
         is_unix = self._own is None  # no page was ever loaded from there
         return is_unix or scheme not in {"http", "https"} or not self._is_ours(authority, hosts)
 
-    def _has_token(self, credentials: str) -> bool:
+    def _identify(self, credentials: str, client: str) -> Caller:
+        """Whose token this is; who was wrong too often is not listened to."""
+        now = time.time()
+        wait = self._attempts.wait_of(client, now)
+        if wait and not is_local(client):
+            raise barred(wait)
         scheme, _, given = credentials.partition(" ")
-        return scheme.lower() == "bearer" and hmac.compare_digest(
-            given.strip().encode(errors="surrogateescape"), self._token
-        )
+        if scheme.lower() == "bearer" and (caller := self._caller(given.strip(), now)):
+            return caller
+        self._attempts.fail(client, now)
+        raise barred(wait) if wait else Problem(401, UNKNOWN)
+
+    def _caller(self, given: str, now: float) -> Caller | None:
+        """
+        Whose token this is, if anybody's.
+
+        Raises:
+            Problem: it has expired.
+        """
+        if hmac.compare_digest(given.encode(errors="surrogateescape"), self._token):
+            return Caller("admin")
+        token, is_expired = self._tokens.find(given, now)
+        if token is None:
+            return None
+        if is_expired:
+            raise Problem(401, "this token has expired; make another one: edge token create")
+        self._tokens.touch(token.id, now)
+        return Caller(f"token:{token.id}" + (f" {token.name}" if token.name else ""), token.scope)
+
+
+UNKNOWN: Final = (
+    "send the token of admin.token_file, or one that `edge token create` made, "
+    "as Authorization: Bearer …"
+)
+
+
+def barred(wait: float) -> Problem:
+    """The refusal of who was wrong too often."""
+    seconds = math.ceil(wait)
+    text = f"too many wrong tokens came from this address; try again in {seconds} s"
+    return Problem(429, text, {"Retry-After": str(seconds)})
 
 
 def own_hosts(listeners: Listeners) -> frozenset[str] | None:

@@ -15,6 +15,7 @@ import msgspec
 from edge.errors import StoreError
 from edge.site.decoding import decode_json
 from edge.site.limits import Limits
+from edge.site.manifest import Header
 from edge.site.paths import Collisions, check_artifact_path
 
 APP_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
@@ -37,6 +38,23 @@ class Announcement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     files: dict[str, FileDigest]
     message: str = ""
+
+
+class Pending(msgspec.Struct, frozen=True, kw_only=True):
+    """A deployment whose blobs are still on their way."""
+
+    header: Header
+    files: dict[str, FileDigest]
+    withheld: list[str] = []
+    """Blobs that have to be sent, though another app may have them (`belongings`)."""
+
+
+class BranchRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """The label that a branch was given at its first deploy, for good."""
+
+    name: str
+    label: str
+    created: float
 
 
 class Malformed(StoreError):

@@ -20,6 +20,7 @@ import msgspec
 from edge.control import activation, durable, purging
 from edge.control.announcements import FileDigest
 from edge.control.appraisal import Appraisal
+from edge.control.belongings import Belongings
 from edge.control.blobs import BlobStore
 from edge.control.carried import Documents
 from edge.control.claims import hosts_of
@@ -39,6 +40,7 @@ from edge.site.generation import AppState, BranchState, Generation
 from edge.site.keys import label_of_branch
 from edge.site.manifest import Header
 from edge.site.places import Places
+from edge.site.scopes import Scope
 from edge.site.settings import Settings
 
 log = logging.getLogger("edge.changes")
@@ -51,6 +53,7 @@ class Changes:
         self._places = places
         self.blobs = BlobStore(places)
         self.deployments = Deployments(places, self.blobs)
+        self.belongings = Belongings(places, self.deployments)
         self.fleet = Fleet(places.run)
         self.events = Events()
         self.generations = Generations(places, self.fleet, config_root(config))
@@ -105,12 +108,24 @@ class Changes:
     # Deployments
 
     def begin(
-        self, app: str, branch: str, files: Mapping[str, FileDigest], message: str = ""
+        self,
+        app: str,
+        branch: str,
+        files: Mapping[str, FileDigest],
+        message: str = "",
+        *,
+        is_stranger: bool = False,
     ) -> tuple[Header, list[str]]:
-        """Announce a deployment: its header and the blobs to send. See `Deployments.begin`."""
+        """
+        Announce a deployment: its header and the blobs to send. See `Deployments.begin`.
+
+        A stranger to other apps has to send what his own does not have (`belongings`).
+        """
         with self.exclusively():
             limits = self._reload.generation().settings.limits
-            return self.deployments.begin(app, branch, files, message, limits)
+            hashes = {file.sha256 for file in files.values()} if is_stranger else set()
+            withheld = self.belongings.withheld(app, branch, hashes)
+            return self.deployments.begin(app, branch, files, message, limits, withheld=withheld)
 
     def prepare(self, identifier: str) -> None:
         """Do what of an activation needs no turn. See `Deployments.prepare`."""
@@ -255,6 +270,7 @@ class Changes:
                 self._forget_branches(gone)
             marked.blobs |= self.generations.collect()
             collected = self.deployments.collect(marked, now)
+            self.belongings.collect(now)
         durable.sweep(self._places.state, now - LEASE, self._places.blobs.name)
         return collected
 
@@ -281,7 +297,7 @@ class Changes:
         """Remember which rules requests hit; beside a change, for it writes files of its own."""
         self._hits.add(self.fleet.hits(), time.time())
 
-    def purge(self, selection: Selection) -> int:
+    def purge(self, selection: Selection, scope: Scope | None = None) -> int:
         """
         Forget stored answers everywhere, performance mode's previous ones included.
 
@@ -291,9 +307,11 @@ class Changes:
         Raises:
             NoSuch: what is named is not there.
             Malformed: a URL is none.
+            Forbidden: it is outside the scope of who asks.
         """
         branches = {} if selection.app is None else self._named(selection.app, selection.branch)
-        purge = purging.find(selection, self.rehearsals.serving().snapshot, branches)
+        own = {} if scope is None else self._named(scope.app, None)
+        purge = purging.find(selection, self.rehearsals.serving().snapshot, branches, scope, own)
         with self.exclusively():
             self._end_previous(purge)
             return self.fleet.purge(purge.order)

@@ -162,6 +162,18 @@ class Client:
         """Why a request is answered as it is."""
         return self._call("POST", "/v1/explain", question)
 
+    def create_token(self, wish: Document) -> Document:
+        """Make a token: what it is for, and its text, this once."""
+        return self._call("POST", "/v1/tokens", wish)
+
+    def list_tokens(self) -> Document:
+        """The tokens that there are, without their texts."""
+        return self._call("GET", "/v1/tokens")
+
+    def revoke_token(self, identifier: str) -> Document:
+        """Let a token open nothing any more."""
+        return self._call("DELETE", f"/v1/tokens/{quote(identifier, safe='')}")
+
     def _call(self, method: str, path: str, document: Document | None = None) -> Document:
         body = None if document is None else json.dumps(document).encode()
         headers = {} if body is None else {"Content-Type": "application/json"}

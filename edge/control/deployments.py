@@ -17,7 +17,14 @@ from collections.abc import Iterable, Iterator, Mapping
 import msgspec
 
 from edge.control import durable
-from edge.control.announcements import FileDigest, check_files, check_identifier, check_names
+from edge.control.announcements import (
+    BranchRecord,
+    FileDigest,
+    Pending,
+    check_files,
+    check_identifier,
+    check_names,
+)
 from edge.control.blobs import BlobStore
 from edge.errors import StoreError
 from edge.site.decoding import decode_json
@@ -41,21 +48,6 @@ MAX_SEEN = 20_000
 
 MAX_MESSAGE = 1000
 """Characters of a message that are kept."""
-
-
-class Pending(msgspec.Struct, frozen=True, kw_only=True):
-    """A deployment whose blobs are still on their way."""
-
-    header: Header
-    files: dict[str, FileDigest]
-
-
-class BranchRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """The label that a branch was given at its first deploy, for good."""
-
-    name: str
-    label: str
-    created: float
 
 
 class NoSuch(StoreError):
@@ -94,16 +86,20 @@ class Deployments:
 
     # A new deployment
 
-    def begin(
+    def begin(  # noqa: PLR0913 - an announcement has as many parts
         self,
         app: str,
         branch: str,
         files: Mapping[str, FileDigest],
         message: str,
         limits: Limits,
+        *,
+        withheld: Iterable[str] = (),
     ) -> tuple[Header, list[str]]:
         """
         Announce a deployment: its header, and which blobs have to be sent.
+
+        Those that are `withheld` have to be, whether they are here or not (`belongings`).
 
         Raises:
             StoreError: a name, a path, a hash or a size is not acceptable.
@@ -120,9 +116,10 @@ class Deployments:
             files=len(files),
             bytes=sum(file.size for file in files.values()),
         )
-        pending = Pending(header=header, files=dict(files))
+        pending = Pending(header=header, files=dict(files), withheld=sorted(withheld))
         durable.write(self._places.pending / header.id, msgspec.json.encode(pending))
-        return header, self.blobs.missing(file.sha256 for file in files.values())
+        missing = self.blobs.missing(file.sha256 for file in files.values())
+        return header, sorted({*missing, *pending.withheld})
 
     def label(self, app: str, branch: str, now: float) -> str:
         """The branch's label; a new branch gets one and keeps it."""
@@ -149,15 +146,19 @@ class Deployments:
         header = pending.header
         path = self._places.manifest(header.app, header.label, identifier)
         if not path.exists():
-            self._check_blobs(pending.files)
+            self._check_blobs(pending)
             entries = self._entries(pending)
             self.blobs.settle()
             durable.write(path, encode_manifest(header, entries))
         (self._places.pending / identifier).unlink(missing_ok=True)
         return header
 
-    def _check_blobs(self, files: Mapping[str, FileDigest]) -> None:
+    def _check_blobs(self, pending: Pending) -> None:
+        files, app = pending.files, pending.header.app
         sizes = self.blobs.sizes({file.sha256 for file in files.values()})
+        for sha256 in pending.withheld:
+            if not (self._places.brought / app / sha256).exists():
+                sizes.pop(sha256, None)
         missing = {path: file.sha256 for path, file in files.items() if file.sha256 not in sizes}
         if missing:
             raise Missing(missing)
@@ -178,7 +179,7 @@ class Deployments:
         """
         pending = self.pending(identifier)
         if pending is not None:
-            self._check_blobs(pending.files)
+            self._check_blobs(pending)
             self._coded(pending)
 
     def _entries(self, pending: Pending) -> list[Entry]:

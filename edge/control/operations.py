@@ -21,6 +21,7 @@ from edge.control.claims import claims_of
 from edge.control.configuration import as_json
 from edge.control.purging import decode_selection
 from edge.control.reload import Refused, Reloaded
+from edge.control.tokens import Tokens, decode_wish, describe
 from edge.control.vault import Vault
 from edge.errors import StoreError
 from edge.site.decoding import convert
@@ -91,6 +92,18 @@ class Node(Protocol):
         """Why a request is answered as it is."""
         ...
 
+    def create_token(self, wish: Document) -> Document:
+        """Make a token: what it is for, and its text, this once."""
+        ...
+
+    def list_tokens(self) -> Document:
+        """The tokens that there are, without their texts."""
+        ...
+
+    def revoke_token(self, identifier: str) -> Document:
+        """Let a token open nothing any more."""
+        ...
+
 
 class Operations:
     """The operations of the node whose state folder `changes` writes."""
@@ -99,6 +112,7 @@ class Operations:
         self._places = places
         self.changes = changes
         self._vault = Vault(places)
+        self.tokens = Tokens(places)
 
     def begin(self, app: str, branch: str, files: Document, message: str = "") -> Document:
         """Announce a deployment of `files` (path → {sha256, size})."""
@@ -258,6 +272,27 @@ class Operations:
         """As `explain`, with the question as JSON."""
         changes = self.changes
         return questions.ask(body, changes.rehearsals, changes.fleet.stored, self._vault.keyring)
+
+    def create_token(self, wish: Document) -> Document:
+        """Make a token: what it is for, and its text, this once."""
+        return self.make_token(msgspec.json.encode(wish))
+
+    def make_token(self, body: bytes) -> Document:
+        """As `create_token`, with the wish as JSON."""
+        now = time.time()
+        with self.changes.exclusively():
+            token, text = self.tokens.create(decode_wish(body), now)
+        return {"token": text, **describe(token, None, now)}
+
+    def list_tokens(self) -> Document:
+        """The tokens that there are, without their texts."""
+        now, last_used = time.time(), self.tokens.last_used
+        return {"tokens": [describe(each, last_used(each.id), now) for each in self.tokens.all()]}
+
+    def revoke_token(self, identifier: str) -> Document:
+        """Let a token open nothing any more."""
+        token = self.tokens.revoke(identifier)
+        return {"id": token.id, "name": token.name, "revoked": True}
 
 
 def reloaded(result: Reloaded) -> Document:

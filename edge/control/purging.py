@@ -8,7 +8,7 @@ parameters that make a difference; scheme and port do not count.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -20,6 +20,7 @@ from edge.errors import MalformedRequest
 from edge.http.target import decode_path, split_query
 from edge.site import keys
 from edge.site.decoding import decode_json
+from edge.site.scopes import Scope
 from edge.site.snapshot import Branch, Site, Snapshot
 
 FORM = 'send one of {"urls": […]}, {"tags": […]}, {"hosts": […]}, {"app": …}, {"all": true}'
@@ -48,6 +49,8 @@ class Purge(msgspec.Struct):
     """Of answers of origins."""
     files: list[tuple[str, str, str | None]] = []
     """App, label of the branch and decoded path (None: all) of stored files."""
+    within: list[bytes] | None = None
+    """Only what is under one of these labels, too; None is no bound."""
 
     @property
     def order(self) -> dict[str, Any]:
@@ -58,6 +61,9 @@ class Purge(msgspec.Struct):
             "soft": self.soft,
             "labels": [label.decode("latin-1") for label in self.labels],
             "files": self.files,
+            "within": None
+            if self.within is None
+            else [label.decode("latin-1") for label in self.within],
         }
 
 
@@ -80,21 +86,31 @@ def decode_selection(body: bytes) -> Selection:
     return selection
 
 
-def find(selection: Selection, snapshot: Snapshot, branches: Mapping[str, str]) -> Purge:
+def find(
+    selection: Selection,
+    snapshot: Snapshot,
+    branches: Mapping[str, str],
+    scope: Scope | None = None,
+    own: Iterable[str] = (),
+) -> Purge:
     """
     What a selection comes to, in a snapshot that can resolve hosts.
 
-    `branches` are those of the app that it names, or the one: name → label.
+    `branches` are those of the app that it names, or the one: name → label; `own` are the names of
+    all that the scope's app has.
 
     Raises:
         Malformed: a URL is none.
         NoSuch: nobody answers at a host.
+        Forbidden: it is outside the scope.
     """
     purge = Purge(everything=selection.all, soft=selection.soft)
+    if scope is not None:
+        bound(purge, selection, scope, own)
     for url in selection.urls:
-        add_page(purge, url, snapshot)
+        add_page(purge, url, snapshot, scope)
     for host in selection.hosts:
-        site, branch = served(snapshot, host.encode())
+        site, branch = served(snapshot, host.encode(), scope)
         purge.labels.append(keys.label_of_host(site.host))
         purge.files.append((branch.app, branch.label, None))
     purge.labels += [keys.label_of_tag(tag.encode()) for tag in selection.tags]
@@ -105,10 +121,19 @@ def find(selection: Selection, snapshot: Snapshot, branches: Mapping[str, str]) 
     return purge
 
 
-def add_page(purge: Purge, url: str, snapshot: Snapshot) -> None:
+def bound(purge: Purge, selection: Selection, scope: Scope, own: Iterable[str]) -> None:
+    """Keep a purge to what a token is for: tags are every app's."""
+    scope.require("purge", selection.app, selection.branch)
+    if selection.all:
+        raise scope.refusal()
+    covered = [name for name in own if scope.covers(scope.app, name)]
+    purge.within = [keys.label_of_branch(scope.app, name) for name in covered]
+
+
+def add_page(purge: Purge, url: str, snapshot: Snapshot, scope: Scope | None) -> None:
     """One address."""
     request = request_of(Asked(url), is_inline=False)
-    site, branch = served(snapshot, request.authority)
+    site, branch = served(snapshot, request.authority, scope)
     raw, query = split_query(request.target)
     try:
         path = decode_path(raw)
@@ -121,12 +146,19 @@ def add_page(purge: Purge, url: str, snapshot: Snapshot) -> None:
     purge.files.append((branch.app, branch.label, path))
 
 
-def served(snapshot: Snapshot, authority: bytes) -> tuple[Site, Branch]:
-    """The site of a host, and its branch."""
+def served(snapshot: Snapshot, authority: bytes, scope: Scope | None = None) -> tuple[Site, Branch]:
+    """The site of a host, and its branch; one that a scope does not cover is refused."""
     try:
         site = snapshot.resolve(authority)
     except MalformedRequest as error:
         raise Malformed(f"{authority.decode('utf-8', 'replace')!r} is no host: {error}") from error
+    is_ours = scope is None or (
+        site is not None
+        and site.branch is not None
+        and scope.covers(site.branch.app, site.branch.name)
+    )
+    if scope is not None and not is_ours:
+        raise scope.refusal()
     if site is None or site.branch is None:
         name = authority.decode("utf-8", "replace")
         raise NoSuch(f"no app of this node answers at {name}; `edge branches` lists the URLs")

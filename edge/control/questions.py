@@ -29,6 +29,7 @@ from edge.site.hosts import parse_authority
 from edge.site.paths import check_artifact_path
 from edge.site.redirects import decode_redirects
 from edge.site.rehearsal import World, make_request
+from edge.site.scopes import Scope
 
 HOST = "www.example.com"
 """Of a question with rules of its own whose request is a path."""
@@ -74,6 +75,7 @@ def ask(
     rehearsals: Rehearsals,
     look: Look,
     read_keyring: Callable[[], Keyring] = Keyring,
+    scope: Scope | None = None,
 ) -> dict[str, Any]:
     """
     The trail of the request that a question is about, as a document.
@@ -84,6 +86,7 @@ def ask(
     Raises:
         Malformed: it is no question.
         Mistaken: its rules have mistakes.
+        Forbidden: it is about a host outside the scope of who asks.
     """
     try:
         question = decode_json(body, Question)
@@ -97,6 +100,8 @@ def ask(
         raise Malformed("files go with rules: send both, or neither to ask what serves")
     request = request_of(asked, is_inline=question.is_inline)
     world = world_of(question, request) if question.is_inline else rehearsals.serving()
+    if scope is not None and not question.is_inline:
+        check_host(request, world, scope)
     keyring = Keyring() if question.is_inline else read_keyring()
     trail = approach.lead(asked.url, request, world, keyring)
     if trail is None:
@@ -106,6 +111,17 @@ def ask(
         add_stored(trail, look)
     document: dict[str, Any] = msgspec.to_builtins(trail)
     return document
+
+
+def check_host(request: Request, world: World, scope: Scope) -> None:
+    """Refuse a question about what is not a token's to look at."""
+    try:
+        site = world.snapshot.resolve(request.authority)
+    except MalformedRequest:
+        site = None
+    if site is None or site.branch is None:
+        raise scope.refusal()
+    scope.require("read", site.branch.app, site.branch.name)
 
 
 def world_of(question: Question, request: Request) -> World:

@@ -327,16 +327,24 @@ class Broker:
 
     # Letting go
 
-    def drop(self, labels: Iterable[bytes], *, soft: bool = False) -> int:
+    def drop(
+        self,
+        labels: Iterable[bytes],
+        *,
+        soft: bool = False,
+        within: frozenset[bytes] | None = None,
+    ) -> int:
         """Let go of what is under any of the labels, on its way too; how many were stored."""
         wanted = frozenset(labels)
         has_tags = any(label.startswith(TAG) for label in wanted)
         for flight in tuple(self._flying):
             fetch = flight.fetch
+            if within is not None and not within & fetch.labels:
+                continue
             is_meant = wanted & fetch.labels or wanted & fetch.pages.keys()
             if is_meant or (has_tags and flight.landing is None):
                 self._spoil(flight)
-        return self.shelf.drop(wanted, self.now, soft=soft)
+        return self.shelf.drop(wanted, self.now, soft=soft, within=within)
 
     def clear(self, *, soft: bool = False) -> int:
         """The same for everything."""

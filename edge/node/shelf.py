@@ -282,9 +282,18 @@ class Shelf:
 
     # Letting go
 
-    def drop(self, labels: Iterable[bytes], now: float, *, soft: bool = False) -> int:
+    def drop(
+        self,
+        labels: Iterable[bytes],
+        now: float,
+        *,
+        soft: bool = False,
+        within: frozenset[bytes] | None = None,
+    ) -> int:
         """
         Let go of all under any of the labels, or have it validated before it serves again.
+
+        With `within`, only of what is under one of these, too.
 
         Returns:
             How many answers that were, copies of other workers' not counted.
@@ -292,7 +301,10 @@ class Shelf:
         self.drops += 1
         found: dict[Entry, None] = {}
         for label in labels:
-            found.update(self._labels.get(label, {}))
+            under = self._labels.get(label, {})
+            if within is not None:
+                under = {each: None for each in under if not within.isdisjoint(each.labels)}
+            found.update(under)
         return self._let_go(found, now, soft=soft)
 
     def clear(self, now: float, *, soft: bool = False) -> int:

@@ -237,7 +237,10 @@ class Worker(Machine):
         labels = [label.encode("latin-1") for label in order["labels"]]
         files = [tuple(named) for named in order["files"]]
         assets = assets_of(self._handler.snapshot, files)
-        return self._cache.drop(assets) + self._broker.drop(labels, soft=order["soft"])
+        within = order.get("within")  # of a control process that may be older
+        bounds = None if within is None else frozenset(each.encode("latin-1") for each in within)
+        dropped = self._broker.drop(labels, soft=order["soft"], within=bounds)
+        return self._cache.drop(assets) + dropped
 
     def status(self) -> Reply:
         """What this worker is doing, in numbers."""

@@ -130,5 +130,6 @@ def test_an_order_is_json():
 
     assert json.loads(json.dumps(order)) == {
         "do": "purge", "everything": False, "soft": True, "labels": ["tag \xe9"],
-        "files": [["a", "b", None]],
+        "files": [["a", "b", None]], "within": None,
     }  # fmt: skip
+    assert Purge(within=[b"branch a \xe9"]).order["within"] == ["branch a \xe9"]

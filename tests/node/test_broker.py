@@ -307,6 +307,31 @@ async def test_what_is_dropped_is_found_by_no_later_request(site, origin, path, 
     assert handling(await get(site, f"/o{path}")) == "fwd=uri-miss; stored"
 
 
+async def test_a_drop_may_stay_within_some_labels(site, origin, path):
+    """A tag is a word that every app may use: what is an app's own goes, and no other's."""
+    tag, own, other = [keys.label_of_tag(b"two")], LABELS["branch"], keys.label_of_app("other")
+    origin.on(path, saying(b"hello", 200, FRESH, "Cache-Tag: one, two"))
+    await get(site, f"/o{path}")
+    for within, dropped in ((frozenset([other]), 0), (frozenset(), 0), (frozenset([own]), 1)):
+        assert broker_of(site).drop(tag, within=within) == dropped
+
+
+async def test_so_does_a_drop_of_what_is_on_its_way(site, origin, path):
+    """Its tags are not known yet, its branch is."""
+    tag, other = [keys.label_of_tag(b"two")], frozenset([keys.label_of_app("other")])
+    origin.on(path, waiting(b"hello", FRESH))
+    task = getting(site, f"/o{path}")
+    talk = await origin.wait_for(path)
+    await until(lambda: broker_of(site)._flying)
+    (flight,) = broker_of(site)._flying
+    broker_of(site).drop(tag, within=other)
+    assert not flight.fetch.is_spoiled
+    broker_of(site).drop(tag, within=frozenset([LABELS["branch"]]))
+    assert flight.fetch.is_spoiled
+    talk.go.set()
+    await task
+
+
 async def test_pages_and_targets_are_found_with_their_chosen_query(site, origin, path):
     """However much else the client had in its query."""
     origin.on(path, saying(b"hello", 200, FRESH))
