@@ -75,7 +75,7 @@ class Http1Connection(Http1Sender):
 
     def connection_lost(self, _: Exception | None) -> None:
         """Leave; whoever still works for this client is told."""
-        self.service.connections.discard(self)
+        self.leave()
         if self._content is not None:
             self._content.fail(MalformedRequest("the client went away"))
             self._content = None

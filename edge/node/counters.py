@@ -16,6 +16,10 @@ LATENCY_BOUNDS: Final = (
 
 REASONS: Final = {
     "connections": "the worker had `limits.connections` open",
+    "client_connections": "a client had `limits.client_connections` open",
+    "client_requests": "a client asked for more than `limits.client_requests` a second",
+    "memory": "a worker had no memory left, by `limits.memory`",
+    "descriptors": "a worker had no descriptors left, and took no connections for a while",
     "handshakes": "the oldest of more than `limits.handshakes` handshakes",
     "handshake_timeout": "a handshake took longer than `limits.handshake_timeout`",
     "header_timeout": "a head took longer than `limits.header_timeout`",
@@ -23,6 +27,9 @@ REASONS: Final = {
     "min_rate": "a client sent, or took, content by less than `limits.min_rate`",
     "request_line": "a request line was longer than `limits.request_line`",
     "fields": "a head had more than `limits.fields` or `limits.field_count`",
+    "origin_queue": "an origin's connections were busy, and its queue full or too slow",
+    "logins": "too many wrong passwords, or too many at a time",
+    "patterns": "regular expressions took too long",
     "body": "content for an origin was more than `limits.body`",
     "h2_streams": "a client opened more than `limits.h2_streams` at a time",
     "h2_resets": "a client broke off more than `limits.h2_resets` streams in a minute",

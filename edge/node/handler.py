@@ -19,7 +19,7 @@ from edge.errors import OriginError, RequestError, StoreError
 from edge.http.forwarding import proxy_status
 from edge.http.message import REASONS, Request, Response
 from edge.http.target import split_query
-from edge.node.access import Access, Verifier
+from edge.node.access import Access, Verdict, Verifier
 from edge.node.arrivals import Arrivals
 from edge.node.counters import Counters
 from edge.node.country import Countries
@@ -178,8 +178,13 @@ class Handler:
         if verdict is None:
             return self._later(exchange, self._verify(exchange, gate))
         if verdict.status:
-            return self.notices.refuse(exchange, verdict)
+            return self._turn_away(exchange, verdict)
         return self._follow(exchange)
+
+    def _turn_away(self, exchange: Exchange, verdict: Verdict) -> Response:
+        if verdict.status != 401:
+            self.counters.refuse("logins")
+        return self.notices.refuse(exchange, verdict)
 
     def _gate(self, branch: Branch) -> Access:
         """Who may see a branch, made at the first request."""
@@ -195,7 +200,7 @@ class Handler:
         client = self.forwarder.clients.address(request.peer, request.fields)
         verdict = await gate.verify(authorization(request), client)
         if verdict.status:
-            return self.notices.refuse(exchange, verdict)
+            return self._turn_away(exchange, verdict)
         return await settle(self._follow(exchange))
 
     async def _later(self, exchange: Exchange, answer: Awaitable[Response]) -> Response:
@@ -326,6 +331,8 @@ class Handler:
             host = b"" if request is None else request.authority
             path = b"" if request is None else split_query(request.target)[0]
             log.error("%r %.200r: %s: %s", host.decode("latin-1"), path, error.kind, error)
+        if error.kind == "connection_limit_reached":
+            self.counters.refuse("origin_queue")
         fields = [(b"Proxy-Status", proxy_status(error))]
         if error.status == 503:
             fields.append((b"Retry-After", b"5"))
@@ -337,6 +344,7 @@ class Handler:
     def _tell_slow(self, error: PatternTooSlow, request: Request | None) -> None:
         """Count it, and say so once a second; without the query, which no pattern sees."""
         self.slow += 1
+        self.counters.refuse("patterns")
         if self._slow_told != self.clock.epoch and request is not None:
             self._slow_told = self.clock.epoch
             host, path = request.authority.decode("latin-1"), split_query(request.target)[0]

@@ -23,10 +23,12 @@ from edge.node.connection import Service
 from edge.node.counters import Counters
 from edge.node.country import Countries
 from edge.node.desk import Desk
+from edge.node.doors import Doors
 from edge.node.files import Files
 from edge.node.forward import Forwarder
 from edge.node.handler import Handler
 from edge.node.loader import Loader
+from edge.node.memory import Memory
 from edge.node.orders import Listeners
 from edge.node.origins import Origins
 from edge.node.reception import Reception
@@ -96,6 +98,7 @@ class Machine:
             take_over,
             self._counters,
         )
+        self._doors = Doors(self._service, self._handler, self._room, Memory())
         context = context or listener_context()
         self._reception = Reception(self._service, self._contexts, context)
         self._countries = Countries(None)
@@ -112,7 +115,6 @@ class Machine:
 
     def _apply(self, settings: Settings) -> None:
         limits = settings.limits
-        self._room.resize(settings.cache.memory // self._team.workers)
         self._broker.configure(settings.cache)
         self._files.max_object = settings.cache.max_object
         self._forwarder.configure(settings)
@@ -123,6 +125,7 @@ class Machine:
         self._handler.countries = self._countries
         self._drain = limits.drain
         self._service.configure(limits)
+        self._doors.configure(settings, self._team.workers)
 
     def _reach_origins(self, settings: Settings) -> None:
         """A deploy changes nothing of this: connections to origins stay, and what they answered."""

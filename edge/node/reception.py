@@ -44,19 +44,21 @@ class Reception:
         """What became of those who came."""
         return {"shaken": self.shaken, "broken": self.broken, "strangers": self.strangers}
 
-    def has_room(self) -> bool:
-        """Whether the worker has fewer connections than it may; else one more is refused."""
-        service = self.service
-        if len(service.connections) < service.max_connections:
+    def has_room(self, peer: str = "") -> bool:
+        """Whether one more connection may be; else it is refused."""
+        reason = self.service.bars(peer)
+        if not reason:
             return True
-        service.accepted += 1
-        service.counters.refuse("connections")
+        self.service.accepted += 1
+        self.service.counters.refuse(reason)
         return False
 
-    def admit(self, arrival: Secured) -> bool:
+    def admit(self, arrival: Secured, peer: str = "") -> bool:
         """Let one begin, if there is room."""
-        if not self.has_room():
+        if not self.has_room(peer):
             return False
+        if self.service.seats is not None:
+            self.service.seats.take(arrival, peer)
         if len(self.waiting) >= self.max_handshakes:
             self.service.counters.refuse("handshakes")
             next(iter(self.waiting)).drop()

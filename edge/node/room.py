@@ -28,6 +28,11 @@ class Room:
         self.capacity = capacity
         self.tenants: list[Tenant] = []
 
+    @property
+    def size(self) -> int:
+        """Bytes that are taken."""
+        return sum(tenant.size for tenant in self.tenants)
+
     def resize(self, capacity: int) -> None:
         """Have room for `capacity` bytes, and no more."""
         self.capacity = capacity
@@ -35,7 +40,7 @@ class Room:
 
     def make(self) -> None:
         """Let go what is too much."""
-        while sum(tenant.size for tenant in self.tenants) > self.capacity:
+        while self.size > self.capacity:
             largest_first = sorted(self.tenants, key=lambda tenant: -tenant.size)
             if not any(tenant.evict() for tenant in largest_first):
                 return  # the rest is of answers that are still coming

@@ -86,7 +86,8 @@ class Secured(asyncio.Protocol, asyncio.Transport):
         """Begin, or be refused."""
         self._below = cast("asyncio.Transport", transport)
         self._descriptor = transport.get_extra_info("socket").fileno()
-        if not self._reception.admit(self):
+        peer = transport.get_extra_info("peername")
+        if not self._reception.admit(self, peer[0] if isinstance(peer, tuple) else ""):
             self._below.abort()
 
     def data_received(self, data: bytes) -> None:
@@ -110,6 +111,8 @@ class Secured(asyncio.Protocol, asyncio.Transport):
 
     def connection_lost(self, error: Exception | None) -> None:
         """Leave; whoever speaks is told."""
+        if self._reception.service.seats is not None:
+            self._reception.service.seats.leave(self)
         if self._is_open:
             self._above.connection_lost(error)
         else:

@@ -81,7 +81,7 @@ class Http2Connection(Http2Sender):
 
     def connection_lost(self, _: Exception | None) -> None:
         """Leave; every stream's worker is told."""
-        self.service.connections.discard(self)
+        self.leave()
         self._abandon_all()
 
     def eof_received(self) -> bool:
@@ -339,10 +339,12 @@ class Http2Connection(Http2Sender):
 def take_over(first: Connection, data: bytes) -> None:
     """Speak HTTP/2 on a connection whose first bytes were its preface, or which ALPN chose."""
     connection = Http2Connection(first.service, first.sni)
-    first.service.connections.discard(first)
+    first.leave()
     first.service.connections.add(connection)
     first.transport.set_protocol(connection)
     connection.connect(first.transport)
+    if first.service.seats is not None and first.sni is None:
+        first.service.seats.take(connection, connection.peer)
     connection.open()
     if data:
         connection.data_received(data)

@@ -22,6 +22,7 @@ from edge.site.limits import Limits as Bounds
 
 if TYPE_CHECKING:
     from edge.node.clock import Clock
+    from edge.node.shares import Seats
 
 Answer = Response | Awaitable[Response]
 Respond = Callable[[Request], Answer]
@@ -39,11 +40,13 @@ Nearly all of them have gone, and cannot say so otherwise before something is wr
 REFUSED_AT_ONCE = 100
 """Connections over the limit that are told so at the same time; the rest is just dropped."""
 
-BUSY = (
-    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\n"
-    b"Content-Length: 0\r\nConnection: close\r\n\r\n"
-)
-"""For connections over the limit: the one answer no handler makes, since it must cost nothing."""
+REFUSED_A_SECOND = 500
+"""Refused connections that are told so in a second: each reads on a moment, and takes 5 KiB."""
+
+TURNED_AWAY = b"HTTP/1.1 %b\r\nRetry-After: 5\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+BUSY = TURNED_AWAY % b"503 Service Unavailable"
+TOO_MANY = TURNED_AWAY % b"429 Too Many Requests"
+"""For refused connections: the answers no handler makes, since they must cost nothing."""
 
 
 class Service:
@@ -74,8 +77,16 @@ class Service:
         self.streams_per_connection = 1000
         self.max_streams = 100
         self.max_connections = 10_000
+        self.most_connections = 1 << 30
+        """As many as there are descriptors for, whatever the operator says."""
         self.draining = False
         self.connections: set[Connection] = set()
+        self.seats: Seats | None = None
+        """Connections by client, where these are bounded."""
+        self.sheds = False
+        """Whether memory runs out: nobody new is let in."""
+        self.told = 0
+        """Refusals of this second that said why."""
         self.accepted = 0
 
     def configure(self, limits: Bounds) -> None:
@@ -88,7 +99,17 @@ class Service:
         self.requests_per_connection = limits.requests_per_connection
         self.streams_per_connection = limits.h2_streams_per_connection
         self.max_streams = limits.h2_streams
-        self.max_connections = limits.connections
+        self.max_connections = min(limits.connections, self.most_connections)
+
+    def bars(self, peer: str) -> str:
+        """Why one more connection is refused; empty where it is not."""
+        if len(self.connections) >= self.max_connections:
+            return "connections"
+        if self.sheds:
+            return "memory"
+        if self.seats is not None and not self.seats.has_room(peer):
+            return "client_connections"
+        return ""
 
 
 class Connection(asyncio.Protocol):
@@ -150,18 +171,28 @@ class Connection(asyncio.Protocol):
         """Join the worker's connections, or be refused cleanly when there are too many."""
         service = self.service
         service.accepted += 1
-        room = service.max_connections - len(service.connections)
-        if room > 0:
+        reason = service.bars(self.peer) if self.sni is None else ""  # with TLS it has been asked
+        if not reason:
             service.connections.add(self)
+            if service.seats is not None and self.sni is None:
+                service.seats.take(self, self.peer)
             return True
-        service.counters.refuse("connections")
-        if room > -REFUSED_AT_ONCE:
+        service.counters.refuse(reason)
+        room = service.max_connections - len(service.connections)
+        if room > -REFUSED_AT_ONCE and service.told < REFUSED_A_SECOND:
+            service.told += 1
             service.connections.add(self)
-            self.send([BUSY])
+            self.send([TOO_MANY if reason == "client_connections" else BUSY])
             self.finish()
         else:
             self.transport.abort()
         return False
+
+    def leave(self) -> None:
+        """The connection is over."""
+        self.service.connections.discard(self)
+        if self.service.seats is not None:
+            self.service.seats.leave(self)
 
     # Pace
 

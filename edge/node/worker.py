@@ -14,21 +14,18 @@ import logging
 import os
 import signal
 import ssl
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import uvloop
 
 from edge.errors import EdgeError
-from edge.node import orders
-from edge.node.connection import Http1Connection
+from edge.node import descriptors, orders
 from edge.node.country import Countries
 from edge.node.desk import DeskConnection
+from edge.node.listening import BACKLOG, Listening
 from edge.node.machine import Machine, Team
 from edge.node.orders import Listeners, Reply
 from edge.node.purging import assets_of, gone
-from edge.node.secure import Secured
 from edge.node.tasks import spawn
 from edge.node.telling import tell_of
 from edge.site.places import Places
@@ -39,9 +36,6 @@ log = logging.getLogger("edge.worker")
 
 YOUNG_OBJECTS = 20_000
 """Objects made since the last look of the collector (Python's own: 700)."""
-
-BACKLOG = 4096
-"""Connections that wait to be taken; a Unix socket refuses the next one at once."""
 
 REFRESH_COUNTRIES = 10
 """Seconds between looks whether the database of countries is another file."""
@@ -71,6 +65,7 @@ class Worker(Machine):
         """Why `current` could not be loaded, so that it is said once."""
         self._lock = asyncio.Lock()
         self._servers: list[asyncio.AbstractServer] = []
+        self._listening = Listening(listeners, self._service, self._reception)
         self._drained = asyncio.Event()
 
     async def run(self) -> None:
@@ -89,7 +84,7 @@ class Worker(Machine):
         gc.freeze()  # what was loaded at the start stays; the collector need not walk it again
         gc.set_threshold(YOUNG_OBJECTS)  # a request leaves no cycles: looking often finds nothing
         if not self._service.draining:
-            await self._listen()
+            await self._listening.open()
         ticking = spawn(self._tick(), "tick")
         await self._drained.wait()
         ticking.cancel()
@@ -104,20 +99,13 @@ class Worker(Machine):
             lambda: DeskConnection(self._desk.service), self._siblings.place, backlog=BACKLOG
         )
 
-    async def _listen(self) -> None:
-        loop = asyncio.get_running_loop()
-        for name, listener in self._listeners.entries:
-            begin: Callable[[], asyncio.Protocol] = partial(Http1Connection, self._service)
-            if name.startswith("https "):
-                begin = partial(Secured, self._reception)
-            server = await loop.create_server(begin, sock=listener.dup(), backlog=BACKLOG)
-            self._servers.append(server)
-
     async def _tick(self) -> None:
         """Once a second: the clock, the time limits of every connection, a look at `current`."""
         while True:
             await asyncio.sleep(1 - self._clock.now % 1)
             self._clock.tick()
+            self._doors.tick()
+            await self._listening.follow()
             self._origins.sweep()
             self._siblings.sweep(self._clock.now)
             self._reception.sweep(self._clock.now)
@@ -131,6 +119,10 @@ class Worker(Machine):
                 spawn(self._follow_certificates(), "certificates")
             if self._countries.path is not None and self._clock.epoch % REFRESH_COUNTRIES == 0:
                 spawn(asyncio.to_thread(self._countries.refresh), "countries")
+
+    def mind_descriptors(self, limit: int) -> None:
+        """Take no more connections than there are descriptors for, and leave some for the rest."""
+        self._service.most_connections = descriptors.for_connections(limit)
 
     # Generations
 
@@ -278,7 +270,7 @@ class Worker(Machine):
     async def _finish(self) -> None:
         for server in self._servers:
             server.close()
-        self._listeners.close()
+        self._listening.close()
         deadline = asyncio.get_running_loop().time() + self._drain
         while self._remain() and asyncio.get_running_loop().time() < deadline:
             for connection in self._connections():
@@ -301,4 +293,6 @@ def ca_file(snapshot: Snapshot) -> Path | None:
 
 def run(places: Places, listeners: Listeners, team: Team, context: ssl.SSLContext) -> None:
     """The whole life of a worker process."""
-    uvloop.run(Worker(places, listeners, team, context).run())
+    worker = Worker(places, listeners, team, context)
+    worker.mind_descriptors(descriptors.raise_limit())
+    uvloop.run(worker.run())

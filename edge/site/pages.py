@@ -65,6 +65,8 @@ PASSWORD = render("A password is needed", "This site asks for a user name and a 
 TOO_MANY = render("Too many attempts", "Wait a moment, then try again.")
 BUSY = render("Busy", "Too many are logging in at once. Try again in a moment.")
 
+OVERLOADED = render("Overloaded", "Too much is going on here. Try again in a moment.")
+
 
 def unanswered(kind: str) -> bytes:
     """The page where an origin gave no answer, `kind` in the words of RFC 9209."""
