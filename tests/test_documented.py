@@ -10,16 +10,20 @@ from typing import Any
 
 import msgspec
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from edge.cli import parser
+from edge.control.exposition import expose
+from edge.control.metrics import Metrics
+from edge.control.totals import Totals
+from edge.node.counters import REASONS
 from edge.site.documents import App, decode_app
 from edge.site.limits import Limits
-from edge.site.settings import Settings
+from edge.site.settings import AccessLog, Settings
+from tests.node.test_accesslog import KEYS
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-WITHOUT_EFFECT = {"access_log", "alarms"}
-"""Sections that are read and checked and have no effect yet; the README names them as such."""
 
 
 def commands() -> dict[str, argparse.ArgumentParser]:
@@ -34,7 +38,7 @@ def keys(kind: Any, prefix: str = "") -> list[str]:
     for field in msgspec.structs.fields(kind):
         name = prefix + field.encode_name
         nested = isinstance(field.type, type) and issubclass(field.type, msgspec.Struct)
-        if nested and field.type is not Limits and field.encode_name not in WITHOUT_EFFECT:
+        if nested and field.type not in (Limits, AccessLog):
             found += keys(field.type, name + ".")
         else:
             found.append(name)
@@ -72,18 +76,8 @@ def test_every_help_ends_in_an_example(name):
 
 @pytest.mark.parametrize("key", keys(Settings))
 def test_every_key_of_edge_yml_is_in_the_readme(key):
-    """In the settings table, or among those without effect."""
+    """In the settings table; limits and the access log have their own."""
     assert f"`{key}`" in README
-
-
-def test_the_readme_names_what_has_no_effect_yet():
-    """These sections."""
-    sentence = re.search(
-        r"^(`.*`) are read and checked, and have no effect yet", README, re.MULTILINE
-    )
-
-    assert sentence is not None
-    assert set(re.findall(r"`([\w.]+)`", sentence[1])) == WITHOUT_EFFECT
 
 
 def test_every_path_of_the_admin_api_is_in_the_readme():
@@ -99,6 +93,36 @@ def test_every_path_of_the_admin_api_is_in_the_readme():
 def test_every_limit_is_in_the_readme(field):
     """In the table of limits."""
     assert re.search(rf"^\| `{field.encode_name}` \| ", README, re.MULTILINE)
+
+
+@pytest.mark.parametrize("field", msgspec.structs.fields(AccessLog), ids=lambda f: f.name)
+def test_every_key_of_the_access_log_is_in_the_readme(field):
+    """In its own table."""
+    assert re.search(rf"^\| `{field.encode_name}` \| ", README, re.MULTILINE)
+
+
+def test_every_metric_is_in_the_readme():
+    """By its name, in the table of metrics."""
+    families = [*text_string_to_metric_families(expose(Totals()) + Metrics().encode().decode())]
+    names = [each.name for each in families]
+    lacking = [
+        name for name in names if not re.search(rf"^\| .*`{name}(_total)?`", README, re.MULTILINE)
+    ]
+
+    assert len(families) > 12
+    assert lacking == []
+
+
+@pytest.mark.parametrize("key", [*KEYS])
+def test_every_key_of_the_log_is_in_the_readme(key):
+    """In the table of a line's keys."""
+    assert re.search(rf"^\| .*`{key}`", README, re.MULTILINE)
+
+
+@pytest.mark.parametrize("reason", REASONS)
+def test_every_reason_of_a_refusal_is_in_the_readme(reason):
+    """With the sentence that the code has for it."""
+    assert f"| `{reason}` | {REASONS[reason]} |" in README
 
 
 @pytest.mark.parametrize("key", ["production_branch", *keys(App)])

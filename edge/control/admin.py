@@ -22,10 +22,11 @@ from aiohttp import web
 
 from edge.control import configuration, metrics
 from edge.control.admission import BLOBS, Admission, Problem, open_token
-from edge.control.alarms import Alarms, Uncounted
+from edge.control.alarms import Alarms
 from edge.control.announcements import SHA256
 from edge.control.audit import Audit
 from edge.control.changes import Changes
+from edge.control.counting import Counting
 from edge.control.guard import Guard, Handle, body_of, scope_of, told
 from edge.control.keeper import Keeper
 from edge.control.operations import Document, Operations
@@ -64,7 +65,8 @@ class Admin:
         self._changes = Changes(places, config)
         self._operations = Operations(places, self._changes)
         self._keeper = Keeper(places, self._changes)
-        self._alarms = Alarms(places, self._changes, Uncounted())
+        self._counting = Counting(places, self._keeper.metrics, self._generation)
+        self._alarms = Alarms(places, self._changes, self._counting)
         self._audit = Audit(places.audit)
         self._config = config
         self._changing = ThreadPoolExecutor(1, "change")
@@ -95,6 +97,7 @@ class Admin:
         running += [
             spawn(self._collect_forever(), "collect"),
             spawn(self._count_forever(), "count"),
+            spawn(self._counting.run(), "count requests"),
             spawn(self._keeper.run(), "keep certificates"),
         ]
         await self._done.wait()
@@ -105,6 +108,11 @@ class Admin:
         await runner.cleanup()
         self._audit.close()
         path.unlink(missing_ok=True)
+
+    def _generation(self) -> int:
+        """The number of what serves; 0 before the first."""
+        generation = self._changes.generations.current()
+        return 0 if generation is None else generation.number
 
     def _settings(self) -> Settings:
         """Those that serve; before the first generation those of `edge.yml`."""
@@ -227,7 +235,7 @@ class Admin:
         return told(request, status | alarms)
 
     async def _metrics(self, _: web.Request) -> web.Response:
-        text = self._keeper.metrics.encode()
+        text = await asyncio.to_thread(self._counting.encode)
         return web.Response(body=text, headers={"Content-Type": metrics.CONTENT_TYPE})
 
     async def _certificates(self, _: web.Request) -> web.Response:

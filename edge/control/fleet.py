@@ -61,6 +61,12 @@ class Fleet:
                     known[key] = known.get(key, 0) + count
         return total
 
+    def counters(self) -> dict[str, Reply]:
+        """What each worker has counted since its start, by a name that no other one has."""
+        replies = self._order({"do": "counters"})
+        told = [reply["counters"] for reply in replies if "counters" in reply]
+        return {each["name"]: each for each in told}
+
     def stored(self, app: str, url: str) -> list[Reply]:
         """What each worker has stored of a URL of an origin, or why not."""
         replies = self._order({"do": "stored", "app": app, "url": url})

@@ -59,6 +59,7 @@ class Keeper:
         self.changes = changes
         self.clock = clock
         self.metrics = Metrics()
+        changes.events.subscribe(self.metrics.hear)
         self.enrollment: Enrollment | None = None
         self._enroll = enroll or _enroll
         self._nudged = asyncio.Event()

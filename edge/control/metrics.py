@@ -1,5 +1,5 @@
 """
-What is counted about certificates, in the text format of Prometheus.
+What control itself counts, in the text format of Prometheus; what workers count is in `totals`.
 
 Laws: a registry of its own, without what the library collects about the process. Names come from
 configuration, never from a request.
@@ -11,6 +11,7 @@ from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
+from edge.control.events import DeployEnded, Event
 from edge.site.certificates import Certificate, Names
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -33,6 +34,18 @@ class Metrics:
             ["result"],
             registry=self._registry,
         )
+        self._deployments = Counter(
+            "edge_deployments_total",
+            "Deployments by what became of them.",
+            ["app", "branch", "result"],
+            registry=self._registry,
+        )
+        self._reloads = Counter(
+            "edge_reloads_total",
+            "Reloads by what became of them.",
+            ["result"],
+            registry=self._registry,
+        )
         self._told: tuple[Certificate, ...] = ()
 
     def tell(self, certificates: Iterable[Certificate]) -> None:
@@ -52,6 +65,13 @@ class Metrics:
     def count_order(self, result: str) -> None:
         """An order has ended: `issued`, `failed`, `limited`, `rehearsed`, `rehearsal_failed`."""
         self._orders.labels(result).inc()
+
+    def hear(self, event: Event) -> None:
+        """A deployment or a reload is over."""
+        if isinstance(event, DeployEnded):
+            self._deployments.labels(event.app, event.branch, event.result).inc()
+        else:
+            self._reloads.labels(event.result).inc()
 
     def encode(self) -> bytes:
         """Everything, as it is scraped."""

@@ -40,10 +40,10 @@ from edge.http.provenance import (
 if TYPE_CHECKING:
     from edge.http.message import Request
 
-NEVER_FORWARDED: Final = HOP_BY_HOP | {b"expect", b"host", b"proxy"}
+NEVER_FORWARDED: Final = HOP_BY_HOP | {b"expect", b"host", b"proxy", b"x-request-id"}
 """
-100 (Continue) is our own business, Host names us, and `Proxy` becomes HTTP_PROXY in CGI
-(CVE-2016-5385).
+100 (Continue) is our own business, Host names us, requests have identifiers of ours, and `Proxy`
+becomes HTTP_PROXY in CGI (CVE-2016-5385).
 """
 
 STATED: Final = frozenset((b"x-original-url", b"x-real-ip", b"x-rewrite-url"))
@@ -65,7 +65,7 @@ VALUE_BYTES: Final = b"\t" + bytes(range(0x20, 0x7F)) + bytes(range(0x80, 0x100)
 READ: Final = frozenset(b"connection content-length trailer transfer-encoding upgrade via".split())
 READ_OF_REQUESTS: Final = READ | {b"cdn-loop", b"cookie", b"forwarded", b"te", b"x-forwarded-for"}
 
-RETURNED: Final = Names(HOP_BY_HOP, READ)
+RETURNED: Final = Names(HOP_BY_HOP | {b"x-request-id"}, READ)
 TRAILERS: Final = Names(NEVER_FORWARDED, ())
 
 

@@ -321,8 +321,15 @@ def encode_interim(status: int, fields: list[tuple[bytes, bytes]]) -> bytes:
     return b"HTTP/1.1 %d %b\r\n%b\r\n" % (status, REASONS.get(status, b""), lines)
 
 
-def encode_head(response: Response, connection_option: bytes) -> bytes:
-    """The head of `response`; `connection_option` is empty, `close` or `keep-alive`."""
+def encode_head(response: Response, connection_option: bytes, identifier: bytes = b"") -> bytes:
+    """
+    The head of `response`; `connection_option` is empty, `close` or `keep-alive`.
+
+    `identifier` is the request's; where it has none, none is said.
+    """
+    lines = response.head.lines
     if connection_option:
-        return b"%bConnection: %b\r\n%b" % (response.head.lines, connection_option, response.block)
-    return response.head.lines + response.block
+        lines = b"%bConnection: %b\r\n" % (lines, connection_option)
+    if identifier:
+        return b"%bX-Request-Id: %b\r\n%b" % (lines, identifier, response.block)
+    return lines + response.block

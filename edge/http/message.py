@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from edge.http.fields import Fields
 
 CRLF = b"\r\n"
+REQUEST_ID = b"X-Request-Id: "
+"""What the identifier of a request comes behind."""
+
 COLON = b": "
 """Between a name and its value."""
 
@@ -120,6 +123,12 @@ class Request(msgspec.Struct):
     """The host that TLS was begun for; None in clear text."""
     inform: Inform | None = None
     """Sends an interim response (1xx), while the final one is waited for."""
+    id: bytes = b""
+    """What its response and its line in the log are known by; empty where nobody needs it."""
+    began: float = 0.0
+    """When its head was whole, in monotonic seconds."""
+    facts: object = None
+    """What the log and the counters say of it, besides what is here: set by whoever decides."""
 
 
 class Head(msgspec.Struct):
@@ -150,8 +159,14 @@ class Response(msgspec.Struct):
     """What comes behind content that is unframed; filled by whoever makes that."""
     tunnel: Tunnel | None = None
     """With 101: where the client's bytes go; `content` is what comes back."""
-    whole: bytes = b""
-    """All of the HTTP/1.1 message where it is shared by many requests, else empty."""
+    opening: bytes = b""
+    """HTTP/1.1 up to the last line of the head, where requests share it (`content` is bytes)."""
+    origin: bytes = b""
+    """Whose answer it is: scheme and authority; empty for the node's own."""
+    verdict: str | None = None
+    """What the cache did, as the log says it; None until somebody asks."""
+    told: tuple[object, bytes, bytes] | None = None
+    """What the log says of all that share it; made at the first (`accesslog`)."""
 
 
 def finish_head(status: int, fields: Iterable[tuple[bytes, bytes]]) -> Head:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING, cast
 
-from edge.http.message import Head, Response
+from edge.http.message import REQUEST_ID, Head, Response
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -79,8 +79,8 @@ class Stored:
         self.size = size
         """Bytes of content, in memory or not."""
         fields = HEADS * self.envelope.size
-        self.cost = OVERHEAD + fields + (2 * size if size < JOIN_BELOW else size)
-        """Bytes of memory: what is joined to its head is held twice."""
+        self.cost = OVERHEAD + fields + size
+        """Bytes of memory."""
         self.etag = etag
         self.content = b""
         self.stored_at = 0
@@ -104,10 +104,10 @@ class Stored:
         return self.response  # type: ignore[return-value]  # made for this second above
 
     def _finish(self, block: bytes) -> Response:
-        """Small contents are joined to their head here, once, instead of at every write."""
+        """Small contents are joined to their head in every write; what is shared is made here."""
         response = Response(self.head, block, self.content)
         if self.size < JOIN_BELOW:
-            response.whole = self.head.lines + block + self.content
+            response.opening = self.head.lines + block[:-2] + REQUEST_ID
         return response
 
     def block(self, clock: Clock) -> bytes:

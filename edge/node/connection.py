@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 from functools import partial
+from time import monotonic
 from typing import cast
 
 from edge.errors import MalformedRequest, RequestError, RequestTimedOut
@@ -18,7 +19,6 @@ from edge.http.http1 import (
     CONTINUE,
     END,
     HTTP2_PREFACE,
-    encode_head,
 )
 from edge.http.message import Request, Response
 from edge.node.allowance import Allowance
@@ -44,6 +44,7 @@ class Http1Connection(Http1Sender):
     __slots__ = (
         "_answer",
         "_answering",
+        "_began",
         "_fresh",
         "_head_since",
         "_pace",
@@ -59,6 +60,8 @@ class Http1Connection(Http1Sender):
         self._answering = False
         self._answer: asyncio.Task[None] | Later | None = None
         self._unread = 0
+        self._began = 0.0
+        """When the last bytes came, in monotonic seconds."""
         self._head_since = service.clock.now
         """When the unfinished head began to arrive; 0.0 between requests."""
         self._pace: Allowance | None = None
@@ -81,6 +84,9 @@ class Http1Connection(Http1Sender):
             self._content = None
         if self._answer is not None:
             self._answer.cancel()
+        if self._asked is not None:
+            ledger, asked = self.service.ledger, self._asked
+            ledger.give_up(self, asked, self._begun, self._sent, self._first)
 
     def eof_received(self) -> bool:
         """A client that sent everything may still wait for its answers."""
@@ -104,6 +110,8 @@ class Http1Connection(Http1Sender):
         if self.lingering:
             return
         self.touched = self.clock.now
+        self.received += len(data)
+        self._began = monotonic()
         if self.tunnel is not None:
             if not self.tunnel.feed(data):
                 self.transport.pause_reading()
@@ -150,20 +158,22 @@ class Http1Connection(Http1Sender):
         """Take events until they run out, an answer must wait, or the connection ends."""
         wire = self._wire
         output = self._output
-        respond = self.service.respond
+        respond, ledger = self.service.respond, self.service.ledger
         while event is not None:
             if type(event) is Request:
                 self._served += 1
                 event.peer = self.peer
                 event.sni = self.sni
+                event.id = ledger.identify()
+                event.began = self._began
                 response = respond(event) if event.ends else None
                 if (
                     type(response) is Response
-                    and response.whole
+                    and response.opening
                     and not wire.should_close()
                     and not self._is_last(event)
                 ):
-                    output.append(response.whole)  # the common case: shared, finished bytes
+                    output.append(ledger.open(self, event, response))  # the common case
                     wire.start_next()
                 elif not self._take_request(event, response):
                     break
@@ -203,6 +213,7 @@ class Http1Connection(Http1Sender):
         if self._output:
             self._flush()
         self._answering = True
+        self._asked = request
         if isinstance(answer, Later):
             self._answer = answer
             answer.give_to(self)
@@ -324,9 +335,8 @@ class Http1Connection(Http1Sender):
         if content is not None:
             content.fail(error)  # its handler answers, or has answered
         elif not self._answering:
-            response = self.service.refuse(error)
-            self._output.append(encode_head(response, b"close"))
-            self._output.append(cast("bytes", response.content or b""))
+            unknown = self.service.ledger.unknown(self._began)
+            self._append(unknown, self.service.refuse(error))
         if self._output:
             self._flush()
         if not self._answering:

@@ -7,7 +7,14 @@ is counted on the way of a request is an attribute of an object at hand; adding 
 
 from __future__ import annotations
 
-from typing import Any, Final
+from bisect import bisect_left
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any, Final
+
+from edge.site.rule import rule_key
+
+if TYPE_CHECKING:
+    from edge.site.snapshot import Snapshot
 
 LATENCY_BOUNDS: Final = (
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
@@ -43,17 +50,109 @@ REASONS: Final = {
 """Why something was refused, as `edge_refused_total` names it."""
 
 
+class Tally:
+    """The numbers of one branch; of requests that no branch has, the one without names."""
+
+    __slots__ = (
+        "app",
+        "branch",
+        "bytes_down",
+        "bytes_up",
+        "classes",
+        "latency",
+        "seconds",
+        "verdicts",
+    )
+
+    def __init__(self, app: str, branch: str) -> None:
+        self.app = app
+        self.branch = branch
+        self.classes = [0] * 6
+        """Answers by the first digit of their status; 0: the client went before there was one."""
+        self.bytes_down = 0
+        self.bytes_up = 0
+        self.verdicts: defaultdict[str, int] = defaultdict(int)
+        """Answers by what the cache did; empty where it was not asked."""
+        self.latency = [0] * (len(LATENCY_BOUNDS) + 1)
+        """Answers by time to first byte."""
+        self.seconds = 0.0
+        """All of those times together."""
+
+    def time(self, seconds: float) -> None:
+        """Count a time to first byte."""
+        self.latency[bisect_left(LATENCY_BOUNDS, seconds)] += 1
+        self.seconds += seconds
+
+    def report(self) -> dict[str, Any]:
+        """Everything, as control asks for it."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
 class Counters:
     """The numbers of one worker since its start."""
 
     def __init__(self) -> None:
         self.refused = dict.fromkeys(REASONS, 0)
         """By reason."""
+        self.origins: dict[tuple[str, str, str], int] = {}
+        """Requests to origins by app, origin, and what came of it."""
+        self.rules: dict[tuple[str, str, str], int] = {}
+        """Requests by app, and key and source of the rule that decided them."""
+        self._taken: dict[tuple[str, str, str], int] = {}
+        """The same as of the last `take_hits`."""
+        self._tallies: dict[tuple[str, str], Tally] = {}
+
+    def tally(self, app: str = "", branch: str = "") -> Tally:
+        """The numbers of a branch; of what belongs to none, without arguments."""
+        names = app, branch
+        tally = self._tallies.get(names)
+        if tally is None:
+            tally = self._tallies[names] = Tally(app, branch)
+        return tally
 
     def refuse(self, reason: str) -> None:
         """Count a connection, a request or a stream that was not served; one of `REASONS`."""
         self.refused[reason] += 1
 
+    def count_origin(self, app: str, origin: str, result: str) -> None:
+        """Count a request to an origin: `2xx`, `5xx`, or the kind of its failure."""
+        names = app, origin, result
+        self.origins[names] = self.origins.get(names, 0) + 1
+
+    def count_rules(self, snapshot: Snapshot) -> None:
+        """Add up what the plans of a snapshot have counted."""
+        for name, app in snapshot.apps.items():
+            for branch in app.branches.values():
+                plan = branch.plan
+                for number, count in plan.hits.items():
+                    rule = plan.rules[number].written
+                    names = name, rule_key(rule), rule.source
+                    self.rules[names] = self.rules.get(names, 0) + count
+                plan.hits.clear()
+
+    def take_hits(self, snapshot: Snapshot) -> dict[str, dict[str, int]]:
+        """Requests by app and key of the rule that decided them, since the last time."""
+        self.count_rules(snapshot)
+        found: dict[str, dict[str, int]] = {}
+        for names, count in self.rules.items():
+            new = count - self._taken.get(names, 0)
+            if new:
+                found.setdefault(names[0], {})[names[1]] = new
+        self._taken = dict(self.rules)
+        return found
+
+    def classes(self) -> list[int]:
+        """Answers by the first digit of their status, of all branches."""
+        return [sum(each) for each in zip(*(t.classes for t in self._all()), strict=True)]
+
+    def _all(self) -> list[Tally]:
+        return [self.tally(), *(each for each in self._tallies.values() if each.app)]
+
     def report(self) -> dict[str, Any]:
         """Everything, as control asks for it."""
-        return {"refused": self.refused}
+        return {
+            "branches": [tally.report() for tally in self._all() if any(tally.classes)],
+            "refused": self.refused,
+            "origins": [[*names, count] for names, count in self.origins.items()],
+            "rules": [[*names, count] for names, count in self.rules.items()],
+        }

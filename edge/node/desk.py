@@ -19,8 +19,10 @@ from edge.http.fields import Line
 from edge.http.message import Head, Request, Response, finish_head
 from edge.node.connection import Http1Connection
 from edge.node.content import discard, sliced
+from edge.node.counters import Counters
 from edge.node.errand import SMALL
 from edge.node.inquiry import Inquiry, Supply
+from edge.node.ledger import Silent
 from edge.node.transport import Service
 from edge.site.keys import TAG
 from edge.site.limits import Limits
@@ -79,7 +81,9 @@ class Desk:
 
     def __init__(self, broker: Broker) -> None:
         self.broker = broker
-        self.service = Service(broker.origins.clock, self.respond, refuse, no_http2)
+        self.service = Service(
+            broker.origins.clock, self.respond, refuse, no_http2, Silent(Counters())
+        )
         self.service.idle_timeout = self.service.keep_alive = PATIENT_S
         self.service.requests_per_connection = self.service.max_connections = MANY
         self.service.limits = Limits(min_rate=0)

@@ -60,7 +60,12 @@ class Dress(msgspec.Struct, frozen=True):
             is_unframed=not (is_framed or content is None or type(content) is bytes),
             trailers=supply.trailers,
             tunnel=tunnel,
+            origin=self.origin(supply.number),
         )
+
+    def origin(self, number: int) -> bytes:
+        """Scheme and authority of a target."""
+        return "/".join(self.forward.urls[number].split("/", 3)[:3]).encode()
 
     def lines(self, status: int, lines: list[Line], number: int) -> list[Line]:
         """The field lines of an answer of a rule's target `number`; a list of its own."""

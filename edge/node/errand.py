@@ -47,6 +47,8 @@ class Message(msgspec.Struct, kw_only=True):
     upgrade: bytes = b""
     inform: Inform | None = None
     """Takes interim responses."""
+    app: str = ""
+    """Whose rule sends it."""
 
 
 class Errand:
@@ -122,7 +124,11 @@ class Errand:
             OriginError: it cannot be passed on.
         """
         assert self.connection is not None, "it was started"
-        found = self.connection.whole()
+        try:
+            found = self.connection.whole()
+        except OriginError as error:
+            self._origin.count(self.message.app, error.kind)
+            raise
         if found is None:
             return None
         self._origin.health.failures = 0
@@ -148,6 +154,7 @@ class Errand:
                 self._grant_silence(head)
                 return self._received(head)
             except OriginError as error:
+                self._origin.count(self.message.app, error.kind)
                 is_unsent = error.retry == "yes" and not self._is_sent
                 if not (is_unsent and self.aims and health.may_retry()):
                     raise
@@ -161,6 +168,7 @@ class Errand:
 
     def _received(self, head: Head) -> Head:
         """The head without what was of its connection only."""
+        self._origin.count(self.message.app, f"{head.status // 100}xx")
         head.fields = response_fields(head.status, head.version, head.fields)
         return head
 

@@ -159,7 +159,7 @@ class Fetch:
             lines = [line for line in lines if line[0] != b"cookie"]
             lines.append((b"cookie", inquiry.cookie))
         self._sent = lines
-        return Message(method=inquiry.method, lines=lines, inform=self._inform)
+        return Message(method=inquiry.method, lines=lines, inform=self._inform, app=inquiry.app)
 
     def _may_serve_stale(self, entry: Entry, status: int) -> bool:
         return reuse.may_serve_stale_on_error(entry.stored, status, self.broker.now)

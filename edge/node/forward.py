@@ -86,6 +86,7 @@ class Forwarder:
         way = self.ways.find(request, site, self.clients)
         if way is None:
             return None
+        request.facts = way.facts
         try:
             passing = Passing(self, way, request).begin()
         except EdgeError:
@@ -164,6 +165,7 @@ class Call:
             handling=handling,
             key=key,
             target=keys.label_of_target(branch.app, urls[0]) if key else b"",
+            facts=self.request.facts,
         )
 
     def dressed(self, supply: Supply) -> Response:
@@ -240,8 +242,10 @@ class Call:
     def remember(self, inquiry: Inquiry, entry: Entry) -> None:
         """The next request like this one is answered without being decided."""
         lines = self.dress.lines(entry.stored.status, entry.lines, entry.number)
-        recall = Recall(self.exchange.site, self.forward.rule, inquiry.key, self.scheme)
-        self.forwarder.recalls.remember(self.exchange, recall, entry, lines)
+        facts, rule = self.request.facts, self.forward.rule
+        recall = Recall(self.exchange.site, rule, inquiry.key, self.scheme, facts)
+        origin = self.dress.origin(entry.number)
+        self.forwarder.recalls.remember(self.exchange, recall, entry, lines, origin)
 
     def passage(self, overrides: dict[bytes, bytes] | None = None) -> Passage:
         """What the origin is told about the client; its own name comes with the target."""

@@ -21,9 +21,9 @@ from edge.http.message import REASONS, Request, Response
 from edge.http.target import split_query
 from edge.node.access import Access, Verdict, Verifier
 from edge.node.arrivals import Arrivals
-from edge.node.counters import Counters
 from edge.node.country import Countries
 from edge.node.later import Later
+from edge.node.ledger import Facts
 from edge.node.notices import Notices
 from edge.node.passing import Passing
 from edge.site import pages
@@ -69,16 +69,14 @@ class Handler:
         self.clock = clock
         self.files = files
         self.trees = trees
+        self.counters = forwarder.origins.counters
         self.forwarder = forwarder
-        self.counters = Counters()
         self.notices = Notices(clock)
         self.arrivals = Arrivals(clock, self.notices, contexts)
         self.snapshot = Snapshot(0, {}, {})
         self.countries = Countries(None)
         self.verifier = Verifier()
         self._gates: WeakKeyDictionary[Branch, Access] = WeakKeyDictionary()
-        self.responses = [0] * 6
-        """Responses by class (index 1 to 5)."""
         self.slow = 0
         """Requests whose patterns took too long."""
         self._unanswered_told = 0
@@ -96,12 +94,11 @@ class Handler:
             if shortcut is not None:
                 hit = self.files.hit(request, shortcut)
                 if hit is not None:
-                    self.responses[2] += 1
+                    request.facts = shortcut.facts
                     return hit
             else:
                 hit = self.forwarder.recalls.hit(request, site, self.forwarder.clients)
                 if hit is not None:
-                    self.responses[hit.head.status // 100] += 1
                     return hit
                 passing = self.forwarder.pass_known(request, site)
                 if passing is not None:
@@ -112,27 +109,23 @@ class Handler:
         except Exception as error:  # noqa: BLE001  (the one place where errors become responses)
             answer = self.error_response(error, request)
         if type(answer) is Response:
-            self.responses[answer.head.status // 100] += 1
             return answer
         if type(answer) is Passing:
             answer.keeper = self
             return answer
-        return self._count_later(request, cast("Awaitable[Response]", answer))
+        return self._settle_later(request, cast("Awaitable[Response]", answer))
 
     def settled(self, later: Later, outcome: Response | Exception) -> Response:
-        """The response of what nobody waited for, counted; errors become one, as above."""
+        """The response of what nobody waited for; errors become one, as above."""
         if isinstance(outcome, Exception):
             outcome = self.error_response(outcome, later.request, later.envelope)
-        self.responses[outcome.head.status // 100] += 1
         return outcome
 
-    async def _count_later(self, request: Request, answer: Awaitable[Response]) -> Response:
+    async def _settle_later(self, request: Request, answer: Awaitable[Response]) -> Response:
         try:
-            response = await answer
+            return await answer
         except Exception as error:  # noqa: BLE001  (as above)
-            response = self.error_response(error, request)
-        self.responses[response.head.status // 100] += 1
-        return response
+            return self.error_response(error, request)
 
     def _respond(self, request: Request, site: Site | None) -> Answer:
         challenge = self.arrivals.answer_challenge(request)
@@ -152,14 +145,21 @@ class Handler:
             wait = (b"Retry-After", b"60")
             return self.notices.page(request, 503, pages.UNCONFIGURED, wait)
         country = self.country(request) if branch.plan.conditional else None
+        facts = request.facts = self._facts(branch)
         exchange = open_exchange(request, site, country, Budget(time.thread_time))
         try:
             exchange.decide()
             if exchange.decision is not None:
-                count_hit(branch, exchange.decision.rule)
+                facts.rule = exchange.decision.rule
+                count_hit(branch, facts.rule)
             return self._admit(exchange)
         except Exception as error:  # noqa: BLE001  (with the fields that the operator set)
             return self.error_response(error, request, exchange.envelope)
+
+    def _facts(self, branch: Branch) -> Facts:
+        """What is known of a request to a branch, to begin with."""
+        deployment = "" if branch.active is None else branch.active.id
+        return Facts(self.counters.tally(branch.app, branch.name), deployment)
 
     def country(self, request: Request) -> str | None:
         """Where the client is, as a trusted proxy says or the database knows."""
@@ -234,12 +234,15 @@ class Handler:
     def _send(self, exchange: Exchange, outcome: Outcome | Retained) -> Answer:
         """Carry out what was decided."""
         envelope, rule = exchange.envelope, getattr(outcome, "rule", None)
+        facts = cast("Facts", exchange.request.facts)
         if rule is not None and exchange.decision is None:
             count_hit(exchange.branch, rule)
+            facts.rule = rule
         if isinstance(outcome, Content | Nothing):
             envelope = envelope_of(exchange, outcome)
         match outcome:
             case Content():
+                facts.deployment = outcome.asset.deployment
                 self._remember(exchange, outcome)
                 branch, request, status = exchange.branch, exchange.request, outcome.status
                 return self.files.serve(request, branch, outcome.asset, envelope, status)
@@ -270,7 +273,7 @@ class Handler:
             and not branch.answers_before(self.clock.epoch)
             and branch.plan.is_fixed(subject)
         ):
-            shortcut = Shortcut(content.asset, exchange.envelope)
+            shortcut = Shortcut(content.asset, exchange.envelope, exchange.request.facts)
             self.snapshot.remember(exchange.site, subject.raw, subject.path, shortcut)
 
     def _forward(self, exchange: Exchange, forward: Forward) -> Answer:

@@ -11,9 +11,11 @@ import hashlib
 import socket
 import ssl
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
+from edge.node.accesslog import AccessLog
 from edge.node.addresses import Addresses
 from edge.node.blobs import Blobs
 from edge.node.broker import Broker
@@ -27,7 +29,9 @@ from edge.node.doors import Doors
 from edge.node.files import Files
 from edge.node.forward import Forwarder
 from edge.node.handler import Handler
+from edge.node.ledger import Ledger
 from edge.node.loader import Loader
+from edge.node.logfile import LogFile
 from edge.node.memory import Memory
 from edge.node.orders import Listeners
 from edge.node.origins import Origins
@@ -78,25 +82,30 @@ class Machine:
         self._trees = Trees(places, self._cache)
         self._loader = Loader(places, self._trees)
         self._files = Files(self._clock, self._cache, Blobs(places), max_object=0)
-        self._origins = Origins(
-            self._clock, Addresses(Settings().proxy, Settings().listen.admin), Settings().limits
-        )
+        self._counters = Counters()
+        self._ledger = Ledger(self._counters)
+        self._logfile: LogFile | None = None
+        """Opened once something serves."""
+        addresses = Addresses(Settings().proxy, Settings().listen.admin)
+        self._origins = Origins(self._clock, addresses, Settings().limits, self._counters)
         self._broker = Broker(self._origins, Shelf(self._room))
         self._desk = Desk(self._broker)
         self._siblings = Siblings(self._broker, team.sockets(places), team.slot)
         self._forwarder = Forwarder(self._origins, self._siblings, instance_of(places))
         self._contexts = Contexts(places)
-        self._counters = Counters()
         self._handler = Handler(
-            self._clock, self._files, self._trees, self._forwarder, self._contexts
+            self._clock,
+            self._files,
+            self._trees,
+            self._forwarder,
+            self._contexts,
         )
-        self._handler.counters = self._counters
         self._service = Service(
             self._clock,
             self._handler.respond,
             self._handler.error_response,
             take_over,
-            self._counters,
+            self._ledger,
         )
         self._doors = Doors(self._service, self._handler, self._room, Memory())
         context = context or listener_context()
@@ -110,6 +119,50 @@ class Machine:
     def _connections(self) -> list[Connection]:
         """Of clients and of siblings."""
         return [*self._service.connections, *self._desk.service.connections]
+
+    # Numbers, and the log
+
+    def numbers(self) -> dict[str, Any]:
+        """Everything that is counted, and what is so at this moment."""
+        self._counters.count_rules(self._handler.snapshot)
+        clients = self._service.connections
+        secure = sum(each.sni is not None for each in clients)
+        return self._counters.report() | {
+            "name": self._ledger.name,
+            "draining": self._service.draining,
+            "connections": {"http": len(clients) - secure, "https": secure},
+            "cache_bytes": self._cache.size + self._broker.shelf.size,
+            "handshakes": self._reception.status(),
+            "log_dropped": 0 if self._logfile is None else self._logfile.dropped,
+        }
+
+    def _open_log(self) -> None:
+        """Write the access log from now on: what serves has been loaded."""
+        snapshot = self._handler.snapshot
+        self._logfile = LogFile(Path(snapshot.root), snapshot.settings.access_log)
+        self._log_by(snapshot.settings)
+
+    def _log_by(self, settings: Settings) -> None:
+        if self._logfile is None:
+            return
+        if self._ledger.log is not None:
+            self._ledger.log.flush()
+        self._logfile.configure(settings.access_log)
+        clients = self._forwarder.clients
+        log = AccessLog(self._logfile.put, clients, self._handler.country)
+        self._ledger.log = log if self._logfile.is_wanted else None
+
+    def _reopen_log(self) -> None:
+        """It was moved away (SIGUSR1)."""
+        if self._logfile is not None:
+            self._logfile.reopen()
+
+    def _close_log(self) -> None:
+        """Write what there is; waits for the disk, a few seconds at most."""
+        if self._ledger.log is not None:
+            self._ledger.log.flush()
+        if self._logfile is not None:
+            self._logfile.close()
 
     # Settings
 
@@ -126,6 +179,7 @@ class Machine:
         self._drain = limits.drain
         self._service.configure(limits)
         self._doors.configure(settings, self._team.workers)
+        self._log_by(settings)
 
     def _reach_origins(self, settings: Settings) -> None:
         """A deploy changes nothing of this: connections to origins stay, and what they answered."""

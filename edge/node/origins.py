@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from edge.errors import OriginError, OriginFault
+from edge.node.counters import Counters
 from edge.node.origin import OriginConnection
 
 if TYPE_CHECKING:
@@ -131,6 +132,8 @@ class Origin:
 
     def __init__(self, key: OriginKey, pool: Origins) -> None:
         self.key = key
+        self.name = name_of(key)
+        """As `/metrics` has it."""
         self.health = Health()
         self.touched = pool.clock.now
         """When somebody last meant to ask it, in monotonic seconds."""
@@ -143,6 +146,10 @@ class Origin:
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._reached: Destination | None = None
         """The address that took the last connection: the next one is tried there first."""
+
+    def count(self, app: str, result: str) -> None:
+        """Count what a request came to: `2xx`, `5xx`, or the kind of its failure."""
+        self._pool.counters.count_origin(app, self.name, result)
 
     @property
     def outstanding(self) -> int:
@@ -276,11 +283,24 @@ class Origin:
         return not (self._idle or self.outstanding) and now - self.touched > FORGET_S
 
 
+def name_of(key: OriginKey) -> str:
+    """Scheme, host, and the port where it is not the usual one."""
+    usual = 443 if key.scheme == "https" else 80
+    return f"{key.scheme}://{key.host}" + ("" if key.port == usual else f":{key.port}")
+
+
 class Origins:
     """All origins of a worker."""
 
-    def __init__(self, clock: Clock, addresses: Addresses, limits: Limits) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        addresses: Addresses,
+        limits: Limits,
+        counters: Counters | None = None,
+    ) -> None:
         self.clock = clock
+        self.counters = counters or Counters()
         self.addresses = addresses
         self.limits = limits
         self.context = ssl.create_default_context()

@@ -44,7 +44,11 @@ class Passing(Later):
         self._way = way
         self._message = Message(
             method=request.method,
-            lines=request_fields(request, way.passage, forwarder.gateway),
+            lines=[
+                *request_fields(request, way.passage, forwarder.gateway),
+                (b"x-request-id", request.id),
+            ],
+            app=way.dress.branch.app,
             content=None if request.ends else request.content,
             upgrade=way.passage.upgrade,
         )

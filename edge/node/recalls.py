@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from edge.http import variants
 from edge.http.freshness import current_age, remaining
-from edge.http.message import REASONS, Response, pass_head
+from edge.http.message import REASONS, REQUEST_ID, Response, pass_head
 from edge.http.variants import ACCEPT_ENCODING
 from edge.node.cache import JOIN_BELOW
 from edge.node.files import has_conditions
@@ -45,9 +45,11 @@ MAX_DRESSES: Final = 4
 class Recall:
     """What one address leads to."""
 
-    __slots__ = ("branch", "counts_cookies", "key", "name", "rule", "scheme", "site")
+    __slots__ = ("branch", "counts_cookies", "facts", "key", "name", "rule", "scheme", "site")
 
-    def __init__(self, site: Site, rule: int, key: bytes, scheme: bytes) -> None:
+    def __init__(
+        self, site: Site, rule: int, key: bytes, scheme: bytes, facts: object = None
+    ) -> None:
         assert site.branch is not None, "a site that is not configured leads nowhere"
         self.name = object()
         """What answers know it by, which must not hold rules that are gone."""
@@ -57,6 +59,8 @@ class Recall:
         self.rule = rule
         self.key = key
         self.scheme = scheme
+        self.facts = facts
+        """What the log says of its requests."""
         self.counts_cookies = site.branch.cache.cookies != "none"
 
     def is_same(self, other: Recall) -> bool:
@@ -67,10 +71,11 @@ class Recall:
 class Dressed:
     """One stored answer with an operator's fields, and what it looks like this second."""
 
-    __slots__ = ("content", "head", "response", "second")
+    __slots__ = ("content", "head", "origin", "response", "second")
 
-    def __init__(self, status: int, lines: list[Line], content: bytes) -> None:
+    def __init__(self, status: int, lines: list[Line], content: bytes, origin: bytes) -> None:
         """`lines` are all but Age and Cache-Status."""
+        self.origin = origin
         self.head = pass_head(status, REASONS.get(status, b""), lines)
         self.content = content
         self.second = -1
@@ -83,9 +88,9 @@ class Dressed:
             age = int(current_age(entry.stored, clock.epoch))
             ttl = remaining(entry.stored, clock.epoch)
             block = b"Age: %d\r\nCache-Status: edge; hit; ttl=%d\r\n\r\n" % (age, ttl)
-            self.response = Response(self.head, block, self.content)
+            self.response = Response(self.head, block, self.content, origin=self.origin)
             if len(self.content) < JOIN_BELOW:
-                self.response.whole = self.head.lines + block + self.content
+                self.response.opening = self.head.lines + block[:-2] + REQUEST_ID
         return self.response
 
 
@@ -120,6 +125,7 @@ class Recalls:
         if dressed is None:
             return None
         entry.used = True
+        request.facts = recall.facts
         hits = recall.branch.plan.hits
         hits[recall.rule] = hits.get(recall.rule, 0) + 1
         return dressed.hit(entry, self._clock)
@@ -155,7 +161,14 @@ class Recalls:
             self._codings[accepted] = variant
         return self._codings[accepted]
 
-    def remember(self, exchange: Exchange, recall: Recall, entry: Entry, lines: list[Line]) -> None:
+    def remember(
+        self,
+        exchange: Exchange,
+        recall: Recall,
+        entry: Entry,
+        lines: list[Line],
+        origin: bytes = b"",
+    ) -> None:
         """
         Answer the next request of an address at once, if nothing but the address decides.
 
@@ -173,7 +186,7 @@ class Recalls:
             known = self._known[address] = recall
         if len(entry.dressed) >= MAX_DRESSES:
             entry.dressed.clear()
-        entry.dressed[known.name] = Dressed(entry.stored.status, lines, entry.content)
+        entry.dressed[known.name] = Dressed(entry.stored.status, lines, entry.content, origin)
 
 
 def is_plain(request: Request, *, counts_cookies: bool) -> bool:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
+from time import monotonic
 from typing import cast
 
 from edge.errors import MalformedRequest
@@ -30,12 +31,45 @@ QUEUE = 64 * 1024
 EMPTY = memoryview(b"")
 
 
+def pairs_of(request: Request, response: Response) -> list[tuple[bytes, bytes]]:
+    """All field lines of a response to one request."""
+    if not request.id:
+        return response_pairs(response)
+    return [*response_pairs(response), (b"x-request-id", request.id)]
+
+
+def size_of(response: Response) -> int:
+    """Bytes of a head, as HTTP/1.1 has it: what is left of it here depends on those before it."""
+    return len(response.head.lines) + len(response.block)
+
+
 class Stream:
     """What is under way on one stream."""
 
-    __slots__ = ("answer", "bytes", "content", "drained", "ends", "headed", "moved", "pace", "view")
+    __slots__ = (
+        "answer",
+        "begun",
+        "bytes",
+        "content",
+        "drained",
+        "ends",
+        "first",
+        "headed",
+        "moved",
+        "pace",
+        "request",
+        "sent",
+        "view",
+    )
 
-    def __init__(self, now: float) -> None:
+    def __init__(self, request: Request, now: float) -> None:
+        self.request = request
+        self.begun: Response | None = None
+        """Its response, once that is on its way."""
+        self.sent = 0
+        """Bytes of content that were framed."""
+        self.first = 0.0
+        """When its head was, in monotonic seconds."""
         self.answer: asyncio.Task[None] | None = None
         self.content: Inflow | None = None
         """The request's content while it arrives."""
@@ -99,12 +133,16 @@ class Http2Sender(Connection):
             self.send_response(request, stream, response)
             return
         stream.headed = True
+        stream.begun, stream.first = response, monotonic()
         identifier = request.stream
-        self.wire.send_head(identifier, response.head.status, response_pairs(response), ends=False)
+        self.wire.send_head(
+            identifier, response.head.status, pairs_of(request, response), ends=False
+        )
         async with closing(cast("AsyncIterator[bytes]", content)) as chunks:
             async for chunk in chunks:
                 await self._send_chunk(identifier, stream, chunk)
         self.wire.end(identifier, response.trailers)
+        self._enter(stream)
         self._finish(identifier, stream)
 
     async def _send_chunk(self, identifier: int, stream: Stream, chunk: bytes) -> None:
@@ -127,14 +165,16 @@ class Http2Sender(Connection):
             stream.headed = True
         most = 0 if self.paused else SLICE
         sent = self.wire.send_answer(
-            identifier, response.head.status, response_pairs(response), view, most
+            identifier, response.head.status, pairs_of(request, response), view, most
         )
         self._count_queued(sent)
         if sent == len(view):
+            self.service.ledger.enter(self, request, response, sent + size_of(response))
             self._finish(identifier, stream)
             return
-        stream = self.streams[identifier] = stream or Stream(self.clock.now)
+        stream = self.streams[identifier] = stream or Stream(request, self.clock.now)
         stream.headed = stream.ends = True
+        stream.begun, stream.first, stream.sent = response, monotonic(), sent
         self._wait(identifier, stream, view[sent:])
 
     def _wait(self, identifier: int, stream: Stream, view: memoryview) -> None:
@@ -150,11 +190,24 @@ class Http2Sender(Connection):
         if stream is not None and stream.content is not None:
             self._early.add(identifier)
 
+    def _enter(self, stream: Stream) -> None:
+        """Its answer is over."""
+        response = cast("Response", stream.begun)
+        size = stream.sent + size_of(response)
+        self.service.ledger.enter(self, stream.request, response, size, stream.first)
+
+    def abandon(self, stream: Stream) -> None:
+        """Let go of one that ends before its answer does."""
+        stream.abandon()
+        response = stream.begun
+        size = 0 if response is None else stream.sent + size_of(response)
+        self.service.ledger.give_up(self, stream.request, response, size, stream.first)
+
     def cut_off(self, identifier: int, code: int) -> None:
         """Reset a stream of ours."""
         stream = self.streams.pop(identifier, None)
         if stream is not None:
-            stream.abandon()
+            self.abandon(stream)
         self.cut.add(identifier)
         if not self.transport.is_closing():
             self.wire.reset(identifier, code)
@@ -205,6 +258,7 @@ class Http2Sender(Connection):
                 continue
             sent = self.wire.send_content(identifier, stream.view[:SLICE])
             stuck = 0 if sent else stuck + 1
+            stream.sent += sent
             if sent < len(stream.view):
                 stream.view = stream.view[sent:]
                 self._waiting.append(identifier)
@@ -220,6 +274,7 @@ class Http2Sender(Connection):
         stream.view = None
         if stream.ends:
             self.wire.end(identifier)
+            self._enter(stream)
             self._finish(identifier, stream)
         elif stream.drained is not None and not stream.drained.done():
             stream.drained.set_result(None)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import AsyncIterator
+from time import monotonic
 from typing import TYPE_CHECKING, cast
 
 from edge.http.http1 import (
@@ -43,13 +44,17 @@ class Http1Sender(Connection):
     """Responses on the way out."""
 
     __slots__ = (
+        "_asked",
+        "_begun",
         "_closing",
         "_content",
         "_ends_content",
         "_expects",
+        "_first",
         "_held",
         "_held_bytes",
         "_output",
+        "_sent",
         "_served",
         "_wire",
         "tunnel",
@@ -60,6 +65,14 @@ class Http1Sender(Connection):
         self._wire = Http1(service.wire)
         self._output: list[bytes] = []
         """Answers that are ready and not handed to the transport yet."""
+        self._asked: Request | None = None
+        """The request whose answer is waited for, until that is entered."""
+        self._begun: Response | None = None
+        """The answer that goes out piece by piece."""
+        self._sent = 0
+        """Bytes of it that have gone out."""
+        self._first = 0.0
+        """When it began to, in monotonic seconds."""
         self._served = 0
         self._closing = False
         """Whether the answer under way, or the last one, is the last of this connection."""
@@ -82,9 +95,21 @@ class Http1Sender(Connection):
     def _append(self, request: Request, response: Response) -> None:
         """Finished bytes of a response whose content is in memory."""
         self._expects = False
-        self._output.append(encode_head(response, self._connection_option(request, response)))
+        option = self._connection_option(request, response)
+        head = encode_head(response, option, request.id)
+        self._output.append(head)
+        size = len(head)
         if response.content and request.method != b"HEAD":
-            self._output.append(cast("bytes", response.content))
+            content = cast("bytes", response.content)
+            self._output.append(content)
+            size += len(content)
+        self._enter(request, response, size)
+
+    def _enter(self, request: Request, response: Response, size: int, first: float = 0.0) -> None:
+        """An answer is over."""
+        self._asked = self._begun = None
+        self._sent = 0
+        self.service.ledger.enter(self, request, response, size, first)
 
     def _connection_option(self, request: Request, response: Response) -> bytes:
         """`close`, `keep-alive` (HTTP/1.0 that asked) or nothing (RFC 9112 §9.3)."""
@@ -110,7 +135,7 @@ class Http1Sender(Connection):
         self._expects = False
         content = response.content
         if response.tunnel is not None:
-            await self._tunnel_through(response)
+            await self._tunnel_through(request, response)
             return
         if self._fits(content) or request.method == b"HEAD":
             if self._content is not None and self._content.started:
@@ -124,17 +149,26 @@ class Http1Sender(Connection):
         is_chunked = response.is_unframed and request.version == b"1.1"
         self._ends_content = response.is_unframed and not is_chunked
         self._closing |= self._ends_content
-        head = encode_head(response, self._connection_option(request, response))
+        head = encode_head(response, self._connection_option(request, response), request.id)
         if is_chunked:
             head = head[: -len(CRLF)] + CHUNKED_LINE + CRLF
-        self.send([head])
+        self._begin_sending(response, head)
         async with closing(cast("AsyncIterator[bytes]", content)) as chunks:
             async for chunk in chunks:
-                self.send([encode_chunk(chunk) if is_chunked else chunk])
+                self._send_on(encode_chunk(chunk) if is_chunked else chunk)
                 await self.writable()
                 self.touched = self.clock.now
         if is_chunked:
-            self.send([encode_end(response.trailers)])
+            self._send_on(encode_end(response.trailers))
+        self._enter(request, response, self._sent, self._first)
+
+    def _begin_sending(self, response: Response, head: bytes) -> None:
+        self._begun, self._first = response, monotonic()
+        self._send_on(head)
+
+    def _send_on(self, data: bytes) -> None:
+        self._sent += len(data)
+        self.send([data])
 
     def _fits(self, content: bytes | AsyncIterator[bytes] | None) -> bool:
         """Whether content is written at once: it is in memory, and would be there once."""
@@ -149,7 +183,7 @@ class Http1Sender(Connection):
             connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
         self.transport.abort()
 
-    async def _tunnel_through(self, response: Response) -> None:
+    async def _tunnel_through(self, request: Request, response: Response) -> None:
         """Bytes both ways until either side ends; what came before 101 is no part of it."""
         self._closing = True
         self._held.clear()
@@ -157,15 +191,16 @@ class Http1Sender(Connection):
         tunnel = self.tunnel = response.tunnel
         assert tunnel is not None, "only what has one is sent this way"
         tunnel.resume = self.transport.resume_reading
-        self.send([encode_head(response, b"")])
+        self._begin_sending(response, encode_head(response, b"", request.id))
         self.transport.resume_reading()
         if self.half_closed:
             tunnel.finish()
         async with closing(cast("AsyncIterator[bytes]", response.content)) as chunks:
             async for chunk in chunks:
-                self.send([chunk])
+                self._send_on(chunk)
                 await self.writable()
         self.tunnel = None
+        self._enter(request, response, self._sent, self._first)
 
     def interim(self, request: Request, status: int, fields: list[tuple[bytes, bytes]]) -> None:
         """Send an interim response; HTTP/1.0 has none."""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
 from edge.http.freshening import mark_stale, recency
-from edge.node.cache import JOIN_BELOW, SECOND_CHANCES
+from edge.node.cache import SECOND_CHANCES
 
 if TYPE_CHECKING:
     from edge.http.caching import Reason
@@ -113,10 +113,9 @@ class Entry:
         """Bytes of memory."""
         fields = sum(len(name) + len(value) + 64 for name, value in self.lines)
         size = len(self.content) + sum(len(content) for _, content in self.parts)
-        joined = size if size < JOIN_BELOW else 0
         labels = sum(map(len, self.labels)) + LABEL * len(self.labels)
         names = len(self.key) + len(self.variant)
-        return OVERHEAD + HEADS * fields + size + joined + labels + names
+        return OVERHEAD + HEADS * fields + size + labels + names
 
 
 class Shelf:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 from functools import partial
+from time import monotonic
 from types import NoneType
 from typing import cast
 
@@ -50,6 +51,7 @@ class Http2Connection(Http2Sender):
     """HTTP/2, whichever way it was agreed on."""
 
     __slots__ = (
+        "_began",
         "_floods",
         "_last",
         "_leaving_since",
@@ -61,6 +63,8 @@ class Http2Connection(Http2Sender):
     def __init__(self, service: Service, sni: str | None = None) -> None:
         super().__init__(service, sni)
         self._served = 0
+        self._began = 0.0
+        """When the last bytes came, in monotonic seconds."""
         self._last = 0
         self._leaving_since = 0.0
         """Since when the connection is to end, in monotonic seconds; 0.0 while it is not."""
@@ -101,6 +105,8 @@ class Http2Connection(Http2Sender):
         """Read events, answer what can be answered now, send what the windows allow."""
         if self.lingering:
             return
+        self.received += len(data)
+        self._began = monotonic()
         try:
             events = self.wire.receive(data)
         except RequestError as error:
@@ -147,6 +153,8 @@ class Http2Connection(Http2Sender):
             return
         request.peer = self.peer
         request.sni = self.sni
+        request.id = self.service.ledger.identify()
+        request.began = self._began
         self._last = request.stream
         self._count_request()
         stream = None if request.ends else self._expect_content(request)
@@ -155,7 +163,7 @@ class Http2Connection(Http2Sender):
         if type(answer) is Response and type(answer.content) in (bytes, NoneType):
             self.send_response(request, stream, answer)
             return
-        stream = self.streams[request.stream] = stream or Stream(self.touched)
+        stream = self.streams[request.stream] = stream or Stream(request, self.touched)
         stream.answer = spawn(self._answer_later(request, stream, answer), "answer")
         if isinstance(answer, Coroutine):  # of a task that is cancelled before it began
             stream.answer.add_done_callback(lambda _: answer.close())
@@ -163,7 +171,7 @@ class Http2Connection(Http2Sender):
             stream.answer.add_done_callback(lambda _: answer.cancel())
 
     def _expect_content(self, request: Request) -> Stream:
-        stream = Stream(self.touched)
+        stream = Stream(request, self.touched)
         stream.content = Inflow(lambda size: self._on_taken(request, stream, size))
         request.content = stream.content
         return stream
@@ -212,7 +220,7 @@ class Http2Connection(Http2Sender):
         stream = self.streams.pop(identifier, None)
         self.end_of_content(identifier)
         if stream is not None:
-            stream.abandon()
+            self.abandon(stream)
         if identifier in self.cut:
             return
         self._count_reset()
@@ -288,7 +296,7 @@ class Http2Connection(Http2Sender):
 
     def _abandon_all(self) -> None:
         for stream in self.streams.values():
-            stream.abandon()
+            self.abandon(stream)
         self.streams.clear()
 
     def drain(self) -> None:

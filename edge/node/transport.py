@@ -11,13 +11,14 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from edge.http.http1 import Limits
 from edge.http.message import Request, Response
 from edge.node.allowance import Allowance, acknowledged
 from edge.node.cache import JOIN_BELOW
 from edge.node.counters import Counters
+from edge.node.ledger import Ledger
 from edge.site.limits import Limits as Bounds
 
 if TYPE_CHECKING:
@@ -49,6 +50,9 @@ TOO_MANY = TURNED_AWAY % b"429 Too Many Requests"
 """For refused connections: the answers no handler makes, since they must cost nothing."""
 
 
+NOTHING_TOLD: Final[dict[bytes, bytes]] = {}
+
+
 class Service:
     """What all connections of a worker share."""
 
@@ -58,10 +62,11 @@ class Service:
         respond: Respond,
         refuse: Callable[[Exception], Response],
         speak_http2: Callable[[Connection, bytes], None],
-        counters: Counters | None = None,
+        ledger: Ledger | None = None,
     ) -> None:
         self.clock = clock
-        self.counters = counters or Counters()
+        self.ledger = ledger or Ledger(Counters())
+        self.counters = self.ledger.counters
         self.respond = respond
         self.refuse = refuse
         """Turns any error into the response for it: the handler's `error_response`."""
@@ -126,8 +131,11 @@ class Connection(asyncio.Protocol):
         "lingering",
         "paused",
         "peer",
+        "port",
+        "received",
         "service",
         "sni",
+        "told",
         "touched",
         "transport",
     )
@@ -149,6 +157,11 @@ class Connection(asyncio.Protocol):
         """When the client last did its part, in monotonic seconds."""
         self.peer = ""
         """Address of the client's end; empty on a Unix socket."""
+        self.port: int | None = None
+        self.received = 0
+        """Bytes since the last answer was entered."""
+        self.told = NOTHING_TOLD
+        """What the log says of it, by method, once it was asked."""
         self._backlog = 0
         self._acknowledged: int | None = 0
         self._allowance: Allowance | None = None
@@ -162,7 +175,8 @@ class Connection(asyncio.Protocol):
         """Take a transport; one in clear text is written to by its descriptor."""
         self.transport = cast("asyncio.Transport", transport)
         peer = transport.get_extra_info("peername")
-        self.peer = peer[0] if isinstance(peer, tuple) else ""
+        if isinstance(peer, tuple):
+            self.peer, self.port = peer[:2]
         if transport.get_extra_info("sslcontext") is None:
             connected = transport.get_extra_info("socket")
             self._descriptor = -1 if connected is None else connected.fileno()

@@ -41,6 +41,8 @@ class Way(msgspec.Struct, frozen=True, kw_only=True):
     """What the answer might be stored under some day: whether it can be is looked at each time."""
     target: bytes = b""
     """Label of what it leads to, where there is a key."""
+    facts: object = None
+    """What the log says of its requests."""
 
 
 class Ways:

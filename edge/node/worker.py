@@ -9,6 +9,7 @@ change together, and a look at `current` once a second catches whatever nobody o
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import logging
 import os
@@ -29,7 +30,6 @@ from edge.node.purging import assets_of, gone
 from edge.node.tasks import spawn
 from edge.node.telling import tell_of
 from edge.site.places import Places
-from edge.site.rule import rule_key
 from edge.site.snapshot import Snapshot
 
 log = logging.getLogger("edge.worker")
@@ -42,6 +42,16 @@ REFRESH_COUNTRIES = 10
 
 FIRST_LOOK = 0.02
 """Seconds between looks for the first generation of a new state folder."""
+
+
+CLASSES = ("1xx", "2xx", "3xx", "4xx", "5xx")
+
+
+FLUSH_SECONDS = 0.25
+"""Between two writes of the access log, where it is not much that happens."""
+
+LAST_WORDS_SECONDS = 2.0
+"""How long a worker that has drained waits for control, which asks once a second."""
 
 
 class Worker(Machine):
@@ -67,12 +77,15 @@ class Worker(Machine):
         self._servers: list[asyncio.AbstractServer] = []
         self._listening = Listening(listeners, self._service, self._reception)
         self._drained = asyncio.Event()
+        self._asked = asyncio.Event()
+        """Set whenever control has asked for the numbers."""
 
     async def run(self) -> None:
         """Load, listen, serve; returns when drained."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.drain)
+        loop.add_signal_handler(signal.SIGUSR1, self._reopen_log)
         path = orders.socket_path(self._places.run, "worker")
         control = await orders.listen(path, self._obey, self._listeners)
         await self._contexts.follow()
@@ -80,15 +93,19 @@ class Worker(Machine):
             await self._follow_current()
             await asyncio.sleep(FIRST_LOOK)
         self._servers.append(await self.open_desk())
+        self._open_log()
         gc.collect()
         gc.freeze()  # what was loaded at the start stays; the collector need not walk it again
         gc.set_threshold(YOUNG_OBJECTS)  # a request leaves no cycles: looking often finds nothing
         if not self._service.draining:
             await self._listening.open()
-        ticking = spawn(self._tick(), "tick")
+        running = spawn(self._tick(), "tick"), spawn(self._flush(), "flush")
         await self._drained.wait()
-        ticking.cancel()
+        await self._tell_last()
+        for task in running:
+            task.cancel()
         control.close()
+        await asyncio.to_thread(self._close_log)
         for place in (path, self._siblings.place):
             place.unlink(missing_ok=True)
 
@@ -123,6 +140,13 @@ class Worker(Machine):
     def mind_descriptors(self, limit: int) -> None:
         """Take no more connections than there are descriptors for, and leave some for the rest."""
         self._service.most_connections = descriptors.for_connections(limit)
+
+    async def _flush(self) -> None:
+        """Hand lines to the log's thread a few times a second."""
+        while True:
+            await asyncio.sleep(FLUSH_SECONDS)
+            if self._ledger.log is not None:
+                self._ledger.log.flush()
 
     # Generations
 
@@ -172,6 +196,7 @@ class Worker(Machine):
         self._clock.tick()  # nothing is answered with a Date before its activation
         self._handler.snapshot = new
         self._loaded = self._base = None
+        self._counters.count_rules(old)  # those of plans that are gone are asked of nobody
         self._loader.retire(old, new)
         if labels := gone(old, new):
             self._broker.drop(labels)
@@ -191,9 +216,10 @@ class Worker(Machine):
                 shelf, epoch = self._broker.shelf, self._clock.epoch
                 return tell_of(shelf, order["app"], order["url"], epoch)
             case "counters":
-                return {"pid": os.getpid(), "counters": self._counters.report()}
+                self._asked.set()
+                return {"pid": os.getpid(), "counters": self.numbers()}
             case "hits":
-                return {"hits": self._take_hits()}
+                return {"hits": self._counters.take_hits(self._handler.snapshot)}
             case "tls":
                 await self._follow_certificates()
             case "drain":
@@ -208,19 +234,6 @@ class Worker(Machine):
         if self._handler.snapshot.number != number:
             await self._load(number)
             self._swap()
-
-    def _take_hits(self) -> dict[str, dict[str, int]]:
-        """Requests by app and key of the rule that decided them, since the last time."""
-        taken: dict[str, dict[str, int]] = {}
-        for name, app in self._handler.snapshot.apps.items():
-            for branch in app.branches.values():
-                plan = branch.plan
-                for number, count in plan.hits.items():
-                    hit = taken.setdefault(name, {})
-                    key = rule_key(plan.rules[number].written)
-                    hit[key] = hit.get(key, 0) + count
-                plan.hits.clear()
-        return taken
 
     def _purge(self, order: Reply) -> int:
         """Forget what an order names; how many stored responses that was."""
@@ -242,9 +255,7 @@ class Worker(Machine):
             "connections": len(self._service.connections),
             "accepted": self._service.accepted,
             "refused": self._counters.refused["connections"],
-            "responses": dict(
-                zip(("1xx", "2xx", "3xx", "4xx", "5xx"), self._handler.responses[1:], strict=True)
-            ),
+            "responses": dict(zip(CLASSES, self._counters.classes()[1:], strict=True)),
             "cache": {
                 "bytes": self._cache.size + self._broker.shelf.size,
                 "capacity": self._room.capacity,
@@ -266,6 +277,13 @@ class Worker(Machine):
     def _remain(self) -> bool:
         """Whether anybody is still here, those that shake hands included."""
         return bool(self._connections() or self._reception.waiting)
+
+    async def _tell_last(self) -> None:
+        """Wait until control has the last numbers, if it has asked for any at all."""
+        if self._asked.is_set():
+            self._asked.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._asked.wait(), LAST_WORDS_SECONDS)
 
     async def _finish(self) -> None:
         for server in self._servers:

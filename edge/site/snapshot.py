@@ -164,11 +164,13 @@ class Branch:
 class Shortcut:
     """What a path leads to while nothing else than the path decides."""
 
-    __slots__ = ("asset", "envelope")
+    __slots__ = ("asset", "envelope", "facts")
 
-    def __init__(self, asset: Asset, envelope: Envelope) -> None:
+    def __init__(self, asset: Asset, envelope: Envelope, facts: object = None) -> None:
         self.asset = asset
         self.envelope = envelope
+        self.facts = facts
+        """What the log says of its requests."""
 
 
 class Site:

@@ -772,15 +772,24 @@ async def test_events_may_be_rare(site, origin, path, kind, seconds):
     await discard(response.content)
 
 
-async def test_every_answer_is_counted(site, origin, path, dead):
-    """By its class, whoever made it."""
+async def test_every_request_to_an_origin_is_counted(site, origin, path, dead):
+    """By the app, the origin, and what came of it."""
     origin.on(path, saying(b"", 201))
-    before = list(site.worker._handler.responses)
+    counted = site.worker._counters.origins
+    before = dict(counted)
     await site.ask(f"/o{path}")
     await site.ask("/dead/x")
-    after = site.worker._handler.responses
+    new = {names: count - before.get(names, 0) for names, count in counted.items()}
+    found = {names: count for names, count in new.items() if count}
 
-    assert [b - a for a, b in zip(before, after, strict=True)] == [0, 0, 1, 0, 0, 1]
+    assert [(app, result) for app, _, result in found] == [
+        ("site", "2xx"),
+        ("site", "connection_refused"),
+    ]
+    assert {origin for _, origin, _ in found} == {
+        f"http://127.0.0.1:{origin.port}",
+        f"http://127.0.0.1:{dead}",
+    }
 
 
 async def test_an_answer_that_breaks_off_is_logged(site, origin, path, caplog):

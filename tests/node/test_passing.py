@@ -84,7 +84,7 @@ class Client:
 async def test_a_whole_answer_needs_no_task(site, origin, path, method):
     """From the request to the client."""
     await known(site, origin, path)
-    before, client = site.worker._handler.responses[2], Client()
+    client = Client()
     begun(site, path, method=method).give_to(client)
     assert passing_tasks() == []
     await until(lambda: client.taken)
@@ -92,7 +92,6 @@ async def test_a_whole_answer_needs_no_task(site, origin, path, method):
     answer = Answer(client.taken[0], client.taken[0].content or b"")
     assert (answer.status, answer.fields["x-team"]) == (200, "blue")
     assert answer.content == (b"" if method == "HEAD" else b"hello")
-    assert site.worker._handler.responses[2] == before + 1
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE"])

@@ -84,15 +84,12 @@ async def test_the_third_answer_is_the_second(site, origin, path):
 
 @pytest.mark.parametrize("status", [200, 203, 204, 301, 404, 410])
 async def test_answers_of_any_status_are_recalled(site, origin, path, status):
-    """And counted by their class."""
+    """Whatever it is."""
     origin.on(path, saying(b"", status, FRESH))
     found = [(await seen(site, f"/o{path}"))[0] for _ in range(2)]
-    before = list(site.worker._handler.responses)
     third, is_recalled = await seen(site, f"/o{path}")
-    before[status // 100] += 1
 
     assert (is_recalled, third.status, third.fields) == (True, status, found[1].fields)
-    assert site.worker._handler.responses == before
 
 
 @pytest.mark.parametrize("size", [0, 1, len(LARGE)])

@@ -1,0 +1,150 @@
+"""
+Every answer is entered once: in the counters, and in the access log.
+
+Laws: whoever sends an answer enters it when its last byte is handed over, or when it is given up;
+nothing else counts answers. What is known of a request is in its facts, set by whoever decides.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from time import monotonic
+from typing import TYPE_CHECKING, Final, cast
+
+from edge.http.fields import FieldList
+from edge.http.message import Request
+from edge.node.accesslog import NULL, verdict_of
+from edge.node.counters import LATENCY_BOUNDS
+
+if TYPE_CHECKING:
+    from edge.http.message import Response
+    from edge.node.accesslog import AccessLog
+    from edge.node.counters import Counters, Tally
+    from edge.node.transport import Connection
+
+
+SHORT: Final = LATENCY_BOUNDS[0]
+
+Sent = tuple[int, float, bool]
+"""Bytes, when the first went out (0.0: just now), and whether all did."""
+
+
+class Facts:
+    """What is known of a request; many share it where nothing but the address decides."""
+
+    __slots__ = ("deployment", "rule", "tally", "told")
+
+    def __init__(self, tally: Tally, deployment: str = "", rule: int | None = None) -> None:
+        self.tally = tally
+        self.deployment = deployment
+        self.rule = rule
+        """Its number, from 0."""
+        self.told = b""
+        """As the log has it, once it was asked."""
+
+    def tell(self) -> bytes:
+        """As the log has it."""
+        tally = self.tally
+        app, branch, deployment = (
+            json.dumps(name or None).encode() for name in (tally.app, tally.branch, self.deployment)
+        )
+        rule = NULL if self.rule is None else b"%d" % (self.rule + 1)
+        pieces = (app, branch, deployment, rule)
+        self.told = b'"app":%b,"branch":%b,"deployment":%b,"rule":%b,' % pieces
+        return self.told
+
+
+class Ledger:
+    """The entries of one worker."""
+
+    def __init__(self, counters: Counters) -> None:
+        self.counters = counters
+        self.log: AccessLog | None = None
+        """None where the operator wants none."""
+        self.strangers = Facts(counters.tally())
+        """Of requests that no branch answers."""
+        self.name = secrets.token_hex(6)
+        """Of this worker: what its identifiers begin with."""
+        self._prefix = self.name.encode()
+        self._number = 0
+
+    def identify(self) -> bytes:
+        """A new identifier: no other request of any worker has it."""
+        self._number += 1
+        return b"%b%08x" % (self._prefix, self._number)
+
+    def unknown(self, began: float) -> Request:
+        """What stands for a request that could not be understood."""
+        request = Request(b"-", b"-", b"", FieldList([]), b"1.1", 0, ends=True, expects=False)
+        request.id, request.began = self.identify(), began
+        return request
+
+    def enter(
+        self,
+        connection: Connection,
+        request: Request,
+        response: Response,
+        size: int,
+        first: float = 0.0,
+    ) -> None:
+        """All of an answer has gone out, `size` bytes, the first at `first` (now, without it)."""
+        self._enter(connection, request, response, (size, first, True))
+
+    def give_up(
+        self,
+        connection: Connection,
+        request: Request,
+        response: Response | None,
+        size: int,
+        first: float = 0.0,
+    ) -> None:
+        """The same for one that ended before its end, or before it began (None)."""
+        self._enter(connection, request, response, (size, first, False))
+
+    def open(self, connection: Connection, request: Request, response: Response) -> bytes:
+        """A whole HTTP/1.1 message of finished bytes that requests share, entered."""
+        content = cast("bytes", response.content)
+        message = b"%b%b\r\n\r\n%b" % (response.opening, request.id, content)
+        self._enter(connection, request, response, (len(message), 0.0, True))
+        return message
+
+    def _enter(
+        self, connection: Connection, request: Request, response: Response | None, sent: Sent
+    ) -> None:
+        total = monotonic() - request.began
+        size, first, is_whole = sent
+        ttfb = first - request.began if first else total
+        received, connection.received = connection.received, 0
+        facts = request.facts
+        if facts is None:
+            facts = request.facts = self.strangers
+        tally: Tally = facts.tally  # type: ignore[attr-defined]
+        tally.bytes_down += size
+        tally.bytes_up += received
+        if response is None:
+            tally.classes[0] += 1
+        else:
+            tally.classes[response.head.status // 100] += 1
+            if ttfb < SHORT:  # nearly always, where nothing is waited for
+                tally.latency[0] += 1
+                tally.seconds += ttfb
+            else:
+                tally.time(ttfb)
+            verdict = response.verdict
+            if verdict is None:
+                verdict = response.verdict = verdict_of(response)
+            tally.verdicts[verdict] += 1
+        if self.log is not None:
+            self.log.write(connection, request, response, (size, received, ttfb, total, is_whole))
+
+
+class Silent(Ledger):
+    """Enters nothing: of what siblings ask each other."""
+
+    def identify(self) -> bytes:
+        """None."""
+        return b""
+
+    def _enter(self, *_: object) -> None:
+        """It is the worker's whom the client asked."""
