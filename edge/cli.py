@@ -65,6 +65,7 @@ def parser() -> argparse.ArgumentParser:
     common.add_argument("--json", action="store_true", help="answer as JSON")
     common.add_argument("--node", metavar="URL", help="admin API of a node elsewhere")
     common.add_argument("--token-file", type=Path, metavar="FILE", help="its token")
+    common.add_argument("--ca-file", type=Path, metavar="FILE", help="root of its certificate")
     top = argparse.ArgumentParser(
         prog="edge",
         description="A self-hosted CDN node.",

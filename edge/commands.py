@@ -20,7 +20,6 @@ from edge.errors import EdgeError, StoreError
 from edge.node.loader import read_document
 from edge.nodes import find_limits, find_settings, open_node
 from edge.site.generation import Generation
-from edge.site.settings import Settings
 
 UPLOADS = 4
 """Blobs sent at a time."""
@@ -29,7 +28,6 @@ UPLOADS = 4
 def serve(options: argparse.Namespace) -> int:
     """Run the node until it is told to stop."""
     settings, config, places = find_settings(options)
-    refuse_open_admin(settings)
     places.state.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def announce() -> None:
@@ -37,21 +35,6 @@ def serve(options: argparse.Namespace) -> int:
         report.serving(settings, generation)
 
     return Parent(places, settings, config).run(announce)
-
-
-def refuse_open_admin(settings: Settings) -> None:
-    """
-    Refuse an admin address off loopback, which must not be listened on without TLS.
-
-    Raises:
-        EdgeError: the admin API would be reachable from elsewhere.
-    """
-    admin = settings.listen.admin
-    if not admin.startswith(("127.0.0.1:", "[::1]:", "localhost:", "unix:")):
-        raise EdgeError(
-            "listen.admin: off loopback the admin API requires TLS, which this version has for "
-            "sites alone; listen on 127.0.0.1 or unix: and tunnel to it (ssh -L)"
-        )
 
 
 def deploy(options: argparse.Namespace) -> int:

@@ -26,9 +26,12 @@ from edge.node import orders
 from edge.node.loader import read_document
 from edge.site.generation import Generation
 from edge.site.places import Places
-from edge.site.settings import Settings
+from edge.site.settings import Listen, Settings
 
 log = logging.getLogger("edge")
+
+EVERYWHERE = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104 - where others listen
+"""What listens to all addresses of a machine, as the machine itself reaches it."""
 
 
 def find_config(options: argparse.Namespace) -> Path | None:
@@ -82,11 +85,13 @@ def find_node(options: argparse.Namespace) -> Node:
         EdgeError: a node runs but does not answer, or its token cannot be read.
     """
     if options.node:
-        return Client(options.node, given_token(options))
+        return Client(options.node, given_token(options), given_roots(options))
     settings, config, places = find_settings(options)
     token = options.token_file or configuration.config_root(config) / settings.admin.token_file
     if token.exists():
-        client = Client(settings.listen.admin, read_token(token))
+        own = places.tls / "internal" / "root.pem"
+        roots = [*given_roots(options), *([own] if own.exists() else [])]
+        client = Client(own_address(settings.listen), read_token(token), roots)
         if client.is_reachable():
             return client
     if orders.peers(places.run, "control"):
@@ -105,6 +110,20 @@ def open_changes(options: argparse.Namespace) -> Changes:
     settings, _ = configuration.read_settings(config)
     state = settings.state if settings is not None else configuration.find_state(config)
     return Changes(Places(configuration.config_root(config) / state), config)
+
+
+def own_address(listen: Listen) -> str:
+    """Where this machine reaches the admin API that it listens to."""
+    host, _, port = listen.admin.rpartition(":")
+    if not listen.is_admin_remote:
+        return listen.admin
+    return f"https://{EVERYWHERE.get(host, host)}:{port}"
+
+
+def given_roots(options: argparse.Namespace) -> list[Path]:
+    """The file with a root of `--ca-file`, else of EDGE_CA_FILE."""
+    named = options.ca_file or os.environ.get("EDGE_CA_FILE")
+    return [Path(named)] if named else []
 
 
 def given_token(options: argparse.Namespace) -> str:

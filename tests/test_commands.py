@@ -359,15 +359,6 @@ def test_a_second_node_is_refused(online):
     assert err.startswith("edge: a node already runs on ")
 
 
-@pytest.mark.parametrize("admin", ["0.0.0.0:9901", "192.0.2.1:9901"])
-def test_serve_refuses_an_open_admin_api(offline, capsys, admin):
-    """The token must not cross a network in clear text."""
-    (offline.folder / "edge.yml").write_text(f'listen: {{admin: "{admin}"}}\n')
-
-    assert cli.main(["serve", "-c", str(offline.folder / "edge.yml")]) == 1
-    assert "off loopback the admin API requires TLS" in capsys.readouterr().err
-
-
 def test_a_deploy_to_an_app_without_a_valid_configuration_says_so(offline, capsys):
     """It is kept and its URLs are printed, with the reason why they answer 503."""
     write_tree(offline.folder, {"rules/site/app.yml": "nope: 1\n", "site/index.html": "x"})

@@ -27,6 +27,7 @@ from edge.control.announcements import SHA256
 from edge.control.audit import Audit
 from edge.control.changes import Changes
 from edge.control.counting import Counting
+from edge.control.entrance import Entrance
 from edge.control.guard import Guard, Handle, body_of, scope_of, told
 from edge.control.keeper import Keeper
 from edge.control.operations import Document, Operations
@@ -91,10 +92,11 @@ class Admin:
         server = await orders.listen(path, self._obey, self._listeners)
         runner = web.AppRunner(self.application(token), access_log=None, handle_signals=False)
         await runner.setup()
-        for _, listener in self._listeners.entries:
-            await web.SockSite(runner, listener.dup()).start()
+        entrance = Entrance(runner, self._keeper.inventory, self._settings)
+        await entrance.open(self._listeners)
         await self._reload_and_log()
         running += [
+            spawn(entrance.keep(), "keep the admin API's certificate"),
             spawn(self._collect_forever(), "collect"),
             spawn(self._count_forever(), "count"),
             spawn(self._counting.run(), "count requests"),

@@ -72,6 +72,7 @@ class Admission:
         """
         if request.path in OPEN_PATHS:
             return ANYBODY
+        hosts = {*hosts, address_of(request)}
         if not self._is_ours(request.headers.get("Host", ""), hosts):
             raise Problem(421, "this Host is not the admin API's; add it to admin.hosts")
         if self._is_foreign(request, hosts):
@@ -154,6 +155,13 @@ def own_hosts(listeners: Listeners) -> frozenset[str] | None:
             if port in {80, 443}:
                 found.add(host)
     return frozenset(found)
+
+
+def address_of(request: web.Request) -> str:
+    """The address that a client reached, as a Host has it: a page has it only from there."""
+    name = request.get_extra_info("sockname")
+    host = str(name[0]) if isinstance(name, tuple) else ""
+    return f"[{host}]" if ":" in host else host
 
 
 def split_port(authority: str) -> str:

@@ -12,15 +12,18 @@ import http.client
 import json
 import os
 import socket
+import ssl
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import quote, urlsplit
 
 from edge.control.announcements import check_names
 from edge.control.operations import Document
 from edge.errors import ConfigError, EdgeError, StoreError
+from edge.site.hosts import is_loopback
 
 TIMEOUT = 600.0
 """Seconds for one call: an activation may have thousands of files to code."""
@@ -72,8 +75,10 @@ class UnixConnection(http.client.HTTPConnection):
 class Client:
     """One node's admin API. Connections are kept, one a thread."""
 
-    def __init__(self, address: str, token: str) -> None:
+    def __init__(self, address: str, token: str, roots: Sequence[Path] = ()) -> None:
+        """`roots` are trusted for its certificate, besides the system's."""
         self._address = address
+        self._tls = trusting(roots)
         self._token = token
         self._connections: list[http.client.HTTPConnection] = []
         self._local = threading.local()
@@ -86,10 +91,12 @@ class Client:
 
     def is_reachable(self) -> bool:
         """Whether a node answers there."""
-        connection = connect(self._address, PATIENCE)
+        connection = connect(self._address, PATIENCE, self._tls)
         try:
             connection.request("GET", "/healthz")
             return connection.getresponse().status == 200
+        except ssl.SSLCertVerificationError as error:
+            raise untrusted(self._address, error) from error
         except (OSError, http.client.HTTPException):
             return False
         finally:
@@ -192,6 +199,9 @@ class Client:
                 connection.request(method, path, body, headers | authorization)
             response = connection.getresponse()
             content = response.read()
+        except ssl.SSLCertVerificationError as error:
+            connection.close()
+            raise untrusted(self._address, error) from error
         except (OSError, http.client.HTTPException) as error:
             connection.close()
             reason = str(error) or type(error).__name__
@@ -208,7 +218,7 @@ class Client:
     def _connection(self) -> http.client.HTTPConnection:
         connection: http.client.HTTPConnection | None = getattr(self._local, "connection", None)
         if connection is None:
-            connection = self._local.connection = connect(self._address)
+            connection = self._local.connection = connect(self._address, tls=self._tls)
             self._connections.append(connection)
             self._local.used = time.monotonic()
         elif time.monotonic() - self._local.used > KEEP_ALIVE:
@@ -232,24 +242,57 @@ def exactly(size: int, file: BinaryIO) -> Iterator[bytes]:
         yield chunk
 
 
-def connect(address: str, timeout_s: float = TIMEOUT) -> http.client.HTTPConnection:
+def connect(
+    address: str, timeout_s: float = TIMEOUT, tls: ssl.SSLContext | None = None
+) -> http.client.HTTPConnection:
     """
     A connection to `http(s)://host:port`, `unix:PATH` or `host:port`.
 
+    Without a scheme it is TLS, but to this machine itself.
+
     Raises:
-        EdgeError: it is no address.
+        EdgeError: it is no address, or one that a token must not travel to in clear text.
     """
     if address.startswith("unix:"):
         return UnixConnection(address[5:], timeout_s)
     try:
-        url = urlsplit(address if "://" in address else f"http://{address}")
+        url = urlsplit(address if "://" in address else f"//{address}")
         host, port = url.hostname, url.port
     except ValueError:  # a port that is none, a bracket that is not closed
         host = None
-    if not host or url.scheme not in ("http", "https"):
+    if not host or url.scheme not in ("", "http", "https"):
         raise EdgeError(f"{address!r} is no node; write https://node.example:9901")
-    kind = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
-    return kind(host, port, timeout=timeout_s)
+    if is_loopback(host) and url.scheme != "https":
+        return http.client.HTTPConnection(host, port, timeout=timeout_s)
+    if url.scheme == "http":
+        raise EdgeError(f"{address}: a token does not travel in clear text; write https://…")
+    return http.client.HTTPSConnection(host, port, timeout=timeout_s, context=tls)
+
+
+def trusting(roots: Sequence[Path]) -> ssl.SSLContext:
+    """
+    What a node's certificate is checked by: the system's roots, and those of files.
+
+    Raises:
+        EdgeError: a file has none.
+    """
+    context = ssl.create_default_context()
+    for file in roots:
+        try:
+            context.load_verify_locations(cafile=file)
+        except ssl.SSLError as error:
+            raise EdgeError(f"{file} holds no root: `edge certs --root` prints one") from error
+        except OSError as error:  # it names no file
+            raise EdgeError(f"{file}: {error.strerror}") from error
+    return context
+
+
+def untrusted(address: str, error: ssl.SSLCertVerificationError) -> EdgeError:
+    """What to do about a certificate of the node's own authority."""
+    return EdgeError(
+        f"the certificate of the node at {address} is not trusted ({error.verify_message}); "
+        f"have its root printed there by `edge certs --root`, and name the file by --ca-file"
+    )
 
 
 def parse_problem(status: int, content: bytes) -> Document:

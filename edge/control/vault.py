@@ -83,6 +83,11 @@ class Vault:
         self._places.tls.chmod(0o700)
 
     @property
+    def folder(self) -> Path:
+        """Where all of it lies."""
+        return self._places.tls
+
+    @property
     def lock(self) -> Path:
         """Held by who keeps certificates; free when its holder dies."""
         return self._places.tls / "lock"

@@ -144,6 +144,12 @@ def parse_address(value: str) -> str:
     return "" if bracketed else str(address)
 
 
+def is_loopback(host: str) -> bool:
+    """Whether a host, an IPv6 address in brackets or not, is this machine and no other's."""
+    address = parse_address(host).strip("[]")
+    return host == "localhost" or (bool(address) and ipaddress.ip_address(address).is_loopback)
+
+
 def to_ascii(value: str) -> str:
     """
     Lower case, A-labels, without one trailing dot. ASCII is not judged, U-labels are.

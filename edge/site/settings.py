@@ -13,6 +13,7 @@ from typing import Literal
 import msgspec
 
 from edge.site.alarms import Alarm, Notification, Smtp
+from edge.site.hosts import is_loopback
 from edge.site.limits import Limits
 from edge.site.schema import (
     AdminSocket,
@@ -55,6 +56,12 @@ class Listen(Document, frozen=True, kw_only=True):
     def ports(self) -> frozenset[int]:
         """Where requests arrive."""
         return frozenset(int(each.rpartition(":")[2]) for each in (*self.http, *self.https))
+
+    @property
+    def is_admin_remote(self) -> bool:
+        """Whether others than this machine reach the admin API: it speaks TLS then."""
+        host = self.admin.rpartition(":")[0]
+        return not self.admin.startswith("unix:") and not is_loopback(host)
 
     def __post_init__(self) -> None:
         """One address, one listener; port 0 is a new one each time."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
 import http.server
 import io
 import socket
@@ -207,7 +208,8 @@ def test_a_listener_that_never_answers_is_no_node(open_client, monkeypatch):
     [
         ("127.0.0.1:9901", "127.0.0.1", 9901),
         ("[::1]:9901", "::1", 9901),
-        ("http://node.example:9901", "node.example", 9901),
+        ("http://localhost:9901", "localhost", 9901),
+        ("node.example:9901", "node.example", 9901),
         ("https://node.example", "node.example", 443),
         ("https://node.example:9901/", "node.example", 9901),
     ],
@@ -217,6 +219,14 @@ def test_addresses(address, host, port):
     connection = connect(address)
 
     assert (connection.host, connection.port) == (host, port)
+    is_secure = isinstance(connection, http.client.HTTPSConnection)
+    assert is_secure is ("node" in address)
+
+
+def test_a_token_travels_to_other_machines_by_tls_alone():
+    """What was meant is written as it has to be."""
+    with pytest.raises(EdgeError, match="does not travel in clear text; write https://"):
+        connect("http://node.example:9901")
 
 
 @pytest.mark.parametrize(

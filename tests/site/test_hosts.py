@@ -18,6 +18,7 @@ from edge.site.hosts import (
     branch_matches,
     canonical_host,
     find_conflicts,
+    is_loopback,
     parse_authority,
 )
 
@@ -385,3 +386,23 @@ def test_different_hosts_are_no_conflict():
     claims = app_hosts("shop", App(), {"main": "main", "dev": "dev"}, "edge.localhost")
 
     assert find_conflicts(claims) == []
+
+
+@pytest.mark.parametrize(
+    ("host", "is_own"),
+    [
+        ("localhost", True),
+        ("127.0.0.1", True),
+        ("127.9.9.9", True),
+        ("[::1]", True),
+        ("::1", True),
+        ("0.0.0.0", False),
+        ("[::]", False),
+        ("192.0.2.1", False),
+        ("localhost.example", False),
+        ("", False),
+    ],
+)
+def test_what_only_this_machine_reaches(host, is_own):
+    """By the name or the address."""
+    assert is_loopback(host) is is_own

@@ -7,7 +7,7 @@ import pytest
 
 from edge.site.alarms import Alarm, Smtp
 from edge.site.documents import decode_settings
-from edge.site.settings import AccountBinding, Acme, Dns, Settings
+from edge.site.settings import AccountBinding, Acme, Dns, Listen, Settings
 
 DEFAULTS = """\
 state: var                        # artifacts, deployments, issued certificates, logs
@@ -204,3 +204,12 @@ def test_port_zero_is_a_new_port_each_time():
     text = 'listen: {http: ["127.0.0.1:0"], https: ["127.0.0.1:0"], admin: "127.0.0.1:0"}'
 
     assert decode_settings(text, "edge.yml")[1] == []
+
+
+def test_an_admin_api_that_others_reach():
+    """It speaks TLS then."""
+    remote = {address: Listen(admin=address).is_admin_remote for address in (
+        "127.0.0.1:9901", "unix:/run/edge.sock", "0.0.0.0:9901", "[::1]:1", "node.example:1",
+    )}  # fmt: skip
+
+    assert list(remote.values()) == [False, False, True, False, True]
