@@ -39,15 +39,19 @@ class Floods:
         self.resets += 1
         self._wire.tally.is_noisy = True
 
-    def excess(self, limits: Limits) -> str:
-        """The limit that this minute has passed; empty where there is none."""
+    def excess(self, limits: Limits, cut: int) -> str:
+        """
+        The limit that this minute has passed; empty where there is none.
+
+        `cut` streams were reset by us: what the client says of those is no offense.
+        """
         wire, tally = self._wire, self._wire.tally
         if not tally.is_noisy:
             return ""
         tally.is_noisy = False
         answered = tally.requests + wire.pieces
         for reason, count, most in (
-            ("h2_resets", max(self.resets, tally.resets - tally.requests), limits.h2_resets),
+            ("h2_resets", max(self.resets, tally.resets - cut), limits.h2_resets),
             ("h2_settings", tally.settings, limits.h2_settings),
             ("h2_pings", tally.pings, limits.h2_pings),
             ("h2_priorities", tally.priorities - tally.requests, limits.h2_priorities),

@@ -116,7 +116,7 @@ class Http2Connection(Http2Sender):
             return
         for event in events:
             self._take(event)
-        if reason := self._floods.excess(self.service.limits):
+        if reason := self._floods.excess(self.service.limits, len(self.cut)):
             self._calm(reason)
             return
         if self._leaving_since and not self._parting_since:
