@@ -64,11 +64,15 @@ class Node:
     def _https(self) -> str:
         return f', https: ["127.0.0.1:{self.https_port}"]'
 
+    def command(self) -> list[str]:
+        """What is run."""
+        return [str(EDGE), "serve"]
+
     def start(self) -> Node:
         """Run `edge serve`; returns when every worker serves."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [EDGE, "serve"], cwd=self.folder, stdout=log, stderr=log, start_new_session=True
+                self.command(), cwd=self.folder, stdout=log, stderr=log, start_new_session=True
             )
         self.groups.append(self.process.pid)
         eventually(self.is_ready)

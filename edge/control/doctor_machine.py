@@ -17,12 +17,10 @@ from pathlib import Path
 from typing import Final
 
 from edge.control.patient import Finding, Patient, fine, warning, wrong
+from edge.node.descriptors import MOST_RESERVED, for_connections
 
 BACKLOG: Final = 4096
 """What the node asks for (`parent.BACKLOG`)."""
-
-SPARE: Final = 512
-"""Descriptors of a worker besides its clients': files, siblings, a few origins."""
 
 LEAST: Final = 256
 """Descriptors below which a worker hardly starts."""
@@ -41,30 +39,28 @@ PYTHON: Final = (3, 11)
 
 def check_descriptors(patient: Patient) -> Iterator[Finding]:
     """How many files and sockets a worker may have open, against its connections."""
-    wanted = patient.settings.limits.connections + SPARE
-    yield judge_descriptors(*descriptors(patient), wanted)
+    yield judge_descriptors(descriptors(patient), patient.settings.limits.connections)
 
 
-def descriptors(patient: Patient) -> tuple[int, int]:
-    """(soft, hard): of a worker that runs, else of this process."""
+def descriptors(patient: Patient) -> int:
+    """What a worker has; where none runs, what it would raise its own limit to."""
     for pid in patient.workers:
         try:
-            return resource.prlimit(pid, resource.RLIMIT_NOFILE)
+            return resource.prlimit(pid, resource.RLIMIT_NOFILE)[0]
         except (OSError, ValueError):  # another user's, or gone
             continue
-    return resource.getrlimit(resource.RLIMIT_NOFILE)
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 
 
-def judge_descriptors(soft: int, hard: int, wanted: int) -> Finding:
-    """A worker that has none left takes no connection; that is survived, and not meant."""
-    if soft >= wanted:
-        return fine(f"{soft:,} files and sockets a worker")
-    how = f"ulimit -n {wanted}" if hard >= wanted else f"LimitNOFILE={wanted} in the unit"
-    remedy = f"{how} before the node starts, or lower limits.connections"
-    if soft < LEAST:
-        return wrong(f"{soft} files and sockets a worker: it will hardly start", remedy)
-    least = wanted - SPARE
-    return warning(f"{soft:,} files and sockets a worker, for {least:,} connections", remedy)
+def judge_descriptors(limit: int, connections: int) -> Finding:
+    """Connections beyond are refused; that is survived, and not meant."""
+    possible = for_connections(limit)
+    if possible >= connections:
+        return fine(f"{limit:,} files and sockets a worker")
+    wanted = connections + MOST_RESERVED
+    remedy = f"LimitNOFILE={wanted} in the unit (ulimit -Hn {wanted}), or lower limits.connections"
+    text = f"{limit:,} files and sockets a worker: {possible:,} connections, not {connections:,}"
+    return (wrong if limit < LEAST else warning)(text, remedy)
 
 
 def check_backlog(_: Patient) -> Iterator[Finding]:
