@@ -18,6 +18,7 @@ from typing import Any
 
 from edge import commands as run
 from edge import completion, report
+from edge import log_commands as access_log
 from edge import rule_commands as rules
 from edge import tls_commands as tls
 from edge import token_commands as tokens
@@ -78,6 +79,7 @@ def parser() -> argparse.ArgumentParser:
     add_tls_commands(grammar)
     add_doctor(grammar)
     add_token_commands(grammar)
+    add_log_commands(grammar)
     return top
 
 
@@ -256,6 +258,31 @@ def add_doctor(command: Grammar) -> None:
         "edge doctor -c /etc/edge/edge.yml",
     )
     sub.add_argument("--strict", action="store_true", help="warnings fail too")
+
+
+def add_log_commands(command: Grammar) -> None:
+    """Those of `log_commands`."""
+    sub = command(
+        "logs",
+        access_log.logs,
+        "the access log over a window, as it comes, or asked by SQL",
+        "edge logs --from 2h --status 5xx --app shop",
+    )
+    sub.add_argument("--from", dest="first", metavar="T", help="2h, 30m, 2026-11-26T07:30 (UTC)")
+    sub.add_argument("--to", dest="last", metavar="T", help="until before this time")
+    sub.add_argument("--follow", action="store_true", help="the last lines, and those that come")
+    sub.add_argument(
+        "--format",
+        choices=("json", "csv", "combined", "text"),
+        help="text on a terminal, else json; csv has the 33 columns of Amplify and CloudFront",
+    )
+    sub.add_argument(
+        "--sql", metavar="Q", help="ask the table `log` (needs pip install edge[logs])"
+    )
+    sub.add_argument("--app", help="only its requests")
+    sub.add_argument("--branch", help="of --app")
+    sub.add_argument("--host", help="only requests for this host")
+    sub.add_argument("--status", metavar="S", help="404, 5xx, or several: 404,5xx")
 
 
 def complete(options: argparse.Namespace) -> int:

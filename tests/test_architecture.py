@@ -19,6 +19,8 @@ ROOM_OF = dict.fromkeys(
         *(
             "tls_commands",
             "completion",
+            "log_commands",
+            "report_logs",
             "doctor_commands",
             "report_doctor",
             "report_alarms",

@@ -42,6 +42,7 @@ from edge.errors import MalformedRequest, StoreError
 from edge.http.http1 import ABSOLUTE_FORM
 from edge.site.decoding import decoder_of
 from edge.site.hosts import parse_authority
+from edge.site.logline import raw
 
 MAX_LINE: Final = 64 * 1024
 """Bytes of a line without its end. Eight times the longest request line that a node accepts."""
@@ -274,12 +275,12 @@ decode_line: Final = decoder_of(Line).decode
 
 
 def parse_json(line: bytes, number: int) -> Record:
-    """The request of a line that this node wrote. Cost: 2 µs."""
+    """The request of a line that this node wrote; its texts hold bytes. Cost: 2 µs."""
     entry = decode_line(line)
     path, query = entry.path, entry.query
-    target = (path if query is None else f"{path}?{query}").encode()
-    host, target = locate((entry.host or "").encode(), target)
-    method = known_method(entry.method.encode())
+    target = raw(path if query is None else f"{path}?{query}")
+    host, target = locate(raw(entry.host or ""), target)
+    method = known_method(raw(entry.method))
     country = known_country(entry.country or "")
     return Record(method, host, target, country, known_status(entry.status or 0), b"", number)
 
