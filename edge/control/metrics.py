@@ -22,7 +22,8 @@ from edge.site.certificates import Certificate, Names
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
-disable_created_metrics()  # a second series for each counter, which no promise has
+# A second series for each counter, which no promise has.
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 class Metrics:
