@@ -91,7 +91,7 @@ class Http2:
         self._withheld: dict[int, list[bytes]] = {}
         """WINDOW_UPDATE frames kept back, by stream."""
         self.tally = Tally()
-        """What the client has sent; the owner bounds it a minute."""
+        """What the client has sent: fed by the owner, who bounds it before anything is parsed."""
         self.pieces = 0
         """Pieces of content that waited and were sent, since the owner last cleared it."""
         self.sent = 0
@@ -119,7 +119,6 @@ class Http2:
         """
         connection = self._connection
         events: list[Event] = []
-        self.tally.read(data)
         try:
             connection.receive_data(data)
             while (event := connection.next_event()) is not zttp.NEED_DATA:

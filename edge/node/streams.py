@@ -107,6 +107,10 @@ class Http2Connection(Http2Sender):
             return
         self.received += len(data)
         self._began = monotonic()
+        self.wire.tally.read(data)
+        if reason := self._floods.excess(self.service.limits, len(self.cut)):
+            self._calm(reason)  # before any of it costs more than counting
+            return
         try:
             events = self.wire.receive(data)
         except RequestError as error:

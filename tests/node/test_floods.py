@@ -117,7 +117,7 @@ async def test_a_flood_is_told_to_calm_down(data, reason, way):
 
 
 async def test_what_comes_with_a_flood_is_not_begun():
-    """Two thousand requests in one piece, each taken back: a hundred reach their handler."""
+    """Two thousand requests in one piece, each taken back: hardly any reaches its handler."""
 
     async def wait(_request):
         await asyncio.Event().wait()

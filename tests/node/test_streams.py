@@ -549,7 +549,7 @@ async def test_a_broken_connection_gets_goaway_and_ends(data, code):
         client.send(HELLO + head(1))
         await until(lambda: server.requests)
         await asyncio.sleep(0)
-        client.send(data + b"\0" * 100_000)
+        client.send(data + b"\xff" * 100_000)
         answer = Frames(client)
         await answer.until_closed()
         assert answer.goaways[-1][1] == code
