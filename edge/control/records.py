@@ -271,13 +271,22 @@ class Line(msgspec.Struct, gc=False):
     country: str | None = None
 
 
+UNREAD: Final = "-"
+"""The path of a line about bytes that were no request."""
+
 decode_line: Final = decoder_of(Line).decode
 
 
-def parse_json(line: bytes, number: int) -> Record:
-    """The request of a line that this node wrote; its texts hold bytes. Cost: 2 µs."""
+def parse_json(line: bytes, number: int) -> Record | None:
+    """
+    The request of a line that this node wrote; None where nobody could read it.
+
+    Its texts hold bytes. Cost: 2 µs.
+    """
     entry = decode_line(line)
     path, query = entry.path, entry.query
+    if path == UNREAD:
+        return None
     target = raw(path if query is None else f"{path}?{query}")
     host, target = locate(raw(entry.host or ""), target)
     method = known_method(raw(entry.method))

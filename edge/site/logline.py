@@ -25,6 +25,9 @@ MONTHS: Final = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", 
 NOTHING: Final = "-"
 """What both forms have where there is nothing."""
 
+UNREAD: Final = ("", NOTHING)
+"""Method and path of what was no request that anybody could read."""
+
 LOCATION: Final = "EDGE"
 """Our `x-edge-location`: CloudFront names one of its places there, and this node is one place."""
 
@@ -130,7 +133,7 @@ Cost: 1.5 µs.
 def combined(entry: Entry) -> bytes:
     """A line as Apache's `combined` and nginx have it; the bytes are those that were sent."""
     method, version = between(entry.method), between(entry.protocol)
-    head = f"{method} {target_of(entry)} {version}" if method else NOTHING
+    head = NOTHING if method in UNREAD else f"{method} {target_of(entry)} {version}"
     client = between(entry.client or NOTHING)
     referer, agent = quoted(entry.referer or NOTHING), quoted(entry.user_agent or NOTHING)
     numbers = f"{entry.status:03d} {entry.bytes_out}"
@@ -187,12 +190,13 @@ def csv_row(entry: Entry) -> bytes:
     Cost: 12 µs.
     """
     date, _, clock = entry.time.partition("T")
-    host, method = cell(entry.host), cell(entry.method)
+    host, method = cell(entry.host), NOTHING if entry.method in UNREAD else cell(entry.method)
+    path = NOTHING if entry.path in UNREAD else cell(entry.path)
     first, last = range_of(entry)
     before, after, detailed = result_types(entry)
     cells = (
         cell(date), cell(clock[:8]), LOCATION, str(entry.bytes_out), cell(entry.client), method,
-        host, cell(entry.path), f"{entry.status:03d}", cell(entry.referer), cell(entry.user_agent),
+        host, path, f"{entry.status:03d}", cell(entry.referer), cell(entry.user_agent),
         cell(entry.query), NOTHING, after, cell(entry.id), host, cell(entry.scheme),
         str(entry.bytes_in), f"{entry.total:.3f}", cell(entry.forwarded_for), cell(entry.tls),
         cell(entry.cipher), before, version_of(entry), NOTHING, NOTHING, number(entry.port),

@@ -138,6 +138,14 @@ def test_our_own_line(log):
     assert records.skipped == 0
 
 
+def test_what_nobody_could_read_is_no_request(log):
+    """A line tells of it, and nothing can be decided of it; it is not a mistake of the log."""
+    records = log(ours(method="-", path="-", host="", status=400) + ours())
+
+    assert [each.line for each in records] == [2]
+    assert records.skipped == 0
+
+
 def test_the_keys_that_our_log_may_leave_out(log):
     """Only a method and a path make a request; keys that are new are passed over."""
     records = log('{"method":"GET","path":"/","new":[{"deep":1}]}\n')

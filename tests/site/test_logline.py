@@ -73,6 +73,16 @@ def test_combined_escapes_what_would_break_the_line():
     assert b"\\xe2\\x82\\xac" in combined(entry(path="/\u20ac"))
 
 
+@pytest.mark.parametrize("unread", ["", "-"])
+def test_what_nobody_could_read(unread):
+    """Is nothing in either form."""
+    changes = {"method": unread, "path": unread, "query": None, "status": 400}
+    found = row(**changes)
+
+    assert found["cs-method"] == found["cs-uri-stem"] == "-"
+    assert b'+0000] "-" 400 ' in combined(entry(**changes))
+
+
 def test_csv_has_the_33_columns():
     """In the order that scripts know."""
     assert CSV_HEADER.decode() == ",".join(COLUMNS) + "\n"
