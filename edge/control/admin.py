@@ -68,6 +68,7 @@ class Admin:
         self._keeper = Keeper(places, self._changes)
         self._counting = Counting(places, self._keeper.metrics, self._generation)
         self._alarms = Alarms(places, self._changes, self._counting)
+        self._alarms.courier.on_end = self._keeper.metrics.count_notification
         self._audit = Audit(places.audit)
         self._config = config
         self._changing = ThreadPoolExecutor(1, "change")

@@ -52,19 +52,6 @@ class Series(Protocol):
         """Seconds that a share of the requests stay below."""
 
 
-class Uncounted:
-    """No minutes: what is not counted yet."""
-
-    def minutes(self, app: str | None) -> Sequence[Minute]:
-        """None."""
-        del app
-        return ()
-
-    def percentile(self, latency: Sequence[int], share: float) -> float:
-        """Not asked for."""
-        raise NotImplementedError
-
-
 class Kept(msgspec.Struct, frozen=True, kw_only=True):
     """What outlives a restart."""
 

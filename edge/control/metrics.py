@@ -55,6 +55,12 @@ class Metrics:
             ["result"],
             registry=self._registry,
         )
+        self._notifications = Counter(
+            "edge_notifications_total",
+            "Notifications of alarms and deployments by what became of them.",
+            ["result"],
+            registry=self._registry,
+        )
         self._told: tuple[Certificate, ...] = ()
 
     def tell(self, certificates: Iterable[Certificate]) -> None:
@@ -74,6 +80,10 @@ class Metrics:
     def count_order(self, result: str) -> None:
         """An order has ended: `issued`, `failed`, `limited`, `rehearsed`, `rehearsal_failed`."""
         self._orders.labels(result).inc()
+
+    def count_notification(self, result: str) -> None:
+        """A letter is no longer on its way: `sent`, `failed`, `dropped`."""
+        self._notifications.labels(result).inc()
 
     def hear(self, event: Event) -> None:
         """A deployment or a reload is over."""

@@ -119,6 +119,8 @@ class Courier:
         self._running: dict[str, asyncio.Task[None]] = {}
         self.counts: dict[Result, int] = {"sent": 0, "failed": 0, "dropped": 0}
         """Since control began."""
+        self.on_end: Callable[[Result], None] = lambda _: None
+        """Is told what became of each letter."""
         self.last: dict[tuple[str, str], Outcome] = {}
         """By (about, to)."""
 
@@ -189,6 +191,7 @@ class Courier:
 
     def _end(self, letter: Letter, result: Result, error: str) -> None:
         self.counts[result] += 1
+        self.on_end(result)
         self._note(letter, result, error)
         if error:
             log.error("%s is not told %r: %s", name_of(letter.to), letter.subject, error)

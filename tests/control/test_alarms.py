@@ -10,7 +10,7 @@ import threading
 import pytest
 
 from edge.control import alarms as alarms_module
-from edge.control.alarms import Alarms, Uncounted, read
+from edge.control.alarms import Alarms, read
 from edge.control.letters import Undelivered
 from edge.control.notifying import Courier
 from edge.errors import Mistaken
@@ -369,13 +369,3 @@ async def test_latency_is_what_the_series_says(tmp_path, series):
         await alarms.look()
 
     assert alarms.describe()["alarms"][0]["value"] == 0.0
-
-
-async def test_what_is_not_counted_is_no_alarm(tmp_path):
-    """Not even one about too few requests."""
-    alarm = "metric: requests, below: 1, notify: ['https://x.example']"
-    new_node(tmp_path, f"alarms: [{{{alarm}}}]")
-    async with watching(tmp_path, Uncounted()) as alarms:
-        await alarms.look()
-
-    assert alarms.describe()["alarms"][0]["state"] == "ok"

@@ -37,6 +37,16 @@ def test_the_end_of_what_serves_each_name():
     assert samples(metrics) == {(name, "a.test"): 70.0}
 
 
+def test_notifications_by_what_became_of_them():
+    """Each letter once."""
+    metrics = Metrics()
+    for result in ("sent", "dropped", "sent"):
+        metrics.count_notification(result)
+
+    assert samples(metrics)["edge_notifications_total", "sent"] == 2.0
+    assert samples(metrics)["edge_notifications_total", "dropped"] == 1.0
+
+
 def test_orders_by_what_became_of_them():
     """And nothing of the process, which others tell."""
     metrics = Metrics()

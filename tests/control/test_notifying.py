@@ -68,11 +68,13 @@ def broken(count=1, **options):
 
 async def test_letters_go_in_order():
     """And are counted."""
-    world = World()
+    world, ended = World(), []
+    world.courier.on_end = ended.append
     await world.send(*letters(3))
 
     assert world.delivered == [(HOOK, "0"), (HOOK, "1"), (HOOK, "2")]
     assert world.courier.describe() == {"sent": 3, "failed": 0, "dropped": 0, "waiting": 0}
+    assert ended == ["sent"] * 3
     assert world.changes == 3
 
 
