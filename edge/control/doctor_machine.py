@@ -20,7 +20,7 @@ from edge.control.patient import Finding, Patient, fine, warning, wrong
 from edge.node.descriptors import MOST_RESERVED, for_connections
 
 BACKLOG: Final = 4096
-"""What the node asks for (`parent.BACKLOG`)."""
+"""What the node asks for where it listens."""
 
 LEAST: Final = 256
 """Descriptors below which a worker hardly starts."""
