@@ -36,6 +36,7 @@ from edge.http.provenance import (
     trusted_client_lines,
     via,
 )
+from edge.http.tracing import FIELDS, trace_lines
 
 if TYPE_CHECKING:
     from edge.http.message import Request
@@ -63,7 +64,9 @@ VALUE: Final = itemgetter(1)
 VALUE_BYTES: Final = b"\t" + bytes(range(0x20, 0x7F)) + bytes(range(0x80, 0x100))
 
 READ: Final = frozenset(b"connection content-length trailer transfer-encoding upgrade via".split())
-READ_OF_REQUESTS: Final = READ | {b"cdn-loop", b"cookie", b"forwarded", b"te", b"x-forwarded-for"}
+READ_OF_REQUESTS: Final = (
+    READ | FIELDS | {b"cdn-loop", b"cookie", b"forwarded", b"te", b"x-forwarded-for"}
+)
 
 RETURNED: Final = Names(HOP_BY_HOP | {b"x-request-id"}, READ)
 TRAILERS: Final = Names(NEVER_FORWARDED, ())
@@ -131,6 +134,8 @@ def request_fields(request: Request, passage: Passage, gateway: Gateway) -> list
         lines += content_lines(request, met)  # nothing of all this: 3 µs less
         lines += connection_lines(passage, met)
         lines += override_lines(request, passage, met)
+        if not FIELDS.isdisjoint(met):
+            lines += trace_lines(met, is_shared=passage.is_shared)
     lines += origin_of(request, passage, met)
     lines += path_lines(met, request.version, gateway.name)
     if not is_sendable(lines):

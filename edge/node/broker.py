@@ -23,6 +23,7 @@ from edge.http.fields import FieldList, Line
 from edge.http.freshening import PRECONDITIONS, lines_without
 from edge.http.freshness import arrival_of, describe, is_useful, remaining
 from edge.http.reuse import Reuse, Wishes
+from edge.http.tracing import TRACEPARENT
 from edge.node.aims import aims_of
 from edge.node.errand import Errand, Message, stated_size
 from edge.node.fetch import ABOUT_CONDITIONS, Manner
@@ -52,7 +53,7 @@ WITH_COOKIES: Final = b"with cookies"
 
 NO_STORE: Final = (b"cache-control", b"no-store")
 
-PERSONAL: Final = PRECONDITIONS | {b"authorization", b"cache-control", b"range"}
+PERSONAL: Final = PRECONDITIONS | {b"authorization", b"cache-control", b"range", TRACEPARENT}
 """What is left out where nobody waits for the answer."""
 
 

@@ -178,7 +178,7 @@ class Fetch:
         Source: RFC 9111 §4.3.4.
         """
         await errand.content(head)
-        update, shelf = FieldList(head.fields), self.broker.shelf
+        update, shelf = self._shared(head), self.broker.shelf
         entries = shelf.variants(self.inquiry.key)
         entries = list(entries) if entry in entries else [*entries, entry]
         places = freshening.identify([each.stored for each in entries], update)
@@ -225,7 +225,7 @@ class Fetch:
         entry = broker.shelf.select(self.inquiry)
         if entry is None or entry.is_copy or not self.manner.may_store or self.inquiry.cookie:
             return
-        update = FieldList(head.fields)
+        update = self._shared(head)
         effect = freshening.head_effect(entry.stored, len(entry.content), head.status, update)
         if effect is freshening.HeadEffect.UPDATE:
             self._freshen(entry, update)
@@ -316,6 +316,11 @@ class Fetch:
         """Whether it says who asked, and so is for nobody else."""
         values = b"\n".join([value for _, value in head.fields])
         return any(each in values or each in content for each in self.inquiry.clients)
+
+    def _shared(self, head: Head) -> FieldList:
+        """Its fields but for those that say who asked."""
+        names, lines = self.inquiry.clients, head.fields
+        return FieldList([line for line in lines if not any(each in line[1] for each in names)])
 
     def _join(self, head: Head, stored: Stored, content: bytes) -> Landing | None:
         """One more part; None where what it makes cannot be stored."""

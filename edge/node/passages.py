@@ -6,11 +6,12 @@ Laws: only what a cache key has, or a trusted proxy says; what the edge verified
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from edge.http.fields import OWS, Line
 from edge.http.provenance import UNKNOWN
+from edge.http.tracing import traces_of
 
 if TYPE_CHECKING:
     from edge.http.message import Request
@@ -54,8 +55,8 @@ def client_authority(exchange: Exchange, ports: frozenset[bytes]) -> bytes:
     return host + b":" + port if port in ports else host
 
 
-def names_of(lines: Iterable[Line]) -> list[bytes]:
-    """What in the lines for an origin names the client: the addresses of X-Forwarded-For."""
+def names_of(lines: Sequence[Line]) -> list[bytes]:
+    """What in the lines for an origin names the client: X-Forwarded-For's addresses, its trace."""
     stated = [value for name, value in lines if name == b"x-forwarded-for"]
     nodes = [node for value in stated for each in value.split(b",") if (node := each.strip(OWS))]
-    return [node for node in nodes if node != UNKNOWN]
+    return [node for node in nodes if node != UNKNOWN] + traces_of(lines)
