@@ -73,6 +73,11 @@ def mark_of(site: Site, path: str) -> object:
     return next((mark for mark, place in marks if place == target), False)
 
 
+def hits_of(site: Site) -> dict[str, dict[str, int]]:
+    """Requests by app and rule since the last time."""
+    return site.worker._counters.take_hits(site.worker._handler.snapshot)
+
+
 def handling(answer: Answer) -> str:
     """What Cache-Status says of us, but for the seconds that are left."""
     return re.sub("; ttl=[0-9-]+", "", answer.fields["cache-status"].removeprefix("edge; "))

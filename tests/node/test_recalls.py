@@ -13,6 +13,7 @@ from tests.support_proxied import (
     LARGE,
     get,
     handling,
+    hits_of,
     path_for,
     proxied,
     quiet,
@@ -114,10 +115,10 @@ async def test_addresses_are_remembered_each_by_itself(site, origin, path):
 async def test_a_recalled_answer_counts_for_its_rule(site, origin, path):
     """As one that was decided."""
     origin.on(path, saying(b"hello", 200, FRESH))
-    site.worker._take_hits()
+    hits_of(site)
     await ways(site, f"/o{path}", 5)
 
-    assert [list(hits.values()) for hits in site.worker._take_hits().values()] == [[5]]
+    assert [list(hits.values()) for hits in hits_of(site).values()] == [[5]]
 
 
 async def test_what_is_recalled_counts_as_used(site, origin, path):

@@ -19,6 +19,7 @@ from tests.support_proxied import (
     content_of,
     get,
     handling,
+    hits_of,
     path_for,
     proxied,
     quiet,
@@ -114,9 +115,9 @@ async def test_a_fallback_to_an_origin_is_recalled(make, origin, path):
     """Where no file is."""
     site = await make(("/late/<*>", f"http://127.0.0.1:{origin.port}/<*>", "fallback"))
     origin.on(path, saying(b"hello", 200, FRESH))
-    site.worker._take_hits()
+    hits_of(site)
     assert await ways(site, f"/late{path}") == THIRD
-    assert [list(hits.values()) for hits in site.worker._take_hits().values()] == [[3]]
+    assert [list(hits.values()) for hits in hits_of(site).values()] == [[3]]
     await site.redeploy({"index.html": "home", f"late{path}": "a file"})
     assert (await site.ask(f"/late{path}")).content == b"a file"
 

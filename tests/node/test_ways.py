@@ -8,7 +8,7 @@ import uvloop
 from edge.node import ways as module
 from edge.node.content import Inflow
 from tests.support_origin import originating, saying
-from tests.support_proxied import get, handling, path_for, proxied, quiet
+from tests.support_proxied import get, handling, hits_of, path_for, proxied, quiet
 from tests.support_recalls import LISTENING, PROXY, TRUSTING
 from tests.support_serving import HOST, Site, request
 
@@ -76,11 +76,11 @@ async def test_the_third_request_needs_no_decision(site, origin, path):
 async def test_it_counts_for_its_rule(site, origin, path):
     """As one that was decided."""
     await learned(site, origin, path)
-    site.worker._take_hits()
+    hits_of(site)
     for _ in range(3):
         await get(site, f"/o{path}")
 
-    assert [list(hits.values()) for hits in site.worker._take_hits().values()] == [[3]]
+    assert [list(hits.values()) for hits in hits_of(site).values()] == [[3]]
 
 
 STATED = {
