@@ -17,6 +17,8 @@ DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PING, WINDOW_UPDATE, CONTINUATION
     0, 1, 2, 3, 4, 6, 8, 9,
 )  # fmt: skip
 PREFACE_BYTES: Final = 24
+NOTICED: Final = 64
+"""Every so many WINDOW_UPDATEs are noise."""
 
 
 class Tally:
@@ -90,6 +92,8 @@ class Tally:
             self.empty += 1
         elif kind == WINDOW_UPDATE:
             self.updates += 1
+            if self.updates % NOTICED:
+                return  # a download has thousands: nobody looks at each
         elif kind == RST_STREAM:
             self.resets += 1
         elif kind == PING:

@@ -77,7 +77,6 @@ class Http2:
         "_max_streams",
         "_untaken",
         "_withheld",
-        "pieces",
         "sent",
         "tally",
     )
@@ -92,10 +91,8 @@ class Http2:
         """WINDOW_UPDATE frames kept back, by stream."""
         self.tally = Tally()
         """What the client has sent: fed by the owner, who bounds it before anything is parsed."""
-        self.pieces = 0
-        """Pieces of content that waited and were sent, since the owner last cleared it."""
         self.sent = 0
-        """Bytes of all such pieces."""
+        """Bytes of content that had waited and were sent."""
 
     def open(self) -> bytes:
         """Our half of the preface: SETTINGS as we mean them, instead of zttp's."""
@@ -223,7 +220,6 @@ class Http2:
         if window <= 0:
             return 0
         handle.send_data(content[:window])
-        self.pieces += 1
         self.sent += window
         return window
 

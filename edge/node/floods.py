@@ -16,22 +16,32 @@ if TYPE_CHECKING:
 
 MINUTE: Final = 60.0
 
+UPDATES_A_REQUEST: Final = 64
+BYTES_AN_UPDATE: Final = 512
+"""
+WINDOW_UPDATEs of honest clients: Go's opens a window again for every 4 KiB it has read, others for
+every frame, both windows each. The 32 KiB that go out at once are a request's.
+"""
+
 
 class Floods:
     """The minute of one connection."""
 
-    __slots__ = ("_since", "_wire", "resets")
+    __slots__ = ("_sent", "_since", "_wire", "resets")
 
     def __init__(self, wire: Http2, now: float) -> None:
         self._wire = wire
         self._since = now
+        self._sent = 0
+        """Bytes of answers that had waited, before this minute."""
         self.resets = 0
 
     def sweep(self, now: float) -> None:
         """Once a second: a new minute perhaps."""
         if now - self._since > MINUTE:
             self._since = now
-            self.resets = self._wire.pieces = 0
+            self.resets = 0
+            self._sent = self._wire.sent
             self._wire.tally.clear()
 
     def count_reset(self) -> None:
@@ -49,14 +59,14 @@ class Floods:
         if not tally.is_noisy:
             return ""
         tally.is_noisy = False
-        answered = tally.requests + wire.pieces
+        honest = UPDATES_A_REQUEST * tally.requests + (wire.sent - self._sent) // BYTES_AN_UPDATE
         for reason, count, most in (
             ("h2_resets", max(self.resets, tally.resets - cut), limits.h2_resets),
             ("h2_settings", tally.settings, limits.h2_settings),
             ("h2_pings", tally.pings, limits.h2_pings),
             ("h2_priorities", tally.priorities - tally.requests, limits.h2_priorities),
             ("h2_empty", tally.empty, limits.h2_empty),
-            ("h2_updates", tally.updates - 4 * answered, limits.h2_updates),
+            ("h2_updates", tally.updates - honest, limits.h2_updates),
         ):
             if count > most:
                 return reason

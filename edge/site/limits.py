@@ -55,7 +55,7 @@ class Limits(Document, frozen=True, kw_only=True):
     h2_empty: Count = 10
     """DATA without content in a minute, the last of a request not counted."""
     h2_updates: Count = 1_000
-    """WINDOW_UPDATEs in a minute, beyond four for each request and each piece of an answer."""
+    """WINDOW_UPDATEs in a minute, beyond what answers need."""
     handshake_timeout: Timeout = 10.0
     """From a connection to the end of its TLS handshake."""
     handshakes: Count = 500

@@ -26,6 +26,7 @@ from tests.support_wire import (
     echo_target,
     frame,
     head,
+    response,
     serving,
     string,
     until,
@@ -81,7 +82,7 @@ FLOODS = {
         head(1, ends=False) + frame(DATA, 8, 1, b"\xff" + bytes(255)) * 11,
         "h2_empty",
     ),
-    "windows": (frame(WINDOW_UPDATE, 0, 0, b"\0\0\0\1") * 1001, "h2_updates"),
+    "windows": (frame(WINDOW_UPDATE, 0, 0, b"\0\0\0\1") * 1024, "h2_updates"),
     "continuations": (frame(HEADERS, 1, 1, b"\x82") + frame(CONTINUATION, 0, 1) * 17, "h2_flood"),
     "a bomb": (bomb(), "fields"),
 }
@@ -138,7 +139,7 @@ async def test_what_comes_with_a_flood_is_not_begun():
         (Limits(h2_settings=1), frame(SETTINGS, 0, 0), "h2_settings"),
         (Limits(h2_priorities=1), frame(PRIORITY, 0, 1, bytes(4) + b"\1") * 2, "h2_priorities"),
         (Limits(h2_empty=1), head(1, ends=False) + frame(DATA, 0, 1) * 2, "h2_empty"),
-        (Limits(h2_updates=1), frame(WINDOW_UPDATE, 0, 0, b"\0\0\0\1") * 2, "h2_updates"),
+        (Limits(h2_updates=1), frame(WINDOW_UPDATE, 0, 0, b"\0\0\0\1") * 64, "h2_updates"),
     ],
 )
 async def test_what_a_minute_may_bring_is_the_operator_s(limits, data, reason):
@@ -175,6 +176,27 @@ async def test_honest_clients_are_left_alone():
                 server.later(61)
         assert not answer.goaways
         assert len(server.requests) == 1200
+        assert not any(server.service.counters.refused.values())
+
+
+async def test_windows_of_an_eager_reader_are_no_flood():
+    """Go's client: an update for every 4 KiB that it has read, of a stream and the connection."""
+    size = 20_000_000
+    async with serving(lambda _: response(bytes(size))) as server:
+        client = await server.client()
+        client.send(HELLO + head(1))
+        answer = Frames(client)
+        seen = updated = 0
+        update = frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", 4096))
+        update += frame(WINDOW_UPDATE, 0, 1, struct.pack(">I", 4096))
+        while seen < size:
+            have = len(answer.all)
+            await answer.until(lambda h=have: len(answer.all) > h)
+            seen += sum(len(p) for kind, _, _, p in answer.all[have:] if kind == DATA)
+            while updated + 4096 <= seen:
+                updated += 4096
+                client.send(update)
+        assert not answer.goaways
         assert not any(server.service.counters.refused.values())
 
 
