@@ -72,7 +72,7 @@ class Counting:
     def collect(self) -> None:
         """Ask everybody now."""
         with self._turn:
-            reports = self._fleet.counters()
+            reports = self._fleet.counters(self.totals.versions())
             self.series.begin(self._clock())
             if not self._is_restored:
                 self._is_restored = True

@@ -11,6 +11,7 @@ import contextlib
 import logging
 import os
 import signal
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -61,9 +62,13 @@ class Fleet:
                     known[key] = known.get(key, 0) + count
         return total
 
-    def counters(self) -> dict[str, Reply]:
-        """What each worker has counted since its start, by a name that no other one has."""
-        replies = self._order({"do": "counters"})
+    def counters(self, since: Mapping[str, int]) -> dict[str, Reply]:
+        """
+        What each worker has counted since its start, by a name that no other one has.
+
+        Of all that may be many, what has grown since the version that is known of it.
+        """
+        replies = self._order({"do": "counters", "since": dict(since)})
         told = [reply["counters"] for reply in replies if "counters" in reply]
         return {each["name"]: each for each in told}
 

@@ -44,6 +44,8 @@ class Known(msgspec.Struct):
     branches: dict[str, list[float]] = {}
     counts: dict[str, float] = {}
     is_draining: bool = False
+    version: int = 0
+    """Of its numbers: it is asked for what has grown since."""
 
 
 class Kept(msgspec.Struct):
@@ -66,13 +68,17 @@ class Totals:
         """Workers that ended without having been told to."""
         self._workers: dict[str, Known] = {}
 
+    def versions(self) -> dict[str, int]:
+        """What is known of each worker."""
+        return {name: known.version for name, known in self._workers.items()}
+
     def take(self, reports: Mapping[str, Report], grown: Grown) -> None:
         """What the living workers tell, by the name of each; `grown` hears what is new."""
         for gone in self._workers.keys() - reports.keys():
             self.restarts += not self._workers.pop(gone).is_draining
         for name, report in reports.items():
             known = self._workers.setdefault(name, Known())
-            known.is_draining = report["draining"]
+            known.is_draining, known.version = report["draining"], report["version"]
             for kind, counts in counts_of(report).items():
                 for names, count in counts:
                     self._count(known, kind, names, count)

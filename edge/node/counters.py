@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 from edge.site.rule import rule_key
@@ -50,6 +51,9 @@ REASONS: Final = {
 """Why something was refused, as `edge_refused_total` names it."""
 
 
+Names = tuple[str, ...]
+
+
 class Tally:
     """The numbers of one branch; of requests that no branch has, the one without names."""
 
@@ -85,7 +89,35 @@ class Tally:
 
     def report(self) -> dict[str, Any]:
         """Everything, as control asks for it."""
-        return {name: getattr(self, name) for name in self.__slots__}
+        return {
+            "app": self.app,
+            "branch": self.branch,
+            "classes": self.classes,
+            "bytes_down": self.bytes_down,
+            "bytes_up": self.bytes_up,
+            "verdicts": self.verdicts,
+            "latency": self.latency,
+            "seconds": self.seconds,
+        }
+
+
+class Changes:
+    """Which of many sums have grown, and when: who asks again is told of these alone."""
+
+    def __init__(self) -> None:
+        self._seen: dict[Names, tuple[int, int]] = {}
+        """By name, what a sum was and in which version it was so first."""
+
+    def since(self, version: int, sums: Iterable[tuple[Names, int]], now: int) -> list[Names]:
+        """Names of what has another sum than in `version`; `now` is the one that is told."""
+        seen, found = self._seen, []
+        for names, total in sums:
+            known = seen.get(names)
+            if known is None or known[0] != total:
+                known = seen[names] = total, now
+            if known[1] > version:
+                found.append(names)
+        return found
 
 
 class Counters:
@@ -94,13 +126,17 @@ class Counters:
     def __init__(self) -> None:
         self.refused = dict.fromkeys(REASONS, 0)
         """By reason."""
-        self.origins: dict[tuple[str, str, str], int] = {}
+        self.origins: dict[Names, int] = {}
         """Requests to origins by app, origin, and what came of it."""
-        self.rules: dict[tuple[str, str, str], int] = {}
+        self.rules: dict[Names, int] = {}
         """Requests by app, and key and source of the rule that decided them."""
-        self._taken: dict[tuple[str, str, str], int] = {}
+        self._taken: dict[Names, int] = {}
         """The same as of the last `take_hits`."""
-        self._tallies: dict[tuple[str, str], Tally] = {}
+        self._tallies: dict[Names, Tally] = {}
+        self._version = 0
+        """How often they have been asked for."""
+        self._changes = Changes(), Changes(), Changes()
+        """Of branches, origins, rules."""
 
     def tally(self, app: str = "", branch: str = "") -> Tally:
         """The numbers of a branch; of what belongs to none, without arguments."""
@@ -143,16 +179,20 @@ class Counters:
 
     def classes(self) -> list[int]:
         """Answers by the first digit of their status, of all branches."""
-        return [sum(each) for each in zip(*(t.classes for t in self._all()), strict=True)]
+        tallies = self._tallies.values()
+        return [sum(each) for each in zip([0] * 6, *(t.classes for t in tallies), strict=True)]
 
-    def _all(self) -> list[Tally]:
-        return [self.tally(), *(each for each in self._tallies.values() if each.app)]
-
-    def report(self) -> dict[str, Any]:
-        """Everything, as control asks for it."""
+    def report(self, since: int = 0) -> dict[str, Any]:
+        """What control asks for: of all that may be many, what has grown since a version."""
+        self._version += 1
+        branches, origins, rules = self._changes
+        tallies, now = self._tallies, self._version
+        totals = ((names, sum(tally.classes)) for names, tally in tallies.items())
+        asked, hit = self.origins, self.rules
         return {
-            "branches": [tally.report() for tally in self._all() if any(tally.classes)],
+            "version": now,
+            "branches": [tallies[each].report() for each in branches.since(since, totals, now)],
             "refused": self.refused,
-            "origins": [[*names, count] for names, count in self.origins.items()],
-            "rules": [[*names, count] for names, count in self.rules.items()],
+            "origins": [[*n, asked[n]] for n in origins.since(since, asked.items(), now)],
+            "rules": [[*n, hit[n]] for n in rules.since(since, hit.items(), now)],
         }

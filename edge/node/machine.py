@@ -122,12 +122,12 @@ class Machine:
 
     # Numbers, and the log
 
-    def numbers(self) -> dict[str, Any]:
-        """Everything that is counted, and what is so at this moment."""
+    def numbers(self, since: int = 0) -> dict[str, Any]:
+        """What is counted, since a version of it, and what is so at this moment."""
         self._counters.count_rules(self._handler.snapshot)
         clients = self._service.connections
         secure = sum(each.sni is not None for each in clients)
-        return self._counters.report() | {
+        return self._counters.report(since) | {
             "name": self._ledger.name,
             "draining": self._service.draining,
             "connections": {"http": len(clients) - secure, "https": secure},

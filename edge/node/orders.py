@@ -18,6 +18,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from edge.errors import EdgeError
 
 log = logging.getLogger("edge.orders")
@@ -72,7 +74,7 @@ async def listen(
             if order["do"] == "listeners":
                 _send_listeners(writer, listeners)
             else:
-                writer.write(json.dumps(await answer(order)).encode() + b"\n")
+                writer.write(msgspec.json.encode(await answer(order)) + b"\n")
                 await writer.drain()
         except Exception as error:  # whoever orders is told why not, whatever it is
             log.warning("an order failed: %s", error, exc_info=not isinstance(error, EdgeError))

@@ -217,7 +217,8 @@ class Worker(Machine):
                 return tell_of(shelf, order["app"], order["url"], epoch)
             case "counters":
                 self._asked.set()
-                return {"pid": os.getpid(), "counters": self.numbers()}
+                since = order.get("since", {}).get(self._ledger.name, 0)
+                return {"pid": os.getpid(), "counters": self.numbers(since)}
             case "hits":
                 return {"hits": self._counters.take_hits(self._handler.snapshot)}
             case "tls":

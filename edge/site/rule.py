@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -91,6 +92,7 @@ def decode_rules(lines: Iterable[bytes]) -> Iterator[list[Rule]]:
         yield decoder.decode(line)
 
 
+@lru_cache(4096)
 def rule_key(rule: Rule) -> str:
     """What a rule is known by, wherever it stands in whatever file."""
     said = msgspec.json.encode((rule.source, rule.target, rule.status, rule.condition))
