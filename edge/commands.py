@@ -8,15 +8,20 @@ Laws: each takes the options that `cli` parsed and returns an exit code; what is
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from edge import report, report_alarms, report_changes
+from edge.control import handover
+from edge.control import upgrade as upgrading
+from edge.control.configuration import read_settings
 from edge.control.operations import Document, Node
 from edge.control.parent import Parent
 from edge.control.sources import StagedFile, stage
-from edge.errors import EdgeError, StoreError
+from edge.errors import EdgeError, Mistaken, StoreError
 from edge.node.loader import read_document
 from edge.nodes import find_limits, find_settings, open_node
 from edge.site.generation import Generation
@@ -28,13 +33,26 @@ UPLOADS = 4
 def serve(options: argparse.Namespace) -> int:
     """Run the node until it is told to stop."""
     settings, config, places = find_settings(options)
+    if handover.ENVIRONMENT in os.environ and (mistakes := read_settings(config)[1]):
+        raise Mistaken(mistakes)  # what serves does so by better settings than the last good ones
+    inheritance = handover.inherited()
     places.state.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def announce() -> None:
         generation = read_document(places.current, Generation)
         report.serving(settings, generation)
 
-    return Parent(places, settings, config).run(announce)
+    return Parent(places, settings, config, inheritance).run(announce)
+
+
+def upgrade(options: argparse.Namespace) -> int:
+    """Put another version in the place of the one that runs."""
+    if options.node:
+        raise EdgeError("upgrade works on the node's own machine; run it there")
+    _, _, places = find_settings(options)
+    pid = upgrading.upgrade(places, options.python or Path(sys.executable))
+    text = f"process {pid} serves; the one before ends when its requests have"
+    return report.line(text, {"pid": pid}, options.json)
 
 
 def deploy(options: argparse.Namespace) -> int:

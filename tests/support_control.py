@@ -19,7 +19,7 @@ from typing import Any
 from edge.control.admin import Admin
 from edge.control.announcements import FileDigest
 from edge.control.changes import Changes
-from edge.control.parent import bind
+from edge.control.sockets import bind
 from edge.node.orders import Listeners
 from edge.site.manifest import Header
 from edge.site.places import Places

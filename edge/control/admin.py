@@ -54,13 +54,19 @@ COUNT_EVERY = 60.0
 COLLECT_EVERY = 3600.0
 """Seconds between two collections of what nothing names."""
 
+WAIT_EVERY = 0.02
+"""Seconds between two looks whether anything may be accepted yet."""
+
 T = TypeVar("T")
 
 
 class Admin:
     """The control process: serves the API, reloads, collects."""
 
-    def __init__(self, places: Places, config: Path | None, listeners: Listeners) -> None:
+    def __init__(
+        self, places: Places, config: Path | None, listeners: Listeners, *, waits: bool = False
+    ) -> None:
+        """`waits`: for a word before anything is accepted, since another node serves yet."""
         self._places = places
         self._listeners = listeners
         self._changes = Changes(places, config)
@@ -76,6 +82,10 @@ class Admin:
         self._preparing = ThreadPoolExecutor(2, "prepare")
         """A first deploy of 10,000 pages codes for seconds; nobody's rollback waits for that."""
         self._ready = False
+        self._reloads = 0
+        """How many were made, or refused."""
+        self._waits_for = os.getppid() if waits else None
+        """Whose word is waited for."""
         self._done = asyncio.Event()
 
     async def run(self) -> None:
@@ -88,9 +98,10 @@ class Admin:
         written, _ = configuration.read_settings(self._config)
         file = (written or self._settings()).admin.token_file
         token = open_token(configuration.config_root(self._config) / file)
-        running = [spawn(self._alarms.run(), "watch alarms")]
         path = orders.socket_path(self._places.run, "control")
         server = await orders.listen(path, self._obey, self._listeners)
+        await self._wait_for_word()
+        running = [spawn(self._alarms.run(), "watch alarms")]
         runner = web.AppRunner(self.application(token), access_log=None, handle_signals=False)
         await runner.setup()
         entrance = Entrance(runner, self._keeper.inventory, self._settings)
@@ -117,6 +128,13 @@ class Admin:
         generation = self._changes.generations.current()
         return 0 if generation is None else generation.number
 
+    async def _wait_for_word(self) -> None:
+        """Until the order to listen, or the end of who would give it."""
+        while self._waits_for is not None and not self._done.is_set():
+            if os.getppid() != self._waits_for:
+                self._done.set()
+            await asyncio.sleep(WAIT_EVERY)
+
     def _settings(self) -> Settings:
         """Those that serve; before the first generation those of `edge.yml`."""
         generation = self._changes.generations.current()
@@ -135,9 +153,12 @@ class Admin:
             self._keeper.nudge()
 
     async def _obey(self, order: Reply) -> Reply:
-        if order["do"] == "drain":
-            self._done.set()
-        return {"pid": os.getpid()}
+        match order["do"]:
+            case "drain":
+                self._done.set()
+            case "listen":
+                self._waits_for = None
+        return {"pid": os.getpid(), "reloads": self._reloads}
 
     async def _reload_and_log(self) -> None:
         try:
@@ -151,6 +172,7 @@ class Admin:
         except StoreError as error:
             log.error("the configuration is not loaded: %s", error)
         self._ready = True
+        self._reloads += 1
 
     async def _collect_forever(self) -> None:
         while True:
@@ -346,6 +368,6 @@ def named(request: web.Request) -> tuple[str, str]:
     return request.match_info["app"], request.match_info["branch"]
 
 
-def run(places: Places, config: Path | None, listeners: Listeners) -> None:
+def run(places: Places, config: Path | None, listeners: Listeners, *, waits: bool) -> None:
     """The whole life of the control process."""
-    uvloop.run(Admin(places, config, listeners).run())
+    uvloop.run(Admin(places, config, listeners, waits=waits).run())

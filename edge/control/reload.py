@@ -272,7 +272,7 @@ class Reload:
         }
         begun = self._begun = self._begun or now
         changed = ", ".join(key for key in now if now[key] != begun[key])
-        hint = "run `edge serve` anew: it takes over what is listened on"
+        hint = "run `edge upgrade`: it takes over what is listened on"
         problem = f"{changed}: counts from the next start on"
         return (
             [ConfigError(str(self._config or "edge.yml"), 1, 1, problem, hint)] if changed else []

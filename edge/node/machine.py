@@ -56,6 +56,8 @@ class Team(msgspec.Struct, frozen=True):
     slot: int = 0
     family: int = 0
     """The parent's process id: workers of another parent are no siblings."""
+    waits: bool = False
+    """Whether there is a word to wait for before anything is accepted: another node serves yet."""
 
     def sockets(self, places: Places) -> list[Path]:
         """Where each of them is asked for what it stores."""

@@ -79,6 +79,7 @@ class Worker(Machine):
         self._drained = asyncio.Event()
         self._asked = asyncio.Event()
         """Set whenever control has asked for the numbers."""
+        self._may_listen = not team.waits
 
     async def run(self) -> None:
         """Load, listen, serve; returns when drained."""
@@ -92,6 +93,7 @@ class Worker(Machine):
         while self._handler.snapshot.number == 0 and not self._service.draining:
             await self._follow_current()
             await asyncio.sleep(FIRST_LOOK)
+        await self._wait_for_word()
         self._servers.append(await self.open_desk())
         self._open_log()
         gc.collect()
@@ -108,6 +110,14 @@ class Worker(Machine):
         await asyncio.to_thread(self._close_log)
         for place in (path, self._siblings.place):
             place.unlink(missing_ok=True)
+
+    async def _wait_for_word(self) -> None:
+        """Beside a node that serves: until the order to listen, or the end of who would give it."""
+        while not self._may_listen and not self._service.draining:
+            if os.getppid() != self._team.family:
+                self.drain()
+            await asyncio.sleep(FIRST_LOOK)
+            await self._follow_current()
 
     async def open_desk(self) -> asyncio.AbstractServer:
         """Be asked by siblings from now on."""
@@ -223,13 +233,18 @@ class Worker(Machine):
                 return {"hits": self._counters.take_hits(self._handler.snapshot)}
             case "tls":
                 await self._follow_certificates()
-            case "drain":
-                self.drain()
+            case "listen" | "drain" as word:
+                self._begin_or_end(word)
             case "status":
                 pass
             case unknown:
                 return {"error": f"unknown order {unknown!r}"}
         return self.status()
+
+    def _begin_or_end(self, word: str) -> None:
+        if word == "drain":
+            self.drain()
+        self._may_listen = True
 
     async def _load_and_swap(self, number: int) -> None:
         if self._handler.snapshot.number != number:

@@ -1,14 +1,17 @@
-"""The parent's own pieces; its life with real processes is in scenarios/test_survival.py."""
+"""The parent's own pieces; its life with real processes is in scenarios/."""
 
 from __future__ import annotations
 
 import os
-import socket
+import signal
 
 import msgspec
 import pytest
 
-from edge.control.parent import Child, Parent, bind, wait_for_end, worker_count
+from edge.control import handover, parent
+from edge.control.children import Child
+from edge.control.durable import try_lock
+from edge.control.parent import Parent, worker_count
 from edge.errors import EdgeError
 from edge.site.places import Places
 from edge.site.settings import Listen, Settings
@@ -22,77 +25,6 @@ def settings():
     return Settings(workers=2, listen=listen)
 
 
-def test_every_worker_gets_its_own_socket(settings, tmp_path):
-    """SO_REUSEPORT: one queue a worker; the admin listener is one."""
-    parent = Parent(Places(tmp_path), settings, None)
-    parent._bind()
-
-    sockets = [entry[1] for slot in parent._slots for entry in slot.entries]
-    try:
-        assert len({listener.fileno() for listener in sockets}) == 2
-        assert {listener.getsockname() for listener in sockets} == {sockets[0].getsockname()}
-        assert len(parent._admin.entries) == 1
-    finally:
-        parent._close_all_but(type(parent._admin)())
-
-
-def test_a_taken_address_is_refused_although_it_could_be_shared(settings, tmp_path):
-    """Two nodes on one port would answer by turns."""
-    other = bind(settings.listen.http[0], shared=True)
-
-    with other, pytest.raises(EdgeError, match=r"cannot listen on .*ss -ltnp"):
-        Parent(Places(tmp_path), settings, None)._bind()
-
-
-def test_a_child_keeps_only_its_own_sockets(settings, tmp_path):
-    """A queue that nobody serves must not be kept open."""
-    parent = Parent(Places(tmp_path), settings, None)
-    parent._bind()
-
-    parent._close_all_but(parent._slots[1])
-
-    assert [entry[1].fileno() for entry in parent._slots[0].entries] == [-1]
-    assert [entry[1].fileno() for entry in parent._admin.entries] == [-1]
-    assert all(entry[1].fileno() > 0 for entry in parent._slots[1].entries)
-    parent._slots[1].close()
-
-
-@pytest.mark.parametrize("address", ["127.0.0.1:0", "[::1]:0"])
-def test_addresses_of_both_families_are_bound(address):
-    """IPv4 and IPv6, listening at once."""
-    with bind(address, shared=True) as listener:
-        connected = socket.create_connection(listener.getsockname()[:2])
-        connected.close()
-
-
-def test_a_unix_socket_belongs_to_its_owner_alone(tmp_path):
-    """0600, and a leftover of a dead node is replaced."""
-    path = tmp_path / "admin.sock"
-    path.touch()
-
-    with bind(f"unix:{path}", shared=False):
-        assert path.stat().st_mode & 0o777 == 0o600
-
-
-def test_a_child_that_keeps_dying_is_restarted_with_growing_pauses(settings, tmp_path):
-    """0.1 s, 0.2 s, … up to 30 s; one that lived is replaced at once."""
-    parent = Parent(Places(tmp_path), settings, None)
-    child = Child("worker", lambda: None)
-    pauses = []
-    for _ in range(12):
-        child.started = child.due = 0.0
-        child.started = 10**9  # it died right after its start, whatever the clock says
-        parent._ended(child, 9)
-        pauses.append(child.backoff)
-
-    assert pauses[:3] == [0.1, 0.2, 0.4]
-    assert pauses[-1] == 30.0
-    child.started = -(10**9)
-    parent._ended(child, 9)
-    assert child.backoff == 0.0
-    assert parent.restarts == 13
-
-
 def test_workers_are_counted_by_the_cores_this_process_may_use(settings):
     """`auto` respects taskset and containers."""
     auto = msgspec.structs.replace(settings, workers="auto")
@@ -101,11 +33,93 @@ def test_workers_are_counted_by_the_cores_this_process_may_use(settings):
     assert worker_count(settings) == 2
 
 
-def test_waiting_for_a_process_that_is_gone_ends_at_once():
-    """Nothing is killed that is not there."""
-    pid = os.fork()
-    if pid == 0:
-        os._exit(0)
-    os.waitpid(pid, 0)
+@pytest.fixture
+def quiet_parent(settings, tmp_path):
+    """A parent of this process that has no children yet; signals are as before afterwards."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    places = Places(tmp_path)
+    places.run.mkdir()
+    yield Parent(places, settings, None)
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
-    wait_for_end(pid)
+
+def caught(number):
+    """A signal as the kernel tells of it."""
+    return signal.struct_siginfo((number, 0, 0, 0, 0, 0, 0))
+
+
+def test_a_second_node_on_a_state_folder_is_refused(tmp_path, quiet_parent):
+    """It says what to do."""
+    lock = try_lock(Places(tmp_path).lock)
+    try:
+        with pytest.raises(EdgeError, match=r"already runs on .*edge upgrade"):
+            quiet_parent.run(lambda: None)
+    finally:
+        os.close(lock)
+
+
+def test_a_new_version_whose_processes_keep_dying_is_given_up(quiet_parent):
+    """Long before the time is up; one that serves is not."""
+    quiet_parent._waits = True
+    quiet_parent._children.deaths = parent.FATAL_DEATHS
+
+    assert "keep dying" in quiet_parent._wait_for(lambda: False)
+    assert quiet_parent._wait_for(lambda: True) == ""
+
+
+def test_waiting_has_a_bound(quiet_parent, monkeypatch):
+    """And it is told."""
+    monkeypatch.setattr(parent, "READY_SECONDS", 0.0)
+
+    assert quiet_parent._wait_for(lambda: False) == "not every worker serves after 0 s"
+
+
+def test_signals_go_to_those_whom_they_are_for(quiet_parent, monkeypatch):
+    """SIGUSR1 to everybody, SIGHUP to control; SIGCHLD is nobody's."""
+    sent = []
+    monkeypatch.setattr(
+        quiet_parent._children, "signal", lambda number, name=None: sent.append((number, name))
+    )
+    for number in (signal.SIGUSR1, signal.SIGHUP, signal.SIGCHLD):
+        quiet_parent._handle(caught(number))
+
+    assert sent == [(signal.SIGUSR1, None), (signal.SIGHUP, "control")]
+
+
+def test_once_another_is_the_node_it_gets_the_signals(quiet_parent, monkeypatch):
+    """All of them."""
+    sent = []
+    monkeypatch.setattr(parent.waiter, "forward", lambda pid, number: sent.append((pid, number)))
+    quiet_parent._heir = 7  # and the lock says nothing else
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2):
+        quiet_parent._handle(caught(number))
+
+    assert sent == [(7, signal.SIGTERM), (7, signal.SIGHUP), (7, signal.SIGUSR2)]
+    assert not quiet_parent._stopping
+
+
+def test_one_upgrade_at_a_time(quiet_parent, tmp_path):
+    """Who asks for another one is told at once."""
+    places = Places(tmp_path)
+    quiet_parent._successor = handover.Successor(places, {})
+    handover.write(places.run / handover.REQUEST, {"id": "x"})
+
+    quiet_parent._upgrade()
+
+    assert "another upgrade is under way" in (places.run / handover.RESULT).read_text()
+
+
+def test_the_manager_hears_when_a_reload_is_over(quiet_parent, monkeypatch):
+    """Once control has made one more."""
+    told, counts = [], iter([4, 4, 5])
+    monkeypatch.setattr(parent.systemd, "is_told", lambda: True)
+    monkeypatch.setattr(parent.systemd, "notify", lambda *words: told.append(words[0]))
+    monkeypatch.setattr(parent.orphans, "status_of", lambda _: {"reloads": next(counts)})
+    quiet_parent._children.all.append(Child("control", lambda: None))
+
+    quiet_parent._reload()
+    quiet_parent._look_at_reload()
+    assert told == ["RELOADING=1"]
+    quiet_parent._look_at_reload()
+    quiet_parent._look_at_reload()
+    assert told == ["RELOADING=1", "READY=1"]
