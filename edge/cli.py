@@ -123,7 +123,7 @@ def add_node_commands(command: Grammar) -> None:
     add_deployment_commands(command)
     add_reload(command)
     text = "put another version in the place of the node that runs; no connection is refused"
-    sub = command("upgrade", run.upgrade, text, "/opt/edge-2/bin/edge upgrade -c edge.yml")
+    sub = command("upgrade", run.upgrade, text, "edge upgrade -c edge.yml")
     what = "interpreter of the new version (the one that runs this command)"
     sub.add_argument("--python", type=Path, metavar="FILE", help=what)
     add_purge(command)
