@@ -257,6 +257,19 @@ def test_a_bound_below_one_file_makes_smaller_files(log, path):
     assert file.dropped == 1
 
 
+def test_somebody_else_deletes_as_well(log, path):
+    """A file that has gone meanwhile is no trouble, and no reason to delete another one."""
+    file = log(rotate=1000, max_total=4500)
+    file.put(numbered(0, 40))
+    eventually(lambda: path.exists() and ids(path) == list(range(40)))
+    files_of(path)[1].unlink()
+    file.put(numbered(40, 10))
+    file.close()
+
+    assert ids(path) == [*range(10), *range(20, 50)]
+    assert file.dropped == 0
+
+
 def test_a_lower_bound_counts_at_once(log, path):
     """Even where the current file alone is above it."""
     file = log()
@@ -481,4 +494,5 @@ def test_lines_are_grouped_by_bytes():
     lines = [b"12", b"34", b"5", b"678901", b"2"]
 
     assert chunks(lines, 4) == [[b"12", b"34"], [b"5"], [b"678901"], [b"2"]]
-    assert chunks([], 4) == []
+    assert chunks(lines, 13) == [lines]
+    assert chunks([], 4) == [[]]
