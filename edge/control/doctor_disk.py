@@ -171,8 +171,9 @@ def own_secrets(patient: Patient) -> Iterator[Finding]:
     """What the node wrote itself: nobody else may read it, and it is one user's."""
     places = patient.places
     token = patient.path(patient.settings.admin.token_file)
-    files = [token] if token.exists() else []
-    files += [Path(folder, name) for folder, _, names in os.walk(places.tls) for name in names]
+    files = [each for each in (token, places.alarms, places.audit) if each.exists()]
+    for top in (places.tls, places.tokens):
+        files += [Path(folder, name) for folder, _, names in os.walk(top) for name in names]
     yield from exposed(files, 0o077, "wrong")
     if places.state.is_dir():
         owner = places.state.stat().st_uid

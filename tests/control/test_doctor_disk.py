@@ -190,6 +190,7 @@ def test_keys_and_tokens_of_the_node(tmp_path):
     (tmp_path / "var").mkdir(mode=0o700)
     token = secret(tmp_path / "var" / "admin.token", 0o644)
     key = secret(tmp_path / "var" / "tls" / "internal" / "root.key", 0o640)
+    scoped = secret(tmp_path / "var" / "tokens" / "0123456789ab", 0o604)
     secret(tmp_path / "var" / "tls" / "internal" / "leaf.pem", 0o600)
 
     found = list(check_permissions(patient_of(tmp_path)))
@@ -197,6 +198,7 @@ def test_keys_and_tokens_of_the_node(tmp_path):
     assert {(each.level, each.remedy) for each in found} == {
         ("wrong", f"chmod 600 {token}"),
         ("wrong", f"chmod 600 {key}"),
+        ("wrong", f"chmod 600 {scoped}"),
     }
     for each in found:
         subprocess.run(each.remedy, shell=True, check=True)
