@@ -7,6 +7,7 @@ and nobody is named.
 
 from __future__ import annotations
 
+import os
 import socket
 import struct
 import sys
@@ -104,14 +105,31 @@ def name_of(folder: Path) -> str:
 
 
 def lock_holder(file: Path, proc: Path = PROC) -> int | None:
-    """Who holds a file's lock (flock), without trying to take it; None where nobody does."""
+    """
+    Who has signed a lock (`handover.sign`) and has it open; nobody tries to take it.
+
+    /proc/locks would not do: it names who took the lock first, and after an upgrade another has it.
+    """
     try:
-        inode = str(file.stat().st_ino)
-        lines = (proc / "locks").read_text().splitlines()
-    except OSError:
+        pid, found = int(file.read_text().strip() or 0), file.stat()
+    except (OSError, ValueError):
         return None
-    for line in lines:
-        fields = line.split()
-        if "FLOCK" in fields and fields[5].rpartition(":")[2] == inode:
-            return int(fields[4])
-    return None
+    return pid if pid and has_open(proc / str(pid) / "fd", found) else None
+
+
+def has_open(folder: Path, wanted: os.stat_result) -> bool:
+    """Whether a process has a file open; of another user's it is believed."""
+    try:
+        return any(same(link, wanted) for link in folder.iterdir())
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+
+
+def same(link: Path, wanted: os.stat_result) -> bool:
+    """Whether a descriptor is that file; it may have been closed meanwhile."""
+    try:
+        return os.path.samestat(link.stat(), wanted)
+    except OSError:
+        return False

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
-from edge.control import doctor, durable
+from edge.control import doctor, durable, handover
 from edge.control.doctor import CHECKS, check_files, examine, find_patient
 from edge.errors import StoreError
 from tests.support_control import new_store, write_app
@@ -71,9 +73,12 @@ def test_who_runs_is_found(tmp_path):
     """By the lock, without taking it."""
     new_store(tmp_path)
     held = durable.try_lock(tmp_path / "var" / "lock")
-
-    assert find_patient(tmp_path / "edge.yml").parent is not None
     assert held is not None
+    handover.sign(held)
+
+    assert find_patient(tmp_path / "edge.yml").parent == os.getpid()
+    os.close(held)
+    assert find_patient(tmp_path / "edge.yml").parent is None
 
 
 def test_every_check_is_made(tmp_path):

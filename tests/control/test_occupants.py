@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from edge.control import durable
+from edge.control import durable, handover
 from edge.control.occupants import (
     Occupant,
     collide,
@@ -121,8 +121,26 @@ def test_who_holds_a_lock(tmp_path):
     assert lock_holder(file) is None
     held = durable.try_lock(file)
     assert held is not None
+    assert lock_holder(file) is None
+    handover.sign(held)
 
     assert lock_holder(file) == os.getpid()
 
     os.close(held)
     assert lock_holder(file) is None
+
+
+def test_a_lock_of_a_stranger(tmp_path):
+    """Whoever got the number of a process that is gone has nothing of it open."""
+    file = tmp_path / "lock"
+    file.write_text(f"{os.getppid()}\n")
+    (tmp_path / "77" / "fd").mkdir(parents=True)
+    (tmp_path / "77" / "fd" / "3").symlink_to(tmp_path / "gone")
+
+    assert lock_holder(file) is None
+    file.write_text("77\n")
+    assert lock_holder(file, tmp_path) is None
+    (tmp_path / "77" / "fd" / "4").symlink_to(file)
+    assert lock_holder(file, tmp_path) == 77
+    file.write_text("none")
+    assert lock_holder(file, tmp_path) is None

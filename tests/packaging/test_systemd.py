@@ -149,7 +149,7 @@ class Confined(Node):
 def test_the_node_bears_what_the_unit_forbids(tmp_path):
     """
     No memory that is written and executed, no call but those of a service: for regular
-    expressions, slow hashes, certificates, codings, SIGHUP and a stop.
+    expressions, slow hashes, certificates, codings, a reload, an upgrade and a stop.
     """
     probe = [sys.executable, "-c", CONFINED, allowed_calls(), "/bin/true"]
     if subprocess.run(probe, check=False).returncode == 77:
@@ -175,11 +175,13 @@ def test_the_node_bears_what_the_unit_forbids(tmp_path):
         ]
         spoken = eventually(lambda: version_spoken(node.https_port))
         reloaded = node.admin("POST", "/v1/reload", {})[0]
+        node.edge("upgrade")
+        answers.append(node.get("/")[0])
         stopped = node.stop()
     finally:
         node.kill_all()
 
-    assert (answers, spoken) == ([200, 301, 401], "TLSv1.3")
+    assert (answers, spoken) == ([200, 301, 401, 200], "TLSv1.3")
     assert (reloaded, stopped) == (200, 0)
     assert "Operation not permitted" not in node.log.read_text()
 
