@@ -105,7 +105,7 @@ class LogReader:
         """
         Earlier files, then the current one, which was opened first.
 
-        Whatever is set aside from then on is known by its inode, and not read twice.
+        Where it was set aside meanwhile, it is known by its inode, and later ones are left out.
         """
         first = self.window.first or 0.0
         for ended, path in files_aside(self.path):
@@ -115,8 +115,9 @@ class LogReader:
             if stream is None:
                 continue
             with closing(stream):
-                if current is None or stream.inode != current.inode:
-                    yield from stream.read()
+                if current is not None and stream.inode == current.inode:
+                    break
+                yield from stream.read()
                 if stream.is_over:
                     return
         if current is not None:
@@ -148,7 +149,7 @@ class LogReader:
                 yield from newest.read()
 
     def _between(self, old: Stream, newest: Stream) -> Iterator[list[Keyed]]:
-        """Files that were begun and set aside since `old` was."""
+        """Files that were begun and set aside since `old` was, and before `newest` was."""
         paths = [path for _, path in files_aside(self.path)]
         inodes = [inode_at(path) for path in paths]
         if old.inode in inodes:
@@ -159,8 +160,9 @@ class LogReader:
             stream = self._open(path)
             if stream is not None:
                 with closing(stream):
-                    if stream.inode != newest.inode:
-                        yield from stream.read()
+                    if stream.inode == newest.inode:
+                        return
+                    yield from stream.read()
 
 
 class Place:

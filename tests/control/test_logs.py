@@ -344,6 +344,22 @@ def test_following_survives_what_others_do_to_files(path, follow):
     assert eventually(lambda: found == [1, 2, 3, 4])
 
 
+def test_files_that_are_set_aside_while_somebody_looks(path):
+    """Each is read once, in its turn, though it is the current one for a moment only."""
+    for number in range(5):
+        path.with_name(name_at(number)).write_bytes(at(number, number))
+    path.write_bytes(at(5, 5))
+    reader = LogReader(path, Window(), Filter())
+    old, newest = (logs.Stream(reader, path.with_name(name_at(number))) for number in (1, 3))
+    between = [json.loads(each)["id"] for ((_, each),) in reader._between(old, newest)]
+    until = [json.loads(each)["id"] for ((_, each),) in reader._until_now(newest)]
+    old.close()
+    newest.close()
+
+    assert between == ["2"]
+    assert until == ["0", "1", "2", "3"]
+
+
 @pytest.mark.parametrize("form", ["json", "csv", "combined"])
 def test_what_is_written_can_be_replayed(tmp_path, form):
     """`edge replay` reads each form, and decides what a request asked for."""
