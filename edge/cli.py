@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from edge import backup_commands as backups
 from edge import commands as run
 from edge import completion, report
 from edge import log_commands as access_log
@@ -80,6 +81,7 @@ def parser() -> argparse.ArgumentParser:
     add_doctor(grammar)
     add_token_commands(grammar)
     add_log_commands(grammar)
+    add_backup_commands(grammar)
     return top
 
 
@@ -322,6 +324,25 @@ def add_token_commands(command: Grammar) -> None:
         "revoke", tokens.revoke, "let one open nothing any more", "edge token revoke 3f9a51c0d2b7"
     )
     gone.add_argument("id", help="as `edge token list` prints it")
+
+
+def add_backup_commands(command: Grammar) -> None:
+    """Those of `backup_commands`."""
+    sub = command(
+        "backup",
+        backups.backup,
+        "save deployments, certificates, accounts and tokens into one file",
+        "edge backup /backups/edge-2026-11-26.tar.zst",
+    )
+    sub.add_argument("file", help="written when it is whole; - for stdout")
+    sub = command(
+        "restore",
+        backups.restore,
+        "make the state folder what a backup says",
+        "edge restore /backups/edge-2026-11-26.tar.zst",
+    )
+    sub.add_argument("file", help="as `edge backup` wrote it; - for stdin")
+    sub.add_argument("--force", action="store_true", help="move aside what is there")
 
 
 def add_branch(sub: argparse.ArgumentParser) -> None:

@@ -20,6 +20,7 @@ from edge.control import upgrade as upgrading
 from edge.control.configuration import read_settings
 from edge.control.operations import Document, Node
 from edge.control.parent import Parent
+from edge.control.restore import finish
 from edge.control.sources import StagedFile, stage
 from edge.errors import EdgeError, Mistaken, StoreError
 from edge.node.loader import read_document
@@ -37,6 +38,7 @@ def serve(options: argparse.Namespace) -> int:
         raise Mistaken(mistakes)  # what serves does so by better settings than the last good ones
     inheritance = handover.inherited()
     places.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    finish(places)
 
     def announce() -> None:
         generation = read_document(places.current, Generation)

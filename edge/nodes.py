@@ -21,6 +21,7 @@ from edge.control.client import Client
 from edge.control.local import Local
 from edge.control.operations import Node
 from edge.control.reload import Refused, Reloaded
+from edge.control.restore import finish
 from edge.errors import EdgeError
 from edge.node import orders
 from edge.node.loader import read_document
@@ -99,6 +100,7 @@ def find_node(options: argparse.Namespace) -> Node:
             f"a node runs on {places.state}, and its admin API does not answer at "
             f"{settings.listen.admin}; was `listen` changed since it started?"
         )
+    finish(places)
     changes = Changes(places, config)
     changes.open()
     return Local(places, changes)

@@ -46,6 +46,13 @@ def line(text: str, document: Document, as_document: bool) -> int:
     return 0
 
 
+def note(text: str, as_document: bool) -> int:
+    """What stdout has no room for, since something else goes there; nothing for machines."""
+    if not as_document:
+        print(f"edge: {text}", file=sys.stderr)
+    return 0
+
+
 def failure(text: str, as_document: bool) -> int:
     """One clear line on stderr."""
     print(json.dumps({"error": text}) if as_document else f"edge: {shown(text)}", file=sys.stderr)

@@ -25,6 +25,7 @@ ROOM_OF = dict.fromkeys(
             "report_doctor",
             "report_alarms",
             "report_changes",
+            "backup_commands",
             "report_tokens",
             "token_commands",
             "__main__",

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from edge.control.codings import encode_all
-from edge.control.durable import sync_filesystem, temporary_beside
+from edge.control.durable import locked_folder, sync_filesystem, temporary_beside
 from edge.errors import StoreError
 from edge.site.manifest import CODINGS
 from edge.site.places import SUFFIX, Places
@@ -151,6 +151,16 @@ class BlobStore:
             with contextlib.suppress(FileNotFoundError):  # a writer renamed it meanwhile
                 if path.stat().st_mtime < older_than:
                     path.unlink()
+
+
+@contextlib.contextmanager
+def held(blobs: Path, wait_s: float = 0.0) -> Iterator[None]:
+    """Hold the blobs: who deletes some, and who reads them all, take turns."""
+    try:
+        with locked_folder(blobs, wait_s):
+            yield
+    except BlockingIOError:
+        raise StoreError("a backup or a collection is under way; try again later") from None
 
 
 def _size_of(path: str) -> int | None:

@@ -21,7 +21,7 @@ from edge.control import activation, durable, purging
 from edge.control.announcements import FileDigest
 from edge.control.appraisal import Appraisal
 from edge.control.belongings import Belongings
-from edge.control.blobs import BlobStore
+from edge.control.blobs import BlobStore, held
 from edge.control.carried import Documents
 from edge.control.claims import hosts_of
 from edge.control.configuration import Configuration, config_root
@@ -262,10 +262,15 @@ class Changes:
             self.deployments.delete_branch(app, label)
 
     def collect(self) -> tuple[int, int]:
-        """Delete branches past their time, then blobs that nothing names: (blobs, bytes)."""
+        """
+        Delete branches past their time, then blobs that nothing names: (blobs, bytes).
+
+        Raises:
+            StoreError: a backup is being made of them.
+        """
         marked = self.deployments.mark(Marked())
         now = time.time()
-        with self.exclusively():
+        with held(self._places.blobs), self.exclusively():
             if gone := self._stale_branches(now):
                 self._forget_branches(gone)
             marked.blobs |= self.generations.collect()

@@ -16,6 +16,7 @@ import secrets
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 from edge.errors import StoreError
 
@@ -142,6 +143,59 @@ def locked(path: Path, wait_s: float = 30.0) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+@contextlib.contextmanager
+def locked_folder(folder: Path, wait_s: float) -> Iterator[None]:
+    """
+    Hold a lock on a folder itself: it takes no file of its own.
+
+    Raises:
+        BlockingIOError: another process held it for `wait_s` seconds.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    deadline = time.monotonic() + wait_s
+    try:
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    raise
+                time.sleep(0.02)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def replacing(path: Path, mode: int = 0o600) -> Iterator[BinaryIO]:
+    """
+    A file that is written bit by bit and replaces `path` when it is whole, durably.
+
+    It has no name until then, where the file system can do that: whoever dies leaves nothing.
+    """
+    temporary = temporary_beside(path)
+    try:
+        descriptor = os.open(path.parent, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, mode)
+        is_nameless = True
+    except OSError:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        is_nameless = False
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(descriptor)
+            if is_nameless:
+                source = f"/proc/self/fd/{descriptor}"  # with a dir_fd the link is followed
+                os.link(source, temporary, src_dir_fd=descriptor, follow_symlinks=True)
+        temporary.rename(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
 
 
 def try_lock(path: Path) -> int | None:

@@ -60,6 +60,8 @@ class Header(NamedTuple):
     name: bytes
     size: int
     kind: bytes
+    mtime: int = 0
+    """Epoch seconds; 0 where it is malformed."""
 
     @property
     def label(self) -> str:
@@ -80,12 +82,12 @@ def tar_members(file: BinaryIO, limits: ArchiveLimits) -> Iterator[Member]:
     """
     gate = Gate(limits, file.seek(0, 2))
     tape = Tape(file, gate)
-    for header in _read_headers(tape):
+    for header in read_headers(tape):
         label = tape.label = header.label
         kind = KINDS.get(header.kind, f"of an unknown type {ascii(header.kind)[2:-1]!r}")
         if kind == FILE and header.name.endswith(b"/"):
             kind = FOLDER  # how a tar before ustar says it
-        path = gate.admit(_decode_name(header), kind)
+        path = gate.admit(decode_name(header), kind)
         if path is None and kind != FILE and header.size:
             refuse(label, f"is {kind} with content", PACK_AGAIN)
         content = tape.content(header.size)
@@ -151,7 +153,7 @@ class Tape:
                 raise StoreError(f"the tar goes on behind its end; {PACK_AGAIN}")
 
 
-def _read_headers(tape: Tape) -> Iterator[Header]:
+def read_headers(tape: Tape) -> Iterator[Header]:
     """The headers of members, corrected by their extensions; the content is read in between."""
     extension: Extension = {}
     while (block := tape.read(BLOCK)) != NOTHING:
@@ -193,7 +195,7 @@ def _parse_header(block: bytes, tape: Tape) -> Header:
     size = _parse_number(block[124:136])
     if size is None:
         refuse(name.decode(errors="backslashreplace"), "has a malformed size", PACK_AGAIN)
-    return Header(name, size, block[156:157])
+    return Header(name, size, block[156:157], _parse_number(block[136:148]) or 0)
 
 
 def _has_checksum(block: bytes) -> bool:
@@ -250,7 +252,8 @@ def _correct(header: Header, extension: Extension) -> Header:
     return header._replace(name=name, size=int(size))
 
 
-def _decode_name(header: Header) -> str:
+def decode_name(header: Header) -> str:
+    """The name of a member. Raises StoreError."""
     try:
         return header.name.decode()
     except UnicodeDecodeError:

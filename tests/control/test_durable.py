@@ -161,3 +161,40 @@ def test_lock_is_freed_by_death(tmp_path):
     os.close(descriptor)
     os.close(ready)
     os.close(told)
+
+
+# Locks on folders, files written bit by bit
+
+
+def test_a_folder_is_locked_by_one_at_a_time(tmp_path):
+    """It takes no file; who waits long enough gets it."""
+    with (
+        durable.locked_folder(tmp_path, 0.0),
+        pytest.raises(BlockingIOError),
+        durable.locked_folder(tmp_path, 0.05),
+    ):
+        raise AssertionError
+    with durable.locked_folder(tmp_path, 0.0):
+        assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("is_nameless", [True, False])
+def test_a_file_that_is_written_bit_by_bit(tmp_path, monkeypatch, is_nameless):
+    """It is there when it is whole, for its owner; else what was there is."""
+    if not is_nameless:
+        monkeypatch.setattr(os, "O_TMPFILE", 0o40000000)  # as a file system that has none
+    path = tmp_path / "file"
+    path.write_text("old")
+    with pytest.raises(ZeroDivisionError), durable.replacing(path) as file:
+        file.write(b"%d" % (1 // 0))
+    assert [(each.name, each.read_text()) for each in tmp_path.iterdir()] == [("file", "old")]
+
+    with durable.replacing(path) as file:
+        file.write(b"half")
+        assert path.read_text() == "old"
+        assert len(list(tmp_path.iterdir())) == (1 if is_nameless else 2)
+        file.write(b", whole")
+    assert [(each.name, each.read_text()) for each in tmp_path.iterdir()] == [
+        ("file", "half, whole")
+    ]
+    assert path.stat().st_mode & 0o777 == 0o600
