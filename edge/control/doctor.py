@@ -52,8 +52,15 @@ def settings_before(places: Places) -> Settings:
 
 
 def living(run: Path, kind: str) -> list[int]:
-    """Processes of a kind that listen for orders; unlike `orders.peers`, nothing is removed."""
-    found = (orders.listening_pid(path) for path in sorted(run.glob(f"{kind}-*.sock")))
+    """
+    Processes of a kind that listen for orders; unlike `orders.peers`, nothing is removed.
+
+    Of another user's node none can be seen; `check_leftovers` says so.
+    """
+    try:
+        found = [orders.listening_pid(path) for path in sorted(run.glob(f"{kind}-*.sock"))]
+    except OSError:
+        return []
     return [pid for pid in found if pid is not None]
 
 
@@ -105,6 +112,8 @@ def examine(patient: Patient) -> Iterable[tuple[str, Finding]]:
     for name, check in CHECKS:
         try:
             yield from ((name, finding) for finding in list(check(patient)))
-        except (OSError, EdgeError) as error:
-            remedy = "run as the node's user, or as root"
-            yield name, wrong(f"cannot be looked at: {error}", remedy)
+        except EdgeError as error:
+            yield name, wrong(f"cannot be looked at: {error}", "`edge check` may say more")
+        except OSError as error:
+            text = f"cannot be looked at: {error.filename or 'the system'}: {error.strerror}"
+            yield name, wrong(text, "run as the node's user, or as root")

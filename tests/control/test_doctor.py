@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -93,8 +95,16 @@ def test_every_check_is_made(tmp_path):
     assert sorted(tmp_path.rglob("*")) == before
 
 
-@pytest.mark.parametrize("error", [PermissionError(13, "Permission denied"), StoreError("torn")])
-def test_a_check_that_fails_is_a_finding(tmp_path, monkeypatch, error):
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (PermissionError(13, "Permission denied", "/x"), "/x: Permission denied"),
+        (OSError(5, "Input/output error"), "the system: Input/output error"),
+        (StoreError("torn"), "torn"),
+    ],
+    ids=lambda each: type(each).__name__,
+)
+def test_a_check_that_fails_is_a_finding(tmp_path, monkeypatch, error, text):
     """The others are made all the same."""
 
     def fail(_):
@@ -104,6 +114,26 @@ def test_a_check_that_fails_is_a_finding(tmp_path, monkeypatch, error):
 
     (_, failed), (_, fine) = examine(patient_of(tmp_path, config=None))
 
-    assert failed.text == f"cannot be looked at: {error}"
+    assert failed.text == f"cannot be looked at: {text}"
     assert failed.level == "wrong"
     assert fine.level == "ok"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_whoever_may_not_look_is_told_so():
+    """Another user than the node's: what he can see is told, the rest by name."""
+    with tempfile.TemporaryDirectory(prefix="edge-") as name:
+        folder = Path(name)
+        new_store(folder).reload()
+        (folder / "var").chmod(0o700)
+        folder.chmod(0o755)
+        os.seteuid(65534)
+        try:
+            patient = find_patient(folder / "edge.yml")
+            found = dict(examine(patient))
+        finally:
+            os.seteuid(0)
+
+    assert (patient.parent, patient.workers) == (None, ())
+    assert found["permissions"].text.startswith("cannot be looked at: ")
+    assert found["backlog"].level in ("ok", "warning")
