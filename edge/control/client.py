@@ -11,6 +11,7 @@ import contextlib
 import http.client
 import json
 import os
+import select
 import socket
 import ssl
 import threading
@@ -221,9 +222,22 @@ class Client:
             connection = self._local.connection = connect(self._address, tls=self._tls)
             self._connections.append(connection)
             self._local.used = time.monotonic()
-        elif time.monotonic() - self._local.used > KEEP_ALIVE:
+        elif time.monotonic() - self._local.used > KEEP_ALIVE or was_ended(connection):
             connection.close()  # opens again by itself
         return connection
+
+
+def was_ended(connection: http.client.HTTPConnection) -> bool:
+    """
+    Whether the node has ended a connection that waits: another version has taken over, perhaps.
+
+    Over TLS there may be a ticket to read instead; then it is opened anew for nothing.
+    """
+    if connection.sock is None:
+        return False
+    poll = select.poll()
+    poll.register(connection.sock, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def exactly(size: int, file: BinaryIO) -> Iterator[bytes]:

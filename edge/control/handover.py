@@ -189,6 +189,7 @@ def write(path: Path, document: dict[str, Any]) -> None:
     """A small document whole; nobody needs it after a power cut."""
     temporary = path.with_suffix(".new")
     temporary.write_text(json.dumps(document))
+    temporary.chmod(0o644)  # root may ask a node that runs as somebody else; the folder is 0700
     temporary.replace(path)
 
 

@@ -140,6 +140,25 @@ async def test_a_refused_upload_is_told(node, open_client, tmp_path):
     assert (await asyncio.to_thread(client.status))["generation"] == 1
 
 
+async def test_a_connection_that_the_node_has_ended_is_opened_again(open_client):
+    """Between two calls another version took over, and the old one closed what was idle."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        client = open_client(f"127.0.0.1:{listener.getsockname()[1]}")
+
+        def answer():
+            for _ in range(2):
+                accepted, _ = listener.accept()
+                with accepted, accepted.makefile("rb") as file:
+                    while file.readline().strip():
+                        pass
+                    accepted.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+
+        answering = asyncio.create_task(asyncio.to_thread(answer))  # noqa: TID251
+        assert await asyncio.to_thread(client.status) == {}
+        assert await asyncio.to_thread(client.status) == {}
+        await answering
+
+
 async def test_a_connection_that_was_silent_is_not_used_again(node, open_client, monkeypatch):
     """The node may have closed it while a large folder was read."""
     folder, address = node
