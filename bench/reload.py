@@ -42,6 +42,7 @@ def one(chosen: argparse.Namespace, work: Path) -> None:
         figures = [
             *timed("one app changed", admin, chosen.reloads, change, 500),
             *timed("nothing changed", admin, chosen.reloads, lambda _: None),
+            *timed("a dry run", admin, chosen.reloads, change, path="/v1/reload?dry_run=1"),
         ]
     finally:
         server.stop()

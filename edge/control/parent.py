@@ -73,6 +73,8 @@ class Parent:
         self._reloading: tuple[int, float] | None = None
         """Reloads that control had made when one more was asked for, and until when it counts."""
         self._watchdog = systemd.watchdog_s()
+        self._stays = waiter.is_needed()
+        """Whether somebody waits for this very process, whoever serves."""
         self._context = listener_context()
         """Of all TLS listeners: workers that inherit it resume each other's sessions."""
 
@@ -95,7 +97,7 @@ class Parent:
             announce()
         self._keep()
         os.close(self._lock)
-        if self._heir and not systemd.is_told() and self._inheritance is None:
+        if self._heir and self._stays and self._inheritance is None:
             return waiter.accompany(self._heir, self._places, self._ended)
         return 0
 
@@ -313,7 +315,7 @@ class Parent:
             successor.report("another upgrade is under way")
             return
         log.info("the next version starts; this one serves until it does")
-        if not systemd.is_told():
+        if self._stays:
             waiter.adopt_orphans()
         arguments = ["serve"]
         if self._config is not None:
@@ -337,7 +339,8 @@ class Parent:
             orphans.dismiss(orphans.found(self._places.run, self._children.pids()))
         else:
             log.info("process %s serves; this one ends when its requests have", successor.pid)
-            systemd.notify(f"MAINPID={successor.pid}")
+            if not self._stays:
+                systemd.notify(f"MAINPID={successor.pid}")
             self._heir = successor.pid
             self._leave()
 

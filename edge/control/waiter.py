@@ -18,12 +18,17 @@ import os
 import signal
 from typing import Final
 
-from edge.control import handover
+from edge.control import handover, systemd
 from edge.control.children import WAITED
 from edge.site.places import Places
 
 PR_SET_CHILD_SUBREAPER: Final = 36
 """Source: prctl(2)."""
+
+
+def is_needed() -> bool:
+    """Whether this process has to stay: a container ends with it, or nobody hears of another."""
+    return os.getpid() == 1 or not systemd.is_told()
 
 
 def adopt_orphans() -> None:

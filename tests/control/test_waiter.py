@@ -92,6 +92,16 @@ def test_after_another_upgrade_the_last_one_is_waited_for(start):
     assert process.wait(15) == 7
 
 
+def test_who_can_be_told_needs_nobody_to_wait(monkeypatch):
+    """But for the first process of a container, with which that ends."""
+    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+    assert waiter.is_needed()
+    monkeypatch.setenv("NOTIFY_SOCKET", "/run/notify")
+    assert not waiter.is_needed()
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+    assert waiter.is_needed()
+
+
 def test_who_is_no_child_is_not_waited_for():
     """The lock may be any process's."""
     assert not waiter.is_child(1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import json
 import os
 import signal
 import socket
@@ -17,6 +18,7 @@ from typing import Self
 import pytest
 
 from tests.support import EDGE, Node, eventually, running, write_tree
+from tests.support_origin import originating
 
 REQUESTS = int(os.environ.get("EDGE_UPGRADE_REQUESTS", "3000"))
 """Answered at least while two upgrades happen; by hand 100,000."""
@@ -138,6 +140,54 @@ def test_upgrades_under_load_refuse_nothing(node):
     for pid in pids:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
+
+
+def test_what_is_under_way_ends_where_it_began(tmp_path):
+    """A request and an upload that the old workers have; a tunnel until `limits.drain` is over."""
+    with originating() as origin:
+        folder = tmp_path / "node"
+        target = f"http://127.0.0.1:{origin.port}/<*>"
+        rules = [{"source": "/o/<*>", "target": target, "status": "200"}]
+        write_tree(folder, {"rules/site/redirects.json": json.dumps(rules)})
+        settings = f'proxy: {{allow: ["127.0.0.1:{origin.port}"]}}\nlimits: {{drain: 5s}}\n'
+        origin.on("/slow", lambda talk: (talk.read(), talk.wait(), talk.answer(b"done")))
+        origin.on("/take", lambda talk: talk.answer(str(len(talk.read())).encode()))
+        origin.on("/tunnel", tunnel)
+        with running(folder, settings=settings) as node:
+            node.deploy(write_tree(tmp_path / "v1", {"index.html": "version 1"}))
+            slow, upload, through = (begin(node, path) for path in ("/slow", "/take", "/tunnel"))
+            with slow, upload, through:
+                slow.sendall(b"Content-Length: 0\r\n\r\n")
+                upload.sendall(b"Content-Length: 10\r\n\r\n12345")
+                through.sendall(b"Connection: upgrade\r\nUpgrade: x\r\n\r\n")
+                assert b" 101 " in through.recv(1000)
+                eventually(lambda: len(origin.talks) == 3)
+                before = main_of(node)
+                node.edge("upgrade")
+                assert main_of(node) != before
+                through.sendall(b"ping")
+                assert through.recv(10) == b"ping"
+                origin.of("/slow")[0].go.set()
+                upload.sendall(b"67890")
+                assert slow.recv(4000).endswith(b"done")
+                assert upload.recv(4000).endswith(b"10")
+                assert through.recv(10) == b""
+                eventually(lambda: is_upgraded(node, before), 30)
+
+
+def begin(node, path):
+    """A connection with the beginning of a request."""
+    connection = socket.create_connection(("127.0.0.1", node.port), 30)
+    connection.sendall(f"POST /o{path} HTTP/1.1\r\nHost: {HOST}\r\n".encode())
+    return connection
+
+
+def tunnel(talk):
+    """Switch protocols, and say everything again."""
+    talk.send(b"HTTP/1.1 101 X\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n")
+    with contextlib.suppress(OSError):
+        while piece := talk.connection.recv(100):
+            talk.send(piece)
 
 
 def test_a_signal_is_enough_and_reaches_who_serves(node):
