@@ -13,6 +13,7 @@ import pytest
 
 from edge.http.http2 import CANCEL, ENHANCE_YOUR_CALM
 from edge.site.limits import Limits
+from tests.node.test_sending import Echo, switching
 from tests.support_wire import (
     DATA,
     HELLO,
@@ -254,3 +255,18 @@ async def test_windows_that_open_by_bytes_are_a_slow_read(window):
         else:
             await answer.until_closed()
             assert answer.goaways[-1][1] == ENHANCE_YOUR_CALM
+
+
+async def test_a_tunnel_has_no_rate():
+    """A byte a minute, in both directions, for an hour."""
+    tunnel = Echo()
+    async with serving(switching(tunnel)) as server:
+        client = await server.client()
+        client.send(get("/", "Connection: Upgrade", "Upgrade: chat"))
+        assert (await client.read_head())[0] == 101
+        for minute in range(60):
+            client.send(b"x")
+            await client.reader.readuntil(b"x")
+            server.later(60)
+            assert not refused(server), minute
+        assert server.service.connections
