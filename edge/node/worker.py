@@ -27,6 +27,7 @@ from edge.node.listening import BACKLOG, Listening
 from edge.node.machine import Machine, Team
 from edge.node.orders import Listeners, Reply
 from edge.node.purging import assets_of, gone
+from edge.node.sweeping import sweep
 from edge.node.tasks import spawn
 from edge.node.telling import tell_of
 from edge.site.places import Places
@@ -136,11 +137,7 @@ class Worker(Machine):
             self._origins.sweep()
             self._siblings.sweep(self._clock.now)
             self._reception.sweep(self._clock.now)
-            for connection in self._connections():
-                try:
-                    connection.sweep(self._clock.now)
-                except Exception:  # one connection's trouble must not stop everyone's clock
-                    log.exception("a connection could not be swept")
+            await sweep(self._connections(), self._clock.now)
             if not self._lock.locked():
                 spawn(self._follow_current(), "follow")  # the clock does not wait for the disk
                 spawn(self._follow_certificates(), "certificates")

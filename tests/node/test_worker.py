@@ -156,6 +156,8 @@ async def test_one_connection_cannot_stop_the_clock(site, monkeypatch, caplog):
     class Broken:
         """A connection with a defect."""
 
+        service = worker._service
+
         def sweep(self, _: float) -> None:
             """Fail."""
             raise ZeroDivisionError

@@ -1,0 +1,37 @@
+"""
+The once-a-second look at every connection, in slices: thousands that end together delay nobody.
+
+Laws: a connection that has gone meanwhile is not looked at, for its descriptor is another's; one
+connection's trouble is no other's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from time import monotonic
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from edge.node.transport import Connection
+
+log = logging.getLogger("edge.worker")
+
+SLICE_SECONDS: Final = 0.002
+"""After so long others have their turn. 10,000 idle connections take 10 ms, to end them 1 s."""
+
+
+async def sweep(connections: Iterable[Connection], now: float) -> None:
+    """Have each look at its limits."""
+    until = monotonic() + SLICE_SECONDS
+    for connection in connections:
+        if connection not in connection.service.connections:
+            continue
+        try:
+            connection.sweep(now)
+        except Exception:  # one connection's trouble must not stop everyone's clock
+            log.exception("a connection could not be swept")
+        if monotonic() > until:
+            await asyncio.sleep(0)
+            until = monotonic() + SLICE_SECONDS
