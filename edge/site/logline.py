@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import re
 from typing import Final
-from urllib.parse import quote_from_bytes
 
 import msgspec
 
@@ -43,11 +42,15 @@ COLUMNS: Final = (
 
 CSV_HEADER: Final = ",".join(COLUMNS).encode() + b"\n"
 
-PLAIN: Final = re.compile(rb"[!#-$&-+./-\[\]-~-]*+")
-"""Bytes that a row takes as they are: printable, no blank, quote, `%`, comma nor backslash."""
+PLAIN: Final = re.compile(r"[!#$&'()*./0-9:;<>?A-Z\[\]^_`a-z{|}~][!#$&-+./-\[\]-~-]*+")
+"""A value that stands in a row as it is; see `ESCAPES`."""
 
-SAFE: Final = bytes(code for code in range(128) if PLAIN.fullmatch(bytes([code])))
-FORMULA: Final = (b"=", b"+", b"@", b"-")
+ESCAPES: Final = {
+    code: f"%{code:02X}" for code in range(256) if not 0x20 < code < 0x7F or chr(code) in '"%,\\'
+}
+"""What does not: all that is not printable ASCII, blank, quote, `%`, comma and backslash."""
+
+FORMULA: Final = "=+@-"
 """A cell that begins like this is run by spreadsheets; a lone `-` would be nothing."""
 
 UNQUOTED: Final = re.compile(r"[^!#-\[\]-~ ]")
@@ -187,7 +190,7 @@ def csv_row(entry: Entry) -> bytes:
     """
     The row below `CSV_HEADER`: no quotes, no comma in a value, so that `cut -d,` reads it too.
 
-    Cost: 12 µs.
+    Cost: 10 µs.
     """
     date, _, clock = entry.time.partition("T")
     host, method = cell(entry.host), NOTHING if entry.method in UNREAD else cell(entry.method)
@@ -207,13 +210,13 @@ def csv_row(entry: Entry) -> bytes:
 
 
 def cell(text: str | None) -> str:
-    """A value, `%` and all that is not `PLAIN` percent-encoded once."""
+    """A value, percent-encoded once where a row cannot hold it."""
     if not text:
         return NOTHING
-    value = raw(text)
-    if value.startswith(FORMULA):
-        return f"%{value[0]:02X}" + quote_from_bytes(value[1:], SAFE)
-    return value.decode() if PLAIN.fullmatch(value) else quote_from_bytes(value, SAFE)
+    if PLAIN.fullmatch(text):
+        return text
+    value = raw(text).decode("latin-1").translate(ESCAPES)
+    return f"%{ord(value[0]):02X}{value[1:]}" if value[0] in FORMULA else value
 
 
 def number(value: int | None) -> str:
