@@ -18,13 +18,12 @@ import msgspec
 
 from edge import report
 from edge.control import durable
-from edge.control.audit import Audit
 from edge.control.backup import back_up
 from edge.control.backup_format import Folders
 from edge.control.configuration import config_root
 from edge.control.restore import restore as restore_from
 from edge.errors import EdgeError
-from edge.nodes import find_settings
+from edge.nodes import audited, find_settings
 from edge.site.places import Places
 
 
@@ -73,17 +72,6 @@ def find_places(options: argparse.Namespace) -> tuple[Places, Folders]:
     settings, config, places = find_settings(options)
     root = config_root(config).absolute()
     return places, Folders(rules=str(root / settings.apps), certs=str(root / settings.certs))
-
-
-@contextlib.contextmanager
-def audited(places: Places, action: str) -> Iterator[None]:
-    """A line in the audit log."""
-    audit = Audit(places.audit)
-    try:
-        with audit.locally(action):
-            yield
-    finally:
-        audit.close()
 
 
 @contextlib.contextmanager

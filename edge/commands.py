@@ -24,7 +24,7 @@ from edge.control.restore import finish
 from edge.control.sources import StagedFile, stage
 from edge.errors import EdgeError, Mistaken, StoreError
 from edge.node.loader import read_document
-from edge.nodes import find_limits, find_settings, open_node
+from edge.nodes import audited, find_limits, find_settings, open_node
 from edge.site.generation import Generation
 
 UPLOADS = 4
@@ -52,7 +52,8 @@ def upgrade(options: argparse.Namespace) -> int:
     if options.node:
         raise EdgeError("upgrade works on the node's own machine; run it there")
     _, _, places = find_settings(options)
-    pid = upgrading.upgrade(places, options.python or Path(sys.executable))
+    with audited(places, "upgrade"):
+        pid = upgrading.upgrade(places, options.python or Path(sys.executable))
     text = f"process {pid} serves; the one before ends when its requests have"
     return report.line(text, {"pid": pid}, options.json)
 

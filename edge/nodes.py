@@ -16,6 +16,7 @@ from pathlib import Path
 
 from edge.control import configuration
 from edge.control.archives import ArchiveLimits
+from edge.control.audit import Audit
 from edge.control.changes import Changes
 from edge.control.client import Client
 from edge.control.local import Local
@@ -76,6 +77,17 @@ def open_node(options: argparse.Namespace) -> Iterator[Node]:
     finally:
         if isinstance(node, Client | Local):
             node.close()
+
+
+@contextmanager
+def audited(places: Places, action: str) -> Iterator[None]:
+    """A line in the audit log, by whoever runs the command."""
+    audit = Audit(places.audit)
+    try:
+        with audit.locally(action):
+            yield
+    finally:
+        audit.close()
 
 
 def find_node(options: argparse.Namespace) -> Node:

@@ -24,7 +24,7 @@ from edge.control import configuration, metrics
 from edge.control.admission import BLOBS, Admission, Problem, open_token
 from edge.control.alarms import Alarms
 from edge.control.announcements import SHA256
-from edge.control.audit import Audit
+from edge.control.audit import Audit, entry_of, shorten
 from edge.control.changes import Changes
 from edge.control.counting import Counting
 from edge.control.entrance import Entrance
@@ -93,7 +93,7 @@ class Admin:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._done.set)
-        loop.add_signal_handler(signal.SIGHUP, lambda: spawn(self._reload_and_log(), "reload"))
+        loop.add_signal_handler(signal.SIGHUP, lambda: spawn(self._reload_by_signal(), "reload"))
         await asyncio.to_thread(self._changes.open)
         written, _ = configuration.read_settings(self._config)
         file = (written or self._settings()).admin.token_file
@@ -160,19 +160,27 @@ class Admin:
                 self._waits_for = None
         return {"pid": os.getpid(), "reloads": self._reloads}
 
-    async def _reload_and_log(self) -> None:
+    async def _reload_by_signal(self) -> None:
+        error = await self._reload_and_log()
+        self._audit.note(entry_of("local:signal", "reload", {}) | {"error": shorten(error)})
+
+    async def _reload_and_log(self) -> str | None:
+        """Reload; what went wrong, if anything did."""
+        error: str | None = None
         try:
             for warning in (await self._change(self._changes.reload)).warnings:
                 log.warning("%s", warning)
         except Refused as refused:
-            for error in refused.errors:
-                log.error("%s", error)
-            kept = ", ".join(refused.kept)
-            log.error("kept as they were: %s", kept or "everything")
-        except StoreError as error:
-            log.error("the configuration is not loaded: %s", error)
+            for mistake in refused.errors:
+                log.error("%s", mistake)
+            error = f"kept as they were: {', '.join(refused.kept) or 'everything'}"
+            log.error("%s", error)
+        except StoreError as refused:
+            error = f"the configuration is not loaded: {refused}"
+            log.error("%s", error)
         self._ready = True
         self._reloads += 1
+        return error
 
     async def _collect_forever(self) -> None:
         while True:

@@ -38,7 +38,8 @@ class Belongings:
             with contextlib.suppress(StoreError):
                 header = self._deployments.header(app, label, identifier)
                 owned.update(entry.sha256 for entry in self._deployments.entries(header))
-        return hashes - owned
+        sent = self._places.brought / app
+        return {each for each in hashes - owned if not (sent / each).exists()}
 
     def _newest(self, app: str, branch: str) -> list[tuple[str, str]]:
         """(label, deployment) of an app's newest, and of the branch's own two."""

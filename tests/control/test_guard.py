@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import re
+import signal
 
 import pytest
 
@@ -56,6 +58,19 @@ async def test_every_call_leaves_a_line(api):
     assert purged["error"].startswith("this token may deploy app shop")
     assert (listed["who"], listed["path"]) == ("admin", f"{MAIN}/deployments")
     assert (revoked["action"], revoked["id"], revoked["error"]) == ("revoke-token", token, None)
+
+
+async def test_a_signal_is_somebody_too(api):
+    """SIGHUP changes what is served."""
+    os.kill(os.getpid(), signal.SIGHUP)
+    await asyncio.to_thread(
+        eventually, lambda: [line for line in noted(api) if line["who"] == "local:signal"]
+    )
+    (api.folder / "edge.yml").write_text("nope: 1\n")
+    os.kill(os.getpid(), signal.SIGHUP)
+    await asyncio.to_thread(eventually, lambda: noted(api)[-1]["error"])
+
+    assert noted(api)[-1]["action"] == "reload"
 
 
 async def test_no_secret_is_ever_in_it(api):

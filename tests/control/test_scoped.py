@@ -169,6 +169,25 @@ async def test_blobs_of_another_app_are_missing_until_they_are_sent(api):
     assert (await api.begin({"x": secret}, OTHER))[1]["missing"] == []
 
 
+async def test_what_was_sent_for_a_deploy_that_broke_off_is_not_sent_again(api):
+    """To the same app; to another it is, again."""
+    ci = await api.make()
+    files = {"a": b"sent once", "b": b"not yet"}
+    await ci.begin(files)
+    await ci.put(b"sent once")
+
+    assert (await ci.begin(files))[1]["missing"] == [sha256(b"not yet")]
+    other = await api.make(app="blog")
+    assert len((await other.begin(files, OTHER))[1]["missing"]) == 2
+
+
+async def test_a_token_may_make_its_app(api):
+    """Where there is none yet."""
+    ci = await api.make(app="new", may=["deploy"])
+
+    assert await ci.deploy({"index.html": b"new"}, "/v1/apps/new/branches/main")
+
+
 async def test_another_size_is_not_told_either(api):
     """A guess with the wrong size is missing as any other."""
     ci = await api.make()
