@@ -69,6 +69,8 @@ CASES = [
     (["edge", "import", "net"], {"netlify"}),
     (["edge", "deploy", "--json", "--ap"], {"--app"}),
     (["edge", "purge", "--app", "deploy", "--so"], {"--soft"}),
+    (["edge", "token", ""], {"create", "list", "revoke"}),
+    (["edge", "token", "create", "--may", ""], set()),
     (["edge", "rollback", "--app", ""], set()),
     (["edge", "nonsense", "--ap"], set()),
 ]
