@@ -134,6 +134,9 @@ class Handler:
         if site is None:
             found = self.arrivals.arrive(request, self.snapshot, self.forwarder.clients)
             if isinstance(found, Response):
+                asked = self.snapshot.resolve(request.authority)
+                if asked is not None and asked.branch is not None:
+                    request.facts = self._facts(asked.branch)
                 return found
             site = found
         if request.target == b"*" or request.method == b"CONNECT":

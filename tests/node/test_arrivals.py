@@ -335,3 +335,13 @@ async def test_a_challenge_that_is_over_is_not_answered(site, shelf) -> None:
     await site.worker._follow_certificates()
 
     assert (await ask(site, None, "one.test", CHALLENGE + "t")).status == 404
+
+
+async def test_who_is_led_elsewhere_has_asked_a_branch(site, shelf) -> None:
+    """Its request counts as that branch's, and is in the log as such."""
+    await secure(site, shelf, "one.test")
+    asked = site.request("/", host="one.test")
+    answer = await site.answer(asked)
+
+    assert answer.status == 301
+    assert (asked.facts.tally.app, asked.facts.tally.branch) == ("site", "main")
