@@ -28,11 +28,13 @@ from edge.control.audit import Audit, entry_of, shorten
 from edge.control.changes import Changes
 from edge.control.counting import Counting
 from edge.control.entrance import Entrance
+from edge.control.gathering import Gathering
 from edge.control.guard import Guard, Handle, body_of, scope_of, told
 from edge.control.keeper import Keeper
 from edge.control.operations import Document, Operations
 from edge.control.reload import Refused
 from edge.control.scoped import Scoped
+from edge.control.status_page import StatusPage
 from edge.errors import StoreError
 from edge.node import orders
 from edge.node.orders import Listeners, Reply
@@ -75,6 +77,9 @@ class Admin:
         self._counting = Counting(places, self._keeper.metrics, self._generation)
         self._alarms = Alarms(places, self._changes, self._counting)
         self._alarms.courier.on_end = self._keeper.metrics.count_notification
+        self._gathering = Gathering(
+            self._operations, self._counting, self._keeper.describe, self._alarms.describe
+        )
         self._audit = Audit(places.audit)
         self._config = config
         self._changing = ThreadPoolExecutor(1, "change")
@@ -227,6 +232,7 @@ class Admin:
                 web.get("/v1/tokens", self._answer(lambda _: self._operations.list_tokens())),
                 web.post("/v1/tokens", self._create_token),
                 web.delete("/v1/tokens/{id}", self._call(self._revoke_token)),
+                *StatusPage(admission, self._gathering).routes(),
             ]
         )
         return application

@@ -21,6 +21,7 @@ from aiohttp import web
 
 from edge.control import durable
 from edge.control.attempts import Attempts, is_local
+from edge.control.sessions import Sessions, cookie_name
 from edge.control.tokens import Tokens
 from edge.node.orders import Listeners
 from edge.site.scopes import Scope
@@ -28,8 +29,16 @@ from edge.site.scopes import Scope
 OPEN_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
 """Answered without a token: yes or no, and figures by names that the world knows anyway."""
 
+LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
+"""Hosts of this machine, as browsers write them."""
+
 BLOBS = "/v1/blobs/"
 """Where bodies are content, not JSON."""
+
+PAGES = frozenset({"/", "/login", "/logout", "/explain"})
+"""What browsers open: by a session, never by a token; bodies are forms."""
+
+FORM = "application/x-www-form-urlencoded"
 
 
 class Problem(Exception):
@@ -48,6 +57,8 @@ class Caller(NamedTuple):
     """As the audit log has it."""
     scope: Scope | None = None
     """None is everything."""
+    token: str | None = None
+    """The id of a scoped token."""
 
 
 ANYBODY: Final = Caller("anybody")
@@ -62,6 +73,7 @@ class Admission:
         self._tokens = tokens
         self._attempts = Attempts()
         self._own = own_hosts(listeners)
+        self.sessions = Sessions(tokens)
 
     def check(self, request: web.Request, hosts: Collection[str]) -> Caller:
         """
@@ -77,6 +89,8 @@ class Admission:
             raise Problem(421, "this Host is not the admin API's; add it to admin.hosts")
         if self._is_foreign(request, hosts):
             raise Problem(403, "requests from pages of another origin are refused")
+        if request.path in PAGES:
+            return self._visitor(request)
         is_json = request.content_type == "application/json"
         if request.can_read_body and not is_json and not request.path.startswith(BLOBS):
             raise Problem(415, "send JSON, with Content-Type: application/json")
@@ -88,25 +102,47 @@ class Admission:
         authority = authority.lower()
         return authority in self._own or split_port(authority) in hosts
 
+    def _visitor(self, request: web.Request) -> Caller:
+        """Who is logged in, by the cookie; anybody where nobody is."""
+        if request.can_read_body and request.content_type != FORM:
+            raise Problem(415, f"send a form, with Content-Type: {FORM}")
+        session = self.sessions.find(session_of(request), time.time())
+        if session is None:
+            return ANYBODY
+        return Caller(session.who, session.scope, session.token)
+
     def _is_foreign(self, request: web.Request, hosts: Collection[str]) -> bool:
         """Whether a page of another origin made a browser send this."""
         if request.headers.get("Sec-Fetch-Site", "none") not in {"none", "same-origin"}:
-            return True
+            return not is_link(request)
         origin = request.headers.get("Origin")
         if origin is None:
             return False
-        scheme, _, authority = origin.partition("://")
-        is_unix = self._own is None  # no page was ever loaded from there
-        return is_unix or scheme not in {"http", "https"} or not self._is_ours(authority, hosts)
+        scheme, _, authority = origin.lower().partition("://")
+        if scheme not in {"http", "https"}:
+            return True
+        if self._own is None:  # `ssh -L 9901:/run/edge.sock`: a page of this machine, and the same
+            is_same = authority == request.headers.get("Host", "").lower()
+            return not is_same or split_port(authority) not in {*LOOPBACK, *hosts}
+        return not self._is_ours(authority, hosts)
 
     def _identify(self, credentials: str, client: str) -> Caller:
-        """Whose token this is; who was wrong too often is not listened to."""
+        """Whose token a header has."""
+        scheme, _, given = credentials.partition(" ")
+        return self.recognize(given.strip() if scheme.lower() == "bearer" else "", client)
+
+    def recognize(self, given: str, client: str) -> Caller:
+        """
+        Whose token this is; who was wrong too often is not listened to.
+
+        Raises:
+            Problem: it is nobody's, has expired, or is not listened to.
+        """
         now = time.time()
         wait = self._attempts.wait_of(client, now)
         if wait and not is_local(client):
             raise barred(wait)
-        scheme, _, given = credentials.partition(" ")
-        if scheme.lower() == "bearer" and (caller := self._caller(given.strip(), now)):
+        if given and (caller := self._caller(given, now)):
             return caller
         self._attempts.fail(client, now)
         raise barred(wait) if wait else Problem(401, UNKNOWN)
@@ -126,13 +162,27 @@ class Admission:
         if is_expired:
             raise Problem(401, "this token has expired; make another one: edge token create")
         self._tokens.touch(token.id, now)
-        return Caller(f"token:{token.id}" + (f" {token.name}" if token.name else ""), token.scope)
+        who = f"token:{token.id}" + (f" {token.name}" if token.name else "")
+        return Caller(who, token.scope, token.id)
 
 
 UNKNOWN: Final = (
     "send the token of admin.token_file, or one that `edge token create` made, "
     "as Authorization: Bearer …"
 )
+
+
+def session_of(request: web.Request) -> str:
+    """The id of the session that a request says to be of; empty where it says nothing."""
+    name = cookie_name(request.headers.get("Host", ""), is_secure=request.secure)
+    return request.cookies.get(name, "")
+
+
+def is_link(request: web.Request) -> bool:
+    """Whether somebody follows a link to the page from elsewhere: it shows, and changes nothing."""
+    is_whole = request.headers.get("Sec-Fetch-Dest") == "document"  # neither a frame nor an image
+    is_moving = request.headers.get("Sec-Fetch-Mode") == "navigate"
+    return request.path == "/" and request.method == "GET" and is_whole and is_moving
 
 
 def barred(wait: float) -> Problem:
@@ -150,7 +200,7 @@ def own_hosts(listeners: Listeners) -> frozenset[str] | None:
         if address.startswith("unix:"):
             return None
         port = listener.getsockname()[1]
-        for host in (address.rpartition(":")[0], "localhost", "127.0.0.1", "[::1]"):
+        for host in (address.rpartition(":")[0], *LOOPBACK):
             found.add(f"{host}:{port}")
             if port in {80, 443}:
                 found.add(host)

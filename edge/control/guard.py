@@ -21,7 +21,15 @@ import msgspec
 from aiohttp import web
 
 from edge.control import audit, permits
-from edge.control.admission import ANYBODY, OPEN_PATHS, Admission, Caller, Problem, problem
+from edge.control.admission import (
+    ANYBODY,
+    OPEN_PATHS,
+    PAGES,
+    Admission,
+    Caller,
+    Problem,
+    problem,
+)
 from edge.control.announcements import Malformed
 from edge.control.audit import Audit
 from edge.control.configuration import as_json
@@ -45,6 +53,9 @@ CALLER: Final = web.RequestKey("edge.caller", Caller)
 
 ABOUT: Final = web.RequestKey("edge.about", dict[str, str | None])
 """What it is about, as far as its path does not say."""
+
+FAULT: Final = web.RequestKey("edge.fault", str)
+"""Why a page says no, which it does in its own words."""
 
 Handle = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -82,10 +93,13 @@ class Guard:
             if caller.scope is not None:
                 permits.permit(call, caller.scope, request.match_info)
             answer = await handler(request)
+            error = request.get(FAULT)
         except Exception as raised:  # noqa: BLE001 - told, and logged where it is our fault
             answer, error = tell(request, raised)
-        if not (request.path in OPEN_PATHS and request[CALLER] is ANYBODY):
+        is_open = request.path in OPEN_PATHS or (request.path in PAGES and error is None)
+        if not (is_open and request[CALLER] is ANYBODY):
             await self._note(request, call, answer.status, error, begun)
+        answer.headers["Server"] = "edge"
         return answer
 
     async def _note(

@@ -43,6 +43,10 @@ CALLS: Final[Mapping[tuple[str, str], Call]] = {
     ("GET", "/v1/tokens"): Call("tokens"),
     ("POST", "/v1/tokens"): Call("create-token"),
     ("DELETE", "/v1/tokens/{id}"): Call("revoke-token"),
+    ("GET", "/"): Call("page", "read"),
+    ("POST", "/login"): Call("login", "read"),
+    ("POST", "/logout"): Call("logout", "read"),
+    ("POST", "/explain"): Call("page-explain", "read"),
 }
 """(method, path as routes have it) → call."""
 

@@ -149,6 +149,11 @@ class Tokens:
             return Known(None)
         return Known(token, token.expires is not None and token.expires <= now)
 
+    def is_valid(self, identifier: str, now: float) -> bool:
+        """Whether a token that was found once would be now. Cost: one small file."""
+        token = self._read(identifier)
+        return token is not None and (token.expires is None or now < token.expires)
+
     def touch(self, identifier: str, now: float) -> None:
         """Note that a token opened something; a full disk is no reason to keep it shut."""
         path = self._used(identifier)

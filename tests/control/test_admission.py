@@ -219,3 +219,11 @@ async def test_a_problem_carries_what_helps():
 
     assert response.headers["Allow"] == "GET"
     assert b'"hint": "yes"' in response.body
+
+
+@pytest.mark.parametrize("path", ["/v1/apps", "/login"])
+async def test_only_the_page_itself_may_be_linked_to(api, path):
+    """Following a link from elsewhere calls nothing of the API."""
+    fields = {"Sec_Fetch_Site": "cross-site", "Sec_Fetch_Mode": "navigate"}
+
+    assert (await api(path, Sec_Fetch_Dest="document", **fields))[0] == 403

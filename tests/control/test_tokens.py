@@ -134,3 +134,13 @@ def test_there_are_so_many_at_most(tokens, places):
 
     with pytest.raises(StoreError, match="revoke some"):
         tokens.create(Wish("shop"), NOW)
+
+
+def test_a_token_is_valid_until_it_ends(tokens):
+    """What was found once is asked for by its id alone."""
+    token, _ = tokens.create(Wish("shop", expires=60), NOW)
+
+    assert tokens.is_valid(token.id, NOW + 59)
+    assert not tokens.is_valid(token.id, NOW + 60)
+    tokens.revoke(token.id)
+    assert not tokens.is_valid(token.id, NOW)
