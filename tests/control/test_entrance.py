@@ -162,3 +162,19 @@ async def admin_is_reachable(host, port):
     """Asked by a client without the root."""
     client = Client(f"https://{host}:{port}", "x")
     return await asyncio.to_thread(client.is_reachable)
+
+
+def test_the_page_logs_in_by_tls(node):
+    """Its cookie is the host's own, and never goes in clear text."""
+    context = ssl.create_default_context(cadata=node.edge("certs", "--root").stdout)
+    token = (node.folder / "var" / "admin.token").read_text().strip()
+    connection = http.client.HTTPSConnection(OWN, node.admin_port, timeout=10, context=context)
+    fields = {"Content-Type": "application/x-www-form-urlencoded"}
+    connection.request("POST", "/login", f"token={token}", fields)
+    response = connection.getresponse()
+    connection.close()
+    cookie = response.headers["Set-Cookie"]
+
+    assert response.status == 303
+    assert cookie.startswith(f"__Host-edge-session-{node.admin_port}=")
+    assert {"Secure", "HttpOnly", "SameSite=Strict", "Path=/"} <= set(cookie.split("; "))
