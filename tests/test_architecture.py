@@ -13,26 +13,9 @@ MODULES = sorted(EDGE.rglob("*.py"))
 ORDER = ["errors", "http", "site", "node", "control", "cli"]
 """Rooms, lowest first: a module imports from its own room and those before it."""
 
-ROOM_OF = dict.fromkeys(
-    (
-        *("commands", "nodes", "report", "report_rules", "report_tls", "rule_commands"),
-        *(
-            "tls_commands",
-            "completion",
-            "log_commands",
-            "report_logs",
-            "doctor_commands",
-            "report_doctor",
-            "report_alarms",
-            "report_changes",
-            "backup_commands",
-            "report_tokens",
-            "token_commands",
-            "__main__",
-        ),
-    ),
-    "cli",
-) | {"__init__": "errors"}
+TOP = [path.stem for path in EDGE.glob("*.py") if path.stem not in ("__init__", "errors")]
+ROOM_OF = dict.fromkeys(TOP, "cli") | {"__init__": "errors"}
+ROOMS = (EDGE / "README.md").read_text().partition("## Rooms")[2].partition("## The life")[0]
 IMPURE = {"asyncio", "logging", "os", "random", "secrets", "socket", "subprocess", "time"}
 IMPURE_CALLS = {"open", "print", "input"}
 
@@ -119,6 +102,12 @@ def test_the_parent_imports_nothing_of_control_but_its_own_parts(name):
     found = {each.split(".")[2] for each in imports(path) if each.startswith("edge.control.")}
 
     assert found - {*PARENT} == ({"admin"} if name == "parent" else set())
+
+
+@pytest.mark.parametrize("path", MODULES, ids=shown)
+def test_every_module_has_its_place_in_the_readme(path):
+    """In the tables of rooms, so that a reader finds what is where."""
+    assert path.name in ("__init__.py", "__main__.py") or f"`{path.stem}`" in ROOMS
 
 
 @pytest.mark.parametrize("path", MODULES, ids=shown)
