@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterable
+from importlib.util import find_spec
 from operator import eq
 from pathlib import Path
 from typing import NamedTuple
@@ -160,6 +161,22 @@ def check_ca_file(config: Path | None, settings: Settings) -> list[ConfigError]:
         hint = "name a file of certificates in PEM, or remove the key"
         return [ConfigError(str(config), line, column, problem, hint)]
     return []
+
+
+def check_tracing(config: Path | None, settings: Settings) -> list[ConfigError]:
+    """What spans are encoded by is installed, where they are wanted."""
+    if config is None or settings.tracing is None:
+        return []
+    try:
+        is_there = find_spec("opentelemetry.proto") is not None
+    except ModuleNotFoundError:
+        is_there = False
+    if is_there:
+        return []
+    root = compose(config.read_text(encoding="utf-8"), str(config))
+    line, column = find_key(root, ("tracing",), eq)
+    problem, hint = "tracing needs the extra 'otel'", "pip install 'edge[otel]', or remove the key"
+    return [ConfigError(str(config), line, column, problem, hint)]
 
 
 Read = Callable[[Path, str], "Configuration"]

@@ -63,6 +63,9 @@ def expose(totals: Totals) -> str:
                 counts["handshakes"].items(),
             ),
             of_names("edge_log_dropped_total", "Lines the log lost.", (), counts["log"].items()),
+            of_names(
+                "edge_spans_dropped_total", "Spans no collector took.", (), counts["spans"].items()
+            ),
             family(
                 "edge_worker_restarts_total",
                 "Workers that ended unasked and were replaced.",

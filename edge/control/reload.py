@@ -120,6 +120,7 @@ class Reload:
         if settings is not None:
             old = planned.old
             found.mistakes += configuration.check_ca_file(self._config, settings)
+            found.mistakes += configuration.check_tracing(self._config, settings)
             if self._config is not None:
                 apps = {*found.apps, *found.broken}
                 found.doubts += recipients.check(self._config, settings, apps)

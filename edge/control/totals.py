@@ -34,7 +34,7 @@ Grown = Callable[[str, list[float], float], None]
 HITS: Final = frozenset(("hit", "stale", "revalidated"))
 """Verdicts of answers whose content was stored."""
 
-KINDS: Final = ("verdicts", "refused", "origins", "rules", "log", "handshakes")
+KINDS: Final = ("verdicts", "refused", "origins", "rules", "log", "handshakes", "spans")
 """Counts besides those of branches, each by its names."""
 
 
@@ -148,4 +148,5 @@ def counts_of(report: Report) -> dict[str, list[tuple[Names, float]]]:
         "rules": [(tuple(names), count) for *names, count in report["rules"]],
         "handshakes": [((result,), count) for result, count in report["handshakes"].items()],
         "log": [((), report["log_dropped"])],
+        "spans": [((), report.get("spans_dropped", 0))],  # of a worker that may be older
     }

@@ -36,8 +36,8 @@ Source: §3.2.2, whose HEXDIGLC are lower case; §4.3 for later versions.
 """
 
 SAMPLED: Final = 0x01
-KNOWN: Final = 0x03
-"""Flags that have a meaning: sampled, and that the identifier is random."""
+RANDOM: Final = 0x02
+"""The trace-id is random. Source: §3.2.2.5.2."""
 
 LOW: Final = 1 << 64
 """What the last 64 bits of a trace-id are a fraction of."""
@@ -76,7 +76,9 @@ def trace_lines(met: Met, *, is_shared: bool) -> list[Line]:
     if is_shared:
         if parent is None:
             return []
-        return [(TRACEPARENT, traceparent(parent.trace, parent.span, parent.flags & KNOWN))]
+        return [
+            (TRACEPARENT, traceparent(parent.trace, parent.span, parent.flags & (SAMPLED | RANDOM)))
+        ]
     lines = [(BAGGAGE, value) for value in met.get(BAGGAGE, ())]
     if parent is not None:
         lines.append((TRACEPARENT, values[0]))

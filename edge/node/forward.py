@@ -73,6 +73,8 @@ class Forwarder:
         self.clients = Clients(settings.clients)
         stated = settings.clients.country_header
         self.gateway = Gateway(self._instance, [stated.encode()] if stated else [])
+        self.fields = request_fields
+        """What makes the lines for origins; a tracer's, where requests are traced."""
         self.ports = frozenset(b"%d" % port for port in settings.listen.ports - {80, 443})
         """Ports that a client may name."""
 
@@ -216,7 +218,7 @@ class Call:
         address = self.forwarder.clients.address(request.peer, request.fields)
         if (request.version, request.peer) != (b"1.1", address):
             request = replace(request, version=b"1.1", peer=address)
-        return request_fields(request, passage, self.forwarder.gateway)
+        return self.forwarder.fields(request, passage, self.forwarder.gateway)
 
     def key(self, url: str, cookies: bytes) -> bytes:
         """What the answer is stored under, but for its Vary; proxies on the way are part of it."""

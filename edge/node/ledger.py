@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import secrets
 from time import monotonic
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from edge.http.fields import FieldList
 from edge.http.message import Request
@@ -19,7 +19,7 @@ from edge.node.counters import LATENCY_BOUNDS
 
 if TYPE_CHECKING:
     from edge.http.message import Response
-    from edge.node.accesslog import AccessLog
+    from edge.node.accesslog import Measured
     from edge.node.counters import Counters, Tally
     from edge.node.transport import Connection
 
@@ -28,6 +28,22 @@ SHORT: Final = LATENCY_BOUNDS[0]
 
 Sent = tuple[int, float, bool]
 """Bytes, when the first went out (0.0: just now), and whether all did."""
+
+
+class Log(Protocol):
+    """Where answers are written down: the access log, or a `tracer` before it."""
+
+    def write(
+        self,
+        connection: Connection,
+        request: Request,
+        response: Response | None,
+        measured: Measured,
+    ) -> None:
+        """One answer."""
+
+    def flush(self) -> None:
+        """Hand on what there is, a few times a second."""
 
 
 class Facts:
@@ -60,7 +76,7 @@ class Ledger:
 
     def __init__(self, counters: Counters) -> None:
         self.counters = counters
-        self.log: AccessLog | None = None
+        self.log: Log | None = None
         """None where the operator wants none."""
         self.strangers = Facts(counters.tally())
         """Of requests that no branch answers."""

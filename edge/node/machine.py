@@ -26,6 +26,7 @@ from edge.node.counters import Counters
 from edge.node.country import Countries
 from edge.node.desk import Desk
 from edge.node.doors import Doors
+from edge.node.exporter import Exporter
 from edge.node.files import Files
 from edge.node.forward import Forwarder
 from edge.node.handler import Handler
@@ -42,11 +43,12 @@ from edge.node.shelf import Shelf
 from edge.node.siblings import Siblings
 from edge.node.streams import take_over
 from edge.node.tls import Contexts, listener_context
+from edge.node.tracer import Tracer
 from edge.node.transport import Connection
 from edge.node.trees import Trees
 from edge.site.hosts import canonical_host
 from edge.site.places import Places
-from edge.site.settings import Settings
+from edge.site.settings import Settings, Tracing
 
 
 class Team(msgspec.Struct, frozen=True):
@@ -88,6 +90,9 @@ class Machine:
         self._ledger = Ledger(self._counters)
         self._logfile: LogFile | None = None
         """Opened once something serves."""
+        self._exporter: Exporter | None = None
+        self._tracer: Tracer | None = None
+        """Both are made once something is to be traced."""
         addresses = Addresses(Settings().proxy, Settings().listen.admin)
         self._origins = Origins(self._clock, addresses, Settings().limits, self._counters)
         self._broker = Broker(self._origins, Shelf(self._room))
@@ -136,6 +141,7 @@ class Machine:
             "cache_bytes": self._cache.size + self._broker.shelf.size,
             "handshakes": self._reception.status(),
             "log_dropped": 0 if self._logfile is None else self._logfile.dropped,
+            "spans_dropped": 0 if self._exporter is None else self._exporter.dropped,
         }
 
     def _open_log(self) -> None:
@@ -153,6 +159,18 @@ class Machine:
         clients = self._forwarder.clients
         log = AccessLog(self._logfile.put, clients, self._handler.country)
         self._ledger.log = log if self._logfile.is_wanted else None
+        if settings.tracing is not None:
+            self._trace_by(settings.tracing, log if self._logfile.is_wanted else None)
+
+    def _trace_by(self, settings: Tracing, log: AccessLog | None) -> None:
+        """Every answer is the tracer's to note, and then the log's."""
+        forwarder, exporter, tracer = self._forwarder, self._exporter, self._tracer
+        if exporter is None or tracer is None:
+            exporter = self._exporter = Exporter(Path(self._handler.snapshot.root), settings)
+            tracer = self._tracer = Tracer(exporter.put, forwarder.clients, settings.sample)
+        exporter.configure(settings)
+        tracer.configure(log, forwarder.clients, settings.sample)
+        self._ledger.log, forwarder.fields = tracer, tracer.fields
 
     def _reopen_log(self) -> None:
         """It was moved away (SIGUSR1)."""
@@ -165,6 +183,8 @@ class Machine:
             self._ledger.log.flush()
         if self._logfile is not None:
             self._logfile.close()
+        if self._exporter is not None:
+            self._exporter.close()
 
     # Settings
 

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 from edge.errors import OriginError
 from edge.http.fields import FieldList
-from edge.http.forwarding import request_fields
 from edge.http.hops import split_plain
 from edge.http.invalidation import SAFE, invalidated_targets
 from edge.node.aims import aims_at
@@ -45,7 +44,7 @@ class Passing(Later):
         self._message = Message(
             method=request.method,
             lines=[
-                *request_fields(request, way.passage, forwarder.gateway),
+                *forwarder.fields(request, way.passage, forwarder.gateway),
                 (b"x-request-id", request.id),
             ],
             app=way.dress.branch.app,

@@ -105,6 +105,14 @@ def parse_number(text: str) -> float:
     return float(text)
 
 
+def parse_share(text: str) -> float:
+    """A part of the whole."""
+    share = parse_number(text)
+    if not 0 <= share <= 1:
+        raise ValueError(f"{text[:40]!r} is not from 0 to 1", "write 0.01 for one in a hundred")
+    return share
+
+
 def parse_positive_size(text: str) -> int:
     """Bytes, at least one."""
     size = parse_size(text)
@@ -216,6 +224,15 @@ def parse_url(text: str) -> str:
     local = parts.scheme == "http" and parts.hostname in LOOPBACK
     if not (parts.scheme == "https" or local) or not parts.hostname or " " in text:
         raise ValueError(f"{text[:80]!r} is not a URL for this", "write https://…")
+    return text
+
+
+def parse_collector(text: str) -> str:
+    """Where spans are sent: an absolute URL, in clear text too, for a network of one's own."""
+    parts = urlsplit(parse_text(text))
+    is_plain = not (parts.query or parts.fragment or parts.username or " " in text)
+    if parts.scheme not in ("http", "https") or not parts.hostname or not is_plain:
+        raise ValueError(f"{text[:80]!r} is not a collector", "write http://collector:4318")
     return text
 
 
@@ -334,6 +351,8 @@ IpAddress = Annotated[str, Parsed(parse_ip_address)]
 DnsName = Annotated[str, Parsed(parse_dns_name)]
 FieldName = Annotated[str, Parsed(parse_field_name)]
 Url = Annotated[str, Parsed(parse_url)]
+Collector = Annotated[str, Parsed(parse_collector)]
+Share = Annotated[float, Parsed(parse_share)]
 Notify = Annotated[str, Parsed(parse_notify)]
 Email = Annotated[str, Parsed(parse_email)]
 Metric = Annotated[str, Parsed(parse_metric)]

@@ -17,6 +17,7 @@ from edge.site.hosts import is_loopback
 from edge.site.limits import Limits
 from edge.site.schema import (
     AdminSocket,
+    Collector,
     Count,
     DefaultDomain,
     DnsName,
@@ -27,6 +28,7 @@ from edge.site.schema import (
     IpAddress,
     Network,
     PositiveSize,
+    Share,
     Size,
     Socket,
     Text,
@@ -232,6 +234,19 @@ class Proxy(Document, frozen=True, kw_only=True):
     """Origin → where it is dialed instead; name, Host and certificate check stay."""
 
 
+class Tracing(Document, frozen=True, kw_only=True):
+    """Spans of requests, sent by OTLP over HTTP; needs the extra `edge[otel]`."""
+
+    endpoint: Collector
+    """The collector; `/v1/traces` is added."""
+    sample: Share = 0.01
+    """The part of requests that is traced, where no trusted proxy has decided."""
+    headers_file: Text | None = None
+    """File of `Name: value` lines that the collector wants, such as its key."""
+    service: Text = "edge"
+    """The resource's `service.name`."""
+
+
 class Settings(Document, frozen=True, kw_only=True):
     """`edge.yml`."""
 
@@ -257,6 +272,8 @@ class Settings(Document, frozen=True, kw_only=True):
     alarms: tuple[Alarm, ...] = ()
     notifications: tuple[Notification, ...] = ()
     smtp: Smtp | None = None
+    tracing: Tracing | None = None
+    """Without one nothing is traced."""
 
     def __post_init__(self) -> None:
         """Mails need a mail server, and an alarm is known by its title."""

@@ -10,6 +10,7 @@ from edge.control.configuration import (
     Configuration,
     Rules,
     as_json,
+    check_tracing,
     config_root,
     create_app_folder,
     find_state,
@@ -589,3 +590,25 @@ async def test_with_bad_input_the_last_good_configuration_serves_on(tmp_path):
             answer = await each.ask("/old")
             assert (answer.status, answer.fields["location"]) == (301, "/good"), case
             assert answer.fields["x-own"] == "yours", case
+
+
+@pytest.mark.parametrize("lacking", ["opentelemetry", None, "spec"])
+def test_tracing_needs_its_extra(tmp_path, monkeypatch, lacking):
+    """Without it a reload is refused, before a worker finds out; nobody needs it otherwise."""
+    file = tmp_path / "edge.yml"
+    file.write_text("workers: 1\ntracing: {endpoint: 'http://collector:4318'}\n")
+    settings, _ = read_settings(file)
+    assert settings is not None
+
+    def find(name: str) -> object:
+        if lacking == "opentelemetry":
+            raise ModuleNotFoundError(name)
+        return lacking
+
+    monkeypatch.setattr("edge.control.configuration.find_spec", find)
+    found = check_tracing(file, settings)
+
+    assert check_tracing(file, Settings()) == check_tracing(None, settings) == []
+    assert [(each.line, each.message) for each in found] == [
+        (2, "tracing needs the extra 'otel'")
+    ] * (lacking != "spec")

@@ -48,6 +48,7 @@ def test_everything_is_told_by_its_name(totals):
     assert found["edge_refused_total", "connections"] == 0
     assert found["edge_handshakes_total", "shaken"] == 3
     assert found["edge_log_dropped_total",] == 2
+    assert found["edge_spans_dropped_total",] == 5
     assert found["edge_worker_restarts_total",] == 0
 
 

@@ -31,6 +31,7 @@ class Worker:
             "draining": self.is_draining,
             "handshakes": {"shaken": 3},
             "log_dropped": 2,
+            "spans_dropped": 5,
         }
         return msgspec.json.decode(msgspec.json.encode(told))
 

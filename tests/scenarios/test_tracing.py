@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
+import gzip
 
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from tests.support import Node, eventually, running, write_tree
 from tests.support_ledger import entering
 from tests.support_origin import Talk, originating, saying
 from tests.support_proxied import FRESH, path_for, proxied, stored
@@ -146,3 +150,68 @@ async def test_a_refresh_that_nobody_waits_for_is_in_nobodys_trace(site, origin,
     talk = await origin.wait_for(path, 2)
 
     assert told(talk) == {}
+
+
+# A node that traces
+
+
+def test_a_collector_that_takes_nothing_costs_spans_alone(tmp_path):
+    """Refusing, silent or not there: every request is answered, and what is lost is counted."""
+    write_tree(tmp_path / "site", {"index.html": "hello"})
+    with originating() as collector:
+        collector.on("/v1/traces", saying(b"", 400))
+        where = f"http://127.0.0.1:{collector.port}"
+        with running(tmp_path / "node", settings=traced(where)) as node:
+            node.deploy(tmp_path / "site")
+            ask(node, 50)
+            eventually(lambda: lost(node) >= 50)
+            collector.on("/v1/traces", lambda talk: talk.wait())
+            ask(node, 50)
+            eventually(lambda: any(not talk.ended.is_set() for talk in collector.talks))
+            ask(node, 200)
+            reload_with(node, traced("http://127.0.0.1:1"))
+            ask(node, 200)
+
+
+def test_spans_of_a_whole_node_arrive(tmp_path):
+    """Of both workers, over a real socket, what waits at the end too."""
+    write_tree(tmp_path / "site", {"index.html": "hello"})
+    messages: list[bytes] = []
+    with originating() as collector:
+        collector.on("/v1/traces", lambda talk: (messages.append(talk.read()), talk.answer()))
+        where = f"http://127.0.0.1:{collector.port}"
+        with running(tmp_path / "node", settings=traced(where)) as node:
+            node.deploy(tmp_path / "site")
+            ask(node, 40)
+            node.stop()
+
+    names = []
+    for message in messages:
+        decoded = ExportTraceServiceRequest.FromString(gzip.decompress(message))
+        for bundle in decoded.resource_spans:
+            names += [span.name for scope in bundle.scope_spans for span in scope.spans]
+    assert names == ["GET"] * 40
+
+
+def traced(endpoint: str) -> str:
+    """`edge.yml` of a node that traces every request."""
+    return f"tracing: {{endpoint: '{endpoint}', sample: 1}}\n"
+
+
+def ask(node: Node, count: int) -> None:
+    """So many requests, all of them answered."""
+    assert {node.get("/")[0] for _ in range(count)} == {200}
+
+
+def lost(node: Node) -> int:
+    """Spans that the node says it lost."""
+    text = str(node.admin("GET", "/metrics")[1])
+    return int(text.rpartition("\nedge_spans_dropped_total ")[2].partition("\n")[0])
+
+
+def reload_with(node: Node, settings: str) -> None:
+    """Other settings."""
+    path = node.folder / "edge.yml"
+    kept = [line for line in path.read_text().splitlines() if not line.startswith("tracing")]
+    path.write_text("\n".join(kept) + "\n" + settings)
+    node.edge("reload")

@@ -39,6 +39,7 @@ proxy: {allow: [], allow_private: false, ca_file: null, connect_to: {}}
 alarms: []
 notifications: []
 smtp: null
+tracing: null
 """
 
 LIMITS = """\
