@@ -29,7 +29,8 @@ Mark = tuple[str, int, int, int, int]
 class Known(NamedTuple):
     """One folder."""
 
-    shown: str
+    of: tuple[Path, str]
+    """The folder of all apps, and what it is called in messages."""
     marks: tuple[Mark, ...]
     found: Configuration
 
@@ -38,7 +39,8 @@ class AppFolders:
     """What one process has read."""
 
     def __init__(self) -> None:
-        self._known: dict[Path, Known] = {}
+        self._known: dict[str, Known] = {}
+        """By name: paths of a thousand apps take longer to make than to look at."""
         self._size = 0
         self.read = 0
         """Folders that were read so far."""
@@ -51,33 +53,33 @@ class AppFolders:
             StoreError: the folder cannot be listed.
         """
         found = configuration.read_apps(folder, shown, self._one)
-        for path in self._known.keys() - {folder / name for name in found.keys}:
-            self._forget(path)
+        for name in self._known.keys() - found.keys.keys():
+            self._forget(name)
         return found
 
-    def _one(self, path: Path, shown: str) -> Configuration:
-        marks = marks_of(path)
-        known = self._known.get(path)
-        if known is not None and known.marks == marks and known.shown == shown:
+    def _one(self, folder: Path, name: str, shown: str) -> Configuration:
+        marks = marks_of(f"{folder}/{name}")
+        known = self._known.get(name)
+        if known is not None and known.marks == marks and known.of == (folder, shown):
             return known.found
-        self._forget(path)
+        self._forget(name)
         now = time.time_ns()
-        found = configuration.read_app(path, shown)
+        found = configuration.read_one(folder, name, shown)
         self.read += 1
         if marks is not None and not found.broken and are_settled(marks, now):
             size = size_of(marks)
             if self._size + size <= REMEMBERED:
                 self._size += size
-                self._known[path] = Known(shown, marks, found)
+                self._known[name] = Known((folder, shown), marks, found)
         return found
 
-    def _forget(self, path: Path) -> None:
-        known = self._known.pop(path, None)
+    def _forget(self, name: str) -> None:
+        known = self._known.pop(name, None)
         if known is not None:
             self._size -= size_of(known.marks)
 
 
-def marks_of(folder: Path) -> tuple[Mark, ...] | None:
+def marks_of(folder: Path | str) -> tuple[Mark, ...] | None:
     """What tells an app's files from others; None where it cannot be known."""
     marks = []
     try:

@@ -179,8 +179,8 @@ def check_tracing(config: Path | None, settings: Settings) -> list[ConfigError]:
     return [ConfigError(str(config), line, column, problem, hint)]
 
 
-Read = Callable[[Path, str], "Configuration"]
-"""How one app folder is read, and what it is called in messages."""
+Read = Callable[[Path, str, str], "Configuration"]
+"""How one app is read: the folder of all apps, its name, what the folder is called in messages."""
 
 
 def read_apps(folder: Path, shown: str, read: Read | None = None) -> Configuration:
@@ -199,8 +199,13 @@ def read_apps(folder: Path, shown: str, read: Read | None = None) -> Configurati
     except OSError as error:
         raise StoreError(f"the folder of the apps cannot be read: {error}") from error
     for name in sorted(names):
-        found.take((read or read_app)(folder / name, f"{shown}/{name}"))
+        found.take((read or read_one)(folder, name, shown))
     return found
+
+
+def read_one(folder: Path, name: str, shown: str) -> Configuration:
+    """One app of a folder of apps."""
+    return read_app(folder / name, f"{shown}/{name}")
 
 
 def read_app(folder: Path, shown: str) -> Configuration:
