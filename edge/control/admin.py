@@ -26,8 +26,9 @@ from edge.control.alarms import Alarms
 from edge.control.announcements import SHA256
 from edge.control.audit import Audit, entry_of, shorten
 from edge.control.changes import Changes
-from edge.control.counting import Counting
+from edge.control.counting import PATIENCE, Counting
 from edge.control.entrance import Entrance
+from edge.control.fleet import Fleet
 from edge.control.gathering import Gathering
 from edge.control.guard import Guard, Handle, body_of, scope_of, told
 from edge.control.keeper import Keeper
@@ -77,9 +78,9 @@ class Admin:
         self._counting = Counting(places, self._keeper.metrics, self._generation)
         self._alarms = Alarms(places, self._changes, self._counting)
         self._alarms.courier.on_end = self._keeper.metrics.count_notification
-        self._gathering = Gathering(
-            self._operations, self._counting, self._keeper.describe, self._alarms.describe
-        )
+        workers = Fleet(places.run, PATIENCE).status
+        told = workers, self._keeper.describe, self._alarms.describe
+        self._gathering = Gathering(self._operations, self._counting, *told)
         self._audit = Audit(places.audit)
         self._config = config
         self._changing = ThreadPoolExecutor(1, "change")

@@ -65,12 +65,19 @@ class Gathering:
         self,
         operations: Operations,
         counting: Counted,
+        workers: Callable[[], list[Document]],
         certificates: Callable[[], Document],
         alarms: Callable[[], Document],
     ) -> None:
-        """`certificates` and `alarms` make the documents of these."""
+        """
+        `workers`, `certificates` and `alarms` make the documents of these.
+
+        Whoever asks the workers kills a silent one: they have to be asked as patiently as
+        `counting` asks them, or to look at the node would change it.
+        """
         self._operations = operations
         self._counting = counting
+        self._workers = workers
         self._certificates = certificates
         self.alarms = alarms
         self._ended: deque[DeployEnded] = deque(maxlen=MAX_ENDED)
@@ -83,6 +90,10 @@ class Gathering:
     def of(self, scope: Scope | None) -> Operations:
         """The operations as a caller may see them."""
         return self._operations if scope is None else Scoped(self._operations, scope)
+
+    def node(self, scope: Scope | None) -> str:
+        """What the node is called; a token of one app is told nothing of the machine."""
+        return socket.gethostname() if scope is None else ""
 
     def gather(self, scope: Scope | None, query: str, now: float, alarms: Document) -> Overview:
         """
@@ -100,7 +111,7 @@ class Gathering:
             each for each in states if each.name == found or (not found and query in each.name)
         ]
         overview = Overview(
-            node=socket.gethostname(),
+            node=self.node(scope),
             now=now,
             generation=generation.number if generation is not None else 0,
             scope=None if scope is None else str(scope),
@@ -165,7 +176,7 @@ class Gathering:
             overview.alarms = [each for each in alarms if each["app"] == overview.app]
             return
         overview.alarms = alarms
-        overview.workers = sorted(self._operations.changes.fleet.status(), key=itemgetter("pid"))
+        overview.workers = sorted(self._workers(), key=itemgetter("pid"))
         document = self._certificates()
         overview.certificate_count = len(document["certificates"])
         overview.certificates = urgent(document["certificates"], overview.now)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Final
+from urllib.parse import quote
 
 from edge.control.charts import GROUP, Chart, Row, figure, grouped
 from edge.control.markup import (
@@ -88,22 +89,18 @@ def framed(
     title: str,
     node: str,
     *content: Content,
+    beside: Html | None = None,
     nav: Iterable[tuple[str, str]] = (),
     refresh: int | None = None,
 ) -> Html:
-    """A page for who is logged in; `nav` are its parts by their anchors."""
-    toggle = (
-        tag("a", "Stop refreshing", href="/")
-        if refresh
-        else tag("a", "Refresh every minute", href="/?refresh=1")
-    )
+    """A page for who is logged in; `nav` are its parts by their anchors, in its head `beside`."""
     header = tag(
         "header",
         tag("a", "Edge", href="/", class_="mark"),
-        tag("span", value(node), class_="node"),
+        tag("span", value(node), class_="node") if node else None,
         tag(
             "div",
-            toggle,
+            beside,
             tag(
                 "form",
                 tag("button", "Log out", class_="plain", type="submit"),
@@ -122,7 +119,12 @@ def framed(
 
 def status(overview: Overview, *, is_refreshing: bool = False) -> Html:
     """The state of the node, or of one app."""
-    about = overview.app or overview.node
+    about = overview.app or overview.node or "Status"
+    query = quote(overview.query, safe="")
+    toggle = tag("a", "Stop refreshing", href=f"/?app={query}" if query else "/")
+    if not is_refreshing:
+        href = "/?refresh=1" + (f"&app={query}" if query else "")
+        toggle = tag("a", "Refresh every minute", href=href)
     parts = sections(overview)
     return framed(
         f"{about} · Edge",
@@ -130,6 +132,7 @@ def status(overview: Overview, *, is_refreshing: bool = False) -> Html:
         state(overview),
         traffic(overview),
         [section(*each) for each in parts],
+        beside=toggle,
         nav=[(anchor, title) for anchor, title, *_ in parts],
         refresh=REFRESH if is_refreshing else None,
     )

@@ -71,7 +71,7 @@ def alarms_table(overview: Overview) -> Html:
     """How every alarm stands, those that fire first."""
     alarms = overview.alarms or []
     if not alarms:
-        return none("No alarm is set: alarms in edge.yml.")
+        return none("No alarm is set here: `alarms` in edge.yml.")
     order = ("firing", "pending", "ok")
     alarms = sorted(alarms, key=lambda each: order.index(each["state"]))
     rows = [alarm_row(each, overview.now) for each in alarms]
@@ -183,7 +183,7 @@ def deploy_cells(row: DeployRow, now: float) -> Iterable[Content]:
         to_app(row.app),
         value(row.branch),
         moment(row.at, now) if row.at else "–",
-        value(row.text),
+        value(row.text) if row.text else "",
     )
 
 

@@ -9,7 +9,6 @@ what is heavy is made in a thread.
 from __future__ import annotations
 
 import asyncio
-import socket
 import time
 from typing import Any, Final
 from urllib.parse import parse_qsl
@@ -103,7 +102,8 @@ class StatusPage:
         asked["method"] = asked["method"] or "GET"
         question = {**asked, "country": asked["country"] or None}
         body = msgspec.json.encode({"request": question})
-        operations = self._gathering.of(request[CALLER].scope)
+        scope = request[CALLER].scope
+        operations = self._gathering.of(scope)
         trail: dict[str, Any] | None = None
         status, told = 200, ""
         try:
@@ -112,7 +112,7 @@ class StatusPage:
             answer = refusal(error)
             status, told = answer.status if answer is not None else 422, str(error)
             request[FAULT] = told
-        made = page_explain.explained(socket.gethostname(), asked, trail, told)
+        made = page_explain.explained(self._gathering.node(scope), asked, trail, told)
         return html(made, status)
 
 

@@ -142,6 +142,7 @@ def test_it_refreshes_on_request():
 
     assert "http-equiv" not in plain
     assert {"http-equiv": "refresh", "content": "60"} in Read(live).all("meta")
+    assert {"href": "/?refresh=1&app=a%26b"} in Read(page.status(an_overview(query="a&b"))).all("a")
 
 
 def test_the_first_thing_told_is_whether_somebody_is_needed():
