@@ -11,13 +11,11 @@ https://opentelemetry.io/docs/specs/otlp/.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationScope, KeyValue
-from opentelemetry.proto.resource.v1.resource_pb2 import Resource
-from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span, Status
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from edge.node.visits import Call, Visit
 
@@ -39,20 +37,21 @@ Value = str | int | bool | bytes | None
 
 
 def encode(visits: Iterable[Visit], offset: float, resource: dict[str, str]) -> bytes:
-    """One request to a collector; `offset` makes epoch seconds of monotonic ones."""
-    spans = []
+    """One message to a collector; `offset` makes epoch seconds of monotonic ones."""
+    message = ExportTraceServiceRequest()
+    bundle = message.resource_spans.add()
+    tell(bundle.resource.attributes, resource)
+    scope = bundle.scope_spans.add()
+    scope.scope.name = "edge"
     for visit in visits:
-        spans.append(server_span(visit, offset))
+        tell_server(scope.spans.add(), visit, offset)
         if visit.call is not None:
-            spans.append(client_span(visit, visit.call, offset))
-    scope = ScopeSpans(scope=InstrumentationScope(name="edge"), spans=spans)
-    about = Resource(attributes=attributes(resource))
-    bundle = ResourceSpans(resource=about, scope_spans=[scope])
-    message: bytes = ExportTraceServiceRequest(resource_spans=[bundle]).SerializeToString()
-    return message
+            tell_client(scope.spans.add(), visit, visit.call, offset)
+    encoded: bytes = message.SerializeToString()
+    return encoded
 
 
-def server_span(visit: Visit, offset: float) -> Span:
+def tell_server(span: Span, visit: Visit, offset: float) -> None:
     """What the client saw."""
     host, port = split_authority(visit.authority)
     facts = visit.facts
@@ -79,14 +78,14 @@ def server_span(visit: Visit, offset: float) -> Span:
         values["edge.deployment"] = facts.deployment or None
         values["edge.rule"] = None if facts.rule is None else facts.rule + 1
     error = "client_gone" if not visit.status else str(visit.status) if visit.status >= 500 else ""
-    span = span_of(visit, Span.SPAN_KIND_SERVER, values, error)
+    tell_both(span, visit, values, error)
+    span.kind = Span.SPAN_KIND_SERVER
     span.span_id, span.parent_span_id = digits(visit.span), digits(visit.parent)
     span.flags = visit.flags | HAS_REMOTE | (REMOTE if visit.parent else 0)
     span.start_time_unix_nano, span.end_time_unix_nano = times(visit.began, visit.ended, offset)
-    return span
 
 
-def client_span(visit: Visit, call: Call, offset: float) -> Span:
+def tell_client(span: Span, visit: Visit, call: Call, offset: float) -> None:
     """What the origin was asked, until the head of its answer was sent on."""
     failure, forwarded = FAILURE.search(visit.head), FORWARD_STATUS.search(visit.head)
     status = 0 if failure else int(forwarded[1]) if forwarded else visit.status
@@ -104,24 +103,21 @@ def client_span(visit: Visit, call: Call, offset: float) -> Span:
         "edge.origin": visit.origin or None,
         "edge.result": error if failure or not status else f"{status // 100}xx",
     }
-    span = span_of(visit, Span.SPAN_KIND_CLIENT, values, error)
+    tell_both(span, visit, values, error)
+    span.kind = Span.SPAN_KIND_CLIENT
     span.span_id, span.parent_span_id = digits(call.span), digits(visit.span)
     span.flags = visit.flags | HAS_REMOTE
     span.start_time_unix_nano, span.end_time_unix_nano = times(call.began, call.ended, offset)
-    return span
 
 
-def span_of(
-    visit: Visit, kind: Span.SpanKind.ValueType, values: dict[str, Value], error: str
-) -> Span:
+def tell_both(span: Span, visit: Visit, values: dict[str, Value], error: str) -> None:
     """What both have alike."""
-    name = visit.method.decode() if visit.method in METHODS else "HTTP"
+    span.name = visit.method.decode() if visit.method in METHODS else "HTTP"
+    span.trace_id = digits(visit.trace)
     if error:
         values["error.type"] = error
-    status = Status(code=Status.STATUS_CODE_ERROR) if error else None
-    about = attributes(values)
-    trace = digits(visit.trace)
-    return Span(name=name, kind=kind, trace_id=trace, attributes=about, status=status)
+        span.status.code = Status.STATUS_CODE_ERROR
+    tell(span.attributes, values)
 
 
 def method_of(visit: Visit) -> dict[str, Value]:
@@ -131,22 +127,22 @@ def method_of(visit: Visit) -> dict[str, Value]:
     return {"http.request.method": "_OTHER", "http.request.method_original": visit.method}
 
 
-def attributes(values: dict[str, Value] | dict[str, str]) -> list[KeyValue]:
-    """Those that there are."""
-    return [
-        KeyValue(key=key, value=value_of(value))
-        for key, value in values.items()
-        if value is not None
-    ]
+def tell(told: Any, values: Mapping[str, Value]) -> None:
+    """
+    Those that there are; bytes are what they are in Latin-1, as in the access log.
 
-
-def value_of(value: str | int | bool | bytes) -> AnyValue:  # noqa: FBT001 - it is a value
-    """Bytes are what they are in Latin-1, as in the access log."""
-    if isinstance(value, bool):
-        return AnyValue(bool_value=value)
-    if isinstance(value, int):
-        return AnyValue(int_value=value)
-    return AnyValue(string_value=value.decode("latin-1") if isinstance(value, bytes) else value)
+    Added in place: making each message for itself takes four times as long.
+    """
+    for key, value in values.items():
+        if value is None:
+            continue
+        entry = told.add(key=key).value
+        if isinstance(value, bool):
+            entry.bool_value = value
+        elif isinstance(value, int):
+            entry.int_value = value
+        else:
+            entry.string_value = value.decode("latin-1") if isinstance(value, bytes) else value
 
 
 def split_authority(authority: bytes) -> tuple[str, int | None]:

@@ -60,13 +60,15 @@ class Tracer:
 
     # Which
 
-    def _choose(self, request: Request, *, is_trusted: bool) -> Visit | None:
-        """A request that is traced."""
+    def _choose(self, request: Request, *, is_trusted: bool | None = None) -> Visit | None:
+        """A request that is traced; None: whether its peer is trusted is to be found out."""
         if request.fields.get(TRACEPARENT) is None:
             return self._begin()
         parent = parent_of(request.fields.getall(TRACEPARENT))
         if parent is None:
             return self._begin()
+        if is_trusted is None:
+            is_trusted = self._clients.is_trusted(request.peer)
         if not (parent.is_sampled if is_trusted else is_chosen(parent.trace, self._ratio)):
             return None
         flags = SAMPLED | parent.flags & RANDOM
@@ -115,8 +117,7 @@ class Tracer:
             self._log.write(connection, request, response, measured)
         visit = self._under_way.pop(request.id, UNDECIDED)
         if visit is UNDECIDED:
-            is_trusted = self._clients.is_trusted(connection.peer)
-            visit = self._choose(request, is_trusted=is_trusted)
+            visit = self._choose(request)
         if visit is not None:
             self._note(visit, connection, request, measured)
             note_answer(visit, response)

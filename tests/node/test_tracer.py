@@ -143,6 +143,24 @@ async def test_stored_answers_have_no_call(node, origin, collector, path):
     assert origin.of(path)[0].fields["traceparent"] == f"00-{found[0].trace}-{found[1].id}-03"
 
 
+async def test_who_waited_for_anothers_call_has_none(node, origin, collector, path):
+    """One request to the origin, one call; those that share its answer have spans of their own."""
+    origin.on(path, lambda talk: (talk.wait(), talk.answer(b"x", 200, FRESH)))
+    clients = [await node.client() for _ in range(3)]
+    for client in clients:
+        client.send(f"GET /o{path} HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode())
+    talk = await origin.wait_for(path)
+    await until(lambda: len(node.site.worker._tracer._under_way) == 3)
+    talk.go.set()
+    for client in clients:
+        await client.read("GET")
+    found = await spans(node, collector, 4)
+    (call,) = [each for each in found if each.kind == "client"]
+
+    assert talk.fields["traceparent"].split("-")[1:3] == [call.trace, call.id]
+    assert len({each.trace for each in found}) == 3
+
+
 async def test_known_ways_past_the_store_are_told_too(node, origin, collector, path):
     """Each with a call of its own."""
     origin.on(path, saying(b"x", 200, "Cache-Control: no-store"))
