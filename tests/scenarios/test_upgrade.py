@@ -39,7 +39,9 @@ def node(tmp_path):
     """A node with two workers that serves a site."""
     node = deployed(tmp_path)
     try:
-        yield node.start()
+        node.start()
+        eventually(lambda: is_whole(node))
+        yield node
     finally:
         node.kill_all()
 
