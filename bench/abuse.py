@@ -40,6 +40,9 @@ MIB = 1 << 20
 RATE = 200
 """Requests a second of the honest client."""
 
+ARRIVALS = 500
+"""Attackers a second that come at first, so that they are not all ended in the same one."""
+
 BURSTS = 100
 """Connections a second that attack at once, with 1,000 requests each."""
 
@@ -60,8 +63,9 @@ SLOW = {
 def attack(kind: str, port: int, count: int) -> None:
     """Attack until stdin ends; says `ready` when all have come, and at the end how often."""
     attackers = Attackers(kind, port)
-    for _ in range(count):
+    for number in range(count):
         attackers.come()
+        time.sleep(max(0.0, attackers.began + number / ARRIVALS - time.monotonic()))
     print("ready", flush=True)
     with selectors.DefaultSelector() as commands:
         commands.register(sys.stdin, selectors.EVENT_READ)

@@ -7,7 +7,9 @@ Laws: what is closed here is a duplicate: the queue of a listener stays, and who
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import socket
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -26,6 +28,12 @@ log = logging.getLogger("edge.worker")
 BACKLOG: Final = 4096
 """Connections that wait to be taken; a Unix socket refuses the next one at once."""
 
+UNSENT: Final = 128 * 1024
+"""
+Bytes that the kernel takes of a connection beyond what is on its way. Without, it takes 2.5 MB of
+each slow reader, and a thousand of them have all the memory that TCP may have, everyone's.
+"""
+
 
 class Listening:
     """Accepts, or not."""
@@ -43,6 +51,7 @@ class Listening:
         self._is_wanted = True
         loop = asyncio.get_running_loop()
         for name, listener in self._listeners.entries:
+            bound_unsent(listener)
             begin: Callable[[], asyncio.Protocol] = partial(Http1Connection, self._service)
             if name.startswith("https "):
                 begin = partial(Secured, self._reception)
@@ -74,3 +83,9 @@ class Listening:
         for server in self._servers:
             server.close()
         self._servers.clear()
+
+
+def bound_unsent(listener: socket.socket) -> None:
+    """Have whatever is accepted from a listener hold less in the kernel, as it inherits."""
+    with contextlib.suppress(OSError):  # not on a Unix socket
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)

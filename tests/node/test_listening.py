@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import socket
+import struct
+import termios
 
 import pytest
 
@@ -13,7 +16,7 @@ from edge.node.orders import Listeners
 from edge.node.streams import take_over
 from edge.node.tasks import spawn
 from edge.node.transport import Service
-from tests.support_wire import echo_target, get, response
+from tests.support_wire import MIB, echo_target, get, response, until
 
 
 class Descriptors:
@@ -93,6 +96,23 @@ async def test_descriptors_may_run_out_again_at_once(place):
     listening.open = open_again
     await listening.follow()
     assert (await (await ask(address))).endswith(b"/x")
+
+
+async def test_the_kernel_holds_little_of_a_slow_reader(place):
+    """Of 20 MB that nobody takes: the rest waits where it is shared, and is counted."""
+    listening, _, address, service = place
+    service.respond = lambda _: response(bytes(20 * MIB))
+    await listening.open()
+    _, writer = await asyncio.open_connection(*address)
+    writer.transport.pause_reading()
+    writer.write(get("/"))
+    await until(lambda: service.connections and next(iter(service.connections)).paused)
+    transport = next(iter(service.connections)).transport
+    descriptor = transport.get_extra_info("socket").fileno()
+    held = struct.unpack("i", fcntl.ioctl(descriptor, termios.TIOCOUTQ, bytes(4)))[0]
+    assert held < MIB
+    assert transport.get_write_buffer_size() > 10 * MIB
+    writer.transport.abort()
 
 
 async def refuse() -> None:
