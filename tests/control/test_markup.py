@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from edge.control.markup import (
+    UNFIT,
     Html,
     escape,
     in_bytes,
@@ -42,6 +45,16 @@ def test_a_hostile_value_is_read_as_it_was_written():
     assert [name for name, _ in read.elements] == ["p", "bdi"]
     assert read.elements[0][1] == {"title": fit}
     assert read.text == fit
+
+
+@given(st.text())
+def test_any_text_is_read_as_it_was_written(text):
+    """Whatever it is made of, it makes no element and leaves no attribute."""
+    read = Read(join(tag("p", text, title=text), text))
+    fit = UNFIT.sub("\ufffd", text)
+
+    assert read.elements == [("p", {"title": fit})]
+    assert read.text == fit * 2
 
 
 @pytest.mark.parametrize("text", ["\x00", "\x1b", "\x7f", "\x85", "\ud800", "\uffff"])
