@@ -14,7 +14,7 @@ from edge.control.client import Client
 from edge.control.domains import outgoing
 from edge.control.entrance import Entrance
 from edge.errors import EdgeError
-from tests.support import Node
+from tests.support import Node, write_tree
 from tests.support_cli import Shell, quiet
 from tests.support_control import serving_admin
 
@@ -44,12 +44,19 @@ def node(tmp_path_factory):
         node.kill_all()
 
 
+@pytest.fixture(scope="module")
+def given(node):
+    """The node's root and a token, as they are printed."""
+    root = node.edge("certs", "--root").stdout
+    return root, node.edge("token", "create", "--app", "shop").stdout
+
+
 @pytest.fixture
-def ci(node, tmp_path, monkeypatch, capsys, quiet):
-    """A machine elsewhere that has the node's root and a token."""
+def ci(given, tmp_path, monkeypatch, capsys, quiet):
+    """A machine elsewhere that has these."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "root.pem").write_text(node.edge("certs", "--root").stdout)
-    (tmp_path / "token").write_text(node.edge("token", "create", "--app", "shop").stdout)
+    for name, text in zip(("root.pem", "token"), given, strict=True):
+        (tmp_path / name).write_text(text)
     return Shell(tmp_path, capsys)
 
 
@@ -98,6 +105,17 @@ def test_a_command_elsewhere_verifies_the_node(ci, node, monkeypatch):
     assert "nowhere: No such file" in ci(*call, code=1)[1]
 
 
+def test_ci_deploys_by_tls(ci, node):
+    """Blobs on several connections, each verified."""
+    site = write_tree(ci.folder / "site", {f"{n}.html": f"page {n}" for n in range(8)})
+    options = ["--node", f"https://{OWN}:{node.admin_port}", "--token-file", "token"]
+    options += ["--ca-file", "root.pem"]
+
+    ci("deploy", site, "--app", "shop", "--branch", "main", *options)
+
+    assert node.get("/7", "main.shop.edge.localhost")[2] == b"page 7"
+
+
 def test_a_token_does_not_travel_in_clear_text(ci, node):
     """Even if somebody asks for it."""
     url = f"http://{OWN}:{node.admin_port}"
@@ -105,9 +123,9 @@ def test_a_token_does_not_travel_in_clear_text(ci, node):
     assert "clear text" in ci("status", "--node", url, "--token-file", "token", code=1)[1]
 
 
-def test_the_host_is_looked_at_all_the_same(node):
+def test_the_host_is_looked_at_all_the_same(node, given):
     """The address that was dialed, and `admin.hosts`; no other name."""
-    context = ssl.create_default_context(cadata=node.edge("certs", "--root").stdout)
+    context = ssl.create_default_context(cadata=given[0])
     token = (node.folder / "var" / "admin.token").read_text().strip()
     seen = {}
     for name, host in (
