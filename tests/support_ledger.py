@@ -25,7 +25,7 @@ class Entered:
         self.clients: list[Client] = []
         handler = site.worker._handler
         self.log = AccessLog(self.written.extend, handler.forwarder.clients, handler.country)
-        site.worker._ledger.log = self.log
+        site.worker._ledger.write_to(self.log)
 
     async def client(self) -> Client:
         """Another connection."""
@@ -44,6 +44,7 @@ class Entered:
 
     def tally(self, branch: str = "main", app: str = "site") -> Tally:
         """The numbers of a branch."""
+        self.site.worker._ledger.add_up()
         return self.site.worker._counters.tally(app, branch)
 
     def entries(self) -> list[dict[str, Any]]:

@@ -139,6 +139,8 @@ class Head(msgspec.Struct):
     """Status line and field lines of HTTP/1.1, each with its CRLF; no empty line."""
     pairs: list[tuple[bytes, bytes]] | None = None
     """The same field lines for HTTP/2; made at the first HTTP/2 use (`field_pairs`)."""
+    told: bytes = b""
+    """What the log says of them, once it was asked."""
 
 
 class Response(msgspec.Struct):
@@ -165,8 +167,8 @@ class Response(msgspec.Struct):
     """Whose answer it is: scheme and authority; empty for the node's own."""
     verdict: str | None = None
     """What the cache did, as the log says it; None until somebody asks."""
-    told: tuple[object, bytes, bytes] | None = None
-    """What the log says of all that share it; made at the first (`accesslog`)."""
+    repeat: object = None
+    """What the ledger keeps of all that share it, once it was sent."""
 
 
 def finish_head(status: int, fields: Iterable[tuple[bytes, bytes]]) -> Head:

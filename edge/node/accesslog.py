@@ -12,13 +12,13 @@ import json
 import re
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 if TYPE_CHECKING:
     from edge.http.fields import Fields
-    from edge.http.message import Request, Response
+    from edge.http.message import Head, Request, Response
     from edge.node.clients import Clients
-    from edge.node.ledger import Facts
+    from edge.node.ledger import Facts, Repeat
     from edge.node.transport import Connection
 
 REMEMBERED: Final = 4096
@@ -36,10 +36,13 @@ BATCH: Final = 256
 PLAIN: Final = re.compile(rb"[ !#-\[\]-~]*+")
 """What JSON has as it is: printable ASCII but for the quote and the backslash."""
 
+KeyT = TypeVar("KeyT", bytes, bytes | None)
+FORWARDED: Final = b"x-forwarded-for"
 NULL: Final = b"null"
 WHOLE: Final = b'"range":null,"complete":true}\n'
 NUMBERS: Final = [b"%d" % number for number in range(4096)]
 MILLISECONDS: Final = [b'%03dZ","id":"' % number for number in range(1000)]
+LONG: Final = b',"ttfb":%.6f,"total":%.6f,'
 TIMES: Final = [b',"ttfb":0.%06d,"total":0.%06d,' % (each, each) for each in range(1000)]
 
 CONTENT_TYPE: Final = re.compile(rb"\r\ncontent-type: ([^\r]*+)", re.IGNORECASE)
@@ -71,7 +74,7 @@ class AccessLog:
         self._date = b""
         self._targets: dict[bytes, bytes] = {}
         self._hosts: dict[bytes, bytes] = {}
-        self._agents: dict[bytes, bytes] = {}
+        self._agents: dict[bytes | None, bytes] = {}
 
     def flush(self) -> None:
         """Hand on what there is."""
@@ -89,37 +92,77 @@ class AccessLog:
         """One line."""
         out, received, first, total, is_whole = measured
         facts = cast("Facts", request.facts)
+        status, answer = tell(response)
+        is_usual = is_whole and request.fields.get(b"range") is None
+        self._add(
+            (
+                *self._begin(connection, request),
+                status,
+                tell_size(out),
+                NUMBERS[received] if received < 4096 else b"%d" % received,
+                LONG % (first, total),
+                self._tell_agent(request.fields),
+                facts.told or facts.tell(),
+                answer,
+                WHOLE if is_usual else tell_range(request, is_whole=is_whole),
+            )
+        )
+
+    def repeat(
+        self, connection: Connection, request: Request, repeat: Repeat, received: int, total: float
+    ) -> None:
+        """
+        One line of an answer that many get: a third of the price.
+
+        Cost: eleven pieces that are there, joined.
+        """
         began = request.began
         milliseconds = int((began - self._second) * 1000)
         if not 0 <= milliseconds < 1000:
             milliseconds = self._begin_second(began)
-        told = None if response is None else response.told
-        if told is None or told[0] != out:
-            told = tell(response, out)
         micro = int(total * 1e6)
-        target = self._targets.get(request.target)
-        is_usual = is_whole and request.fields.get(b"range") is None
+        fields = request.fields
+        agent = fields.get(b"user-agent")
+        told = self._agents.get(agent)
+        if told is None or fields.get(b"referer") is not None or fields.get(FORWARDED) is not None:
+            told = self._tell_agent(fields)
         self._lines.append(
             b"".join(
                 (
                     self._date,
                     MILLISECONDS[milliseconds],
                     request.id,
-                    connection.told.get(request.method) or self._tell_client(connection, request),
+                    connection.told.get(b"GET") or self._tell_client(connection, request),
                     self._hosts.get(request.authority) or self._tell_host(request.authority),
-                    target or self._tell_target(request.target),
-                    told[1],
+                    self._targets.get(request.target) or self._tell_target(request.target),
+                    repeat.lead,
                     NUMBERS[received] if received < 4096 else b"%d" % received,
-                    TIMES[micro]
-                    if first == total and micro < 1000
-                    else b',"ttfb":%.6f,"total":%.6f,' % (first, total),
-                    self._tell_agent(request.fields),
-                    facts.told or facts.tell(),
-                    told[2],
-                    WHOLE if is_usual else tell_range(request, is_whole=is_whole),
+                    TIMES[micro] if micro < 1000 else LONG % (total, total),
+                    told,
+                    repeat.tail,
                 )
             )
         )
+        if len(self._lines) >= BATCH:
+            self.flush()
+
+    def _begin(self, connection: Connection, request: Request) -> tuple[bytes, ...]:
+        """When, who and what."""
+        began = request.began
+        milliseconds = int((began - self._second) * 1000)
+        if not 0 <= milliseconds < 1000:
+            milliseconds = self._begin_second(began)
+        return (
+            self._date,
+            MILLISECONDS[milliseconds],
+            request.id,
+            connection.told.get(request.method) or self._tell_client(connection, request),
+            self._hosts.get(request.authority) or self._tell_host(request.authority),
+            self._targets.get(request.target) or self._tell_target(request.target),
+        )
+
+    def _add(self, pieces: tuple[bytes, ...]) -> None:
+        self._lines.append(b"".join(pieces))
         if len(self._lines) >= BATCH:
             self.flush()
 
@@ -155,18 +198,18 @@ class AccessLog:
     def _tell_agent(self, fields: Fields) -> bytes:
         """What it says about itself."""
         agent, referer = fields.get(b"user-agent"), fields.get(b"referer")
-        forwarded = fields.get(b"x-forwarded-for")
-        if referer is None and forwarded is None:
-            told = self._agents.get(agent or b"")
-            if told is not None:
-                return told
+        forwarded = fields.get(FORWARDED)
+        is_all = referer is None and forwarded is None
+        known = self._agents.get(agent) if is_all else None
+        if known is not None:
+            return known
         told = b'"referer":%b,"user_agent":%b,"forwarded_for":%b,' % (
             quoted(referer and referer[:MOST]),
             quoted(agent and agent[:MOST]),
             quoted(forwarded and forwarded[:MOST]),
         )
-        if referer is None and forwarded is None:
-            keep(self._agents, agent or b"", told)
+        if is_all:
+            keep(self._agents, agent, told)
         return told
 
     # What
@@ -187,26 +230,33 @@ KEPT: Final = frozenset((b"GET", b"HEAD", b"POST"))
 """Methods whose beginning of a line a connection keeps."""
 
 
-def tell(response: Response | None, out: int) -> tuple[Any, bytes, bytes]:
-    """What a line says of an answer of so many bytes."""
+def tell(response: Response | None) -> tuple[bytes, bytes]:
+    """What a line says of an answer: its status, and the rest."""
     if response is None:
-        return out, b'0,"bytes_out":%d,"bytes_in":' % out, NOTHING
-    head = response.head.lines
-    kind, length = CONTENT_TYPE.search(head), CONTENT_LENGTH.search(head)
+        return b"0", NOTHING
     verdict = verdict_of(response) if response.verdict is None else response.verdict
-    answer = b'"cache":%b,"origin":%b,"type":%b,"length":%b,' % (
+    answer = b'"cache":%b,"origin":%b,%b' % (
         b'"%b"' % verdict.encode() if verdict else NULL,
         quoted(response.origin or None),
-        quoted(kind and kind[1]),
-        length[1] if length else NULL,
+        response.head.told or tell_head(response.head),
     )
-    told = out, b'%d,"bytes_out":%d,"bytes_in":' % (response.head.status, out), answer
-    if response.opening:
-        response.told = told
-    return told
+    return b"%d" % response.head.status, answer
 
 
 NOTHING: Final = b'"cache":null,"origin":null,"type":null,"length":null,'
+
+
+def tell_head(head: Head) -> bytes:
+    """What a line says of a head, remembered by it."""
+    kind, length = CONTENT_TYPE.search(head.lines), CONTENT_LENGTH.search(head.lines)
+    told = b'"type":%b,"length":%b,' % (quoted(kind and kind[1]), length[1] if length else NULL)
+    head.told = told
+    return told
+
+
+def tell_size(out: int) -> bytes:
+    """Bytes out; bytes in come next."""
+    return b',"bytes_out":%d,"bytes_in":' % out
 
 
 def tell_range(request: Request, *, is_whole: bool) -> bytes:
@@ -258,9 +308,9 @@ def quoted(value: bytes | None) -> bytes:
     return json.dumps(value.decode("latin-1")).encode()
 
 
-def keep(known: dict[bytes, bytes], value: bytes, told: bytes) -> None:
+def keep(known: dict[KeyT, bytes], value: KeyT, told: bytes) -> None:
     """Remember how a value is written; a full map starts again."""
-    if len(value) <= LONGEST:
+    if value is None or len(value) <= LONGEST:
         if len(known) >= REMEMBERED:
             known.clear()
         known[value] = told

@@ -54,6 +54,11 @@ REASONS: Final = {
 Names = tuple[str, ...]
 
 
+def bucket_of(seconds: float) -> int:
+    """Where a time to first byte is counted."""
+    return bisect_left(LATENCY_BOUNDS, seconds)
+
+
 class Tally:
     """The numbers of one branch; of requests that no branch has, the one without names."""
 
@@ -84,7 +89,7 @@ class Tally:
 
     def time(self, seconds: float) -> None:
         """Count a time to first byte."""
-        self.latency[bisect_left(LATENCY_BOUNDS, seconds)] += 1
+        self.latency[bucket_of(seconds)] += 1
         self.seconds += seconds
 
     def report(self) -> dict[str, Any]:

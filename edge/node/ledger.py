@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from edge.http.fields import FieldList
 from edge.http.message import Request
-from edge.node.accesslog import NULL, verdict_of
-from edge.node.counters import LATENCY_BOUNDS
+from edge.node.accesslog import NULL, WHOLE, AccessLog, tell, tell_size, verdict_of
+from edge.node.counters import LATENCY_BOUNDS, bucket_of
 
 if TYPE_CHECKING:
     from edge.http.message import Response
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 
 SHORT: Final = LATENCY_BOUNDS[0]
+BLANK: Final = b"\r\n\r\n"
+DIGITS: Final = [b"%03x" % number for number in range(4096)]
 
 Sent = tuple[int, float, bool]
 """Bytes, when the first went out (0.0: just now), and whether all did."""
@@ -71,6 +73,40 @@ class Facts:
         return self.told
 
 
+class Repeat:
+    """An answer that many requests get within a second; what they add up to, until it is added."""
+
+    __slots__ = ("count", "lead", "long", "received", "seconds", "size", "tail", "tally")
+
+    def __init__(self, response: Response, facts: Facts, size: int) -> None:
+        self.tally = facts.tally
+        self.size = size
+        self.count = 0
+        self.received = 0
+        self.seconds = 0.0
+        self.long: list[float] = []
+        """Times to first byte that are not in the first bucket."""
+        status, answer = tell(response)
+        self.lead = status + tell_size(size)
+        self.tail = (facts.told or facts.tell()) + answer + WHOLE
+        """What the log says of all of them."""
+
+    def add_up(self) -> None:
+        """Add it to the branch's numbers."""
+        tally, count = self.tally, self.count
+        tally.bytes_down += count * self.size
+        tally.bytes_up += self.received
+        tally.classes[2] += count
+        tally.verdicts["hit"] += count
+        tally.latency[0] += count - len(self.long)
+        tally.seconds += self.seconds
+        for seconds in self.long:
+            tally.latency[bucket_of(seconds)] += 1
+        self.count = self.received = 0
+        self.seconds = 0.0
+        self.long.clear()
+
+
 class Ledger:
     """The entries of one worker."""
 
@@ -78,17 +114,42 @@ class Ledger:
         self.counters = counters
         self.log: Log | None = None
         """None where the operator wants none."""
+        self._lines: AccessLog | None = None
+        """The same, where nothing else is noted of answers."""
         self.strangers = Facts(counters.tally())
         """Of requests that no branch answers."""
         self.name = secrets.token_hex(6)
         """Of this worker: what its identifiers begin with."""
-        self._prefix = self.name.encode()
         self._number = 0
+        self._front = b""
+        """All of an identifier but its last three digits."""
+        self._turn()
+        self._repeats: list[Repeat] = []
+        """Those that have to be added up."""
+
+    def write_to(self, log: Log | None) -> None:
+        """Where answers are written down from now on."""
+        if self.log is not None:
+            self.log.flush()
+        self.log = log
+        self._lines = log if isinstance(log, AccessLog) else None
 
     def identify(self) -> bytes:
         """A new identifier: no other request of any worker has it."""
-        self._number += 1
-        return b"%b%08x" % (self._prefix, self._number)
+        self._number = number = self._number + 1
+        digits = number & 4095
+        if not digits:
+            self._turn()
+        return self._front + DIGITS[digits]
+
+    def _turn(self) -> None:
+        self._front = f"{self.name}{self._number >> 12:05x}".encode()
+
+    def add_up(self) -> None:
+        """Have the counters know of every answer; once a second, and whenever they are asked."""
+        for repeat in self._repeats:
+            repeat.add_up()
+        self._repeats.clear()
 
     def unknown(self, began: float) -> Request:
         """What stands for a request that could not be understood."""
@@ -120,10 +181,32 @@ class Ledger:
 
     def open(self, connection: Connection, request: Request, response: Response) -> bytes:
         """A whole HTTP/1.1 message of finished bytes that requests share, entered."""
-        content = cast("bytes", response.content)
-        message = b"%b%b\r\n\r\n%b" % (response.opening, request.id, content)
-        self._enter(connection, request, response, (len(message), 0.0, True))
-        return message
+        repeat = cast("Repeat | None", response.repeat)
+        if repeat is None:
+            repeat = self._repeat(request, response)
+        total = monotonic() - request.began
+        received, connection.received = connection.received, 0
+        if not repeat.count:
+            self._repeats.append(repeat)
+        repeat.count += 1
+        repeat.received += received
+        repeat.seconds += total
+        if total > SHORT:
+            repeat.long.append(total)
+        if self._lines is not None:
+            self._lines.repeat(connection, request, repeat, received, total)
+        elif self.log is not None:
+            measured = repeat.size, received, total, total, True
+            self.log.write(connection, request, response, measured)
+        return b"".join((response.opening, request.id, BLANK, response.content))  # type: ignore[arg-type]
+
+    def _repeat(self, request: Request, response: Response) -> Repeat:
+        """What is kept of an answer that many get; always of the store."""
+        response.verdict = "hit"
+        size = len(response.opening) + len(request.id) + len(BLANK)
+        size += len(cast("bytes", response.content))
+        repeat = response.repeat = Repeat(response, cast("Facts", request.facts), size)
+        return repeat
 
     def _enter(
         self, connection: Connection, request: Request, response: Response | None, sent: Sent
@@ -161,6 +244,11 @@ class Silent(Ledger):
     def identify(self) -> bytes:
         """None."""
         return b""
+
+    def open(self, connection: Connection, request: Request, response: Response) -> bytes:
+        """The message alone."""
+        del connection
+        return b"".join((response.opening, request.id, BLANK, cast("bytes", response.content)))
 
     def _enter(self, *_: object) -> None:
         """It is the worker's whom the client asked."""

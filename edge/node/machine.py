@@ -131,6 +131,7 @@ class Machine:
 
     def numbers(self, since: int = 0) -> dict[str, Any]:
         """What is counted, since a version of it, and what is so at this moment."""
+        self._ledger.add_up()
         self._counters.count_rules(self._handler.snapshot)
         clients = self._service.connections
         secure = sum(each.sni is not None for each in clients)
@@ -153,12 +154,10 @@ class Machine:
     def _log_by(self, settings: Settings) -> None:
         if self._logfile is None:
             return
-        if self._ledger.log is not None:
-            self._ledger.log.flush()
         self._logfile.configure(settings.access_log)
         clients = self._forwarder.clients
         log = AccessLog(self._logfile.put, clients, self._handler.country)
-        self._ledger.log = log if self._logfile.is_wanted else None
+        self._ledger.write_to(log if self._logfile.is_wanted else None)
         if settings.tracing is not None:
             self._trace_by(settings.tracing, log if self._logfile.is_wanted else None)
 
@@ -170,7 +169,8 @@ class Machine:
             tracer = self._tracer = Tracer(exporter.put, forwarder.clients, settings.sample)
         exporter.configure(settings)
         tracer.configure(log, forwarder.clients, settings.sample)
-        self._ledger.log, forwarder.fields = tracer, tracer.fields
+        self._ledger.write_to(tracer)
+        forwarder.fields = tracer.fields
 
     def _reopen_log(self) -> None:
         """It was moved away (SIGUSR1)."""

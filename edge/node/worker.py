@@ -132,6 +132,7 @@ class Worker(Machine):
         while True:
             await asyncio.sleep(1 - self._clock.now % 1)
             self._clock.tick()
+            self._ledger.add_up()
             self._doors.tick()
             await self._listening.follow()
             self._origins.sweep()
@@ -262,6 +263,7 @@ class Worker(Machine):
 
     def status(self) -> Reply:
         """What this worker is doing, in numbers."""
+        self._ledger.add_up()
         return {
             "pid": os.getpid(),
             "generation": self._handler.snapshot.number,
