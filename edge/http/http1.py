@@ -24,6 +24,7 @@ from edge.errors import (
     TargetTooLong,
     VersionNotSupported,
 )
+from edge.http.manner import Manner
 from edge.http.message import CRLF, REASONS, Request, Response
 
 NEED_DATA = zttp.NEED_DATA
@@ -70,6 +71,8 @@ class Http1:
         "_in_content",
         "_large",
         "_limits",
+        "_lines",
+        "_manner",
         "_recent",
         "_suspicious",
         "_unfinished",
@@ -83,6 +86,10 @@ class Http1:
         self._in_content = False
         self._large = False
         """Whether a head so far could have passed its limit unmeasured."""
+        self._lines = b""
+        """The field lines of the last request that was alone in what arrived."""
+        self._manner: Manner | None = None
+        """What they say."""
         self._recent: bytes | None = b""
         """The bytes that held the last head; None when content came after it."""
         self._unfinished: bytearray | None = None
@@ -110,7 +117,9 @@ class Http1:
             data = self._pending() + data
             self._unfinished = None
         if type(event) is zttp.Request:
-            self._recent = data
+            before, self._recent = self._recent, data
+            if before == b"" or (before is not None and before.endswith(BLANK_LINE)):
+                return self._request(event, data)
             return self._request(event)
         return self._content(event)
 
@@ -153,8 +162,12 @@ class Http1:
             return END
         raise MalformedRequest(f"unexpected {type(event).__name__}")
 
-    def _request(self, event: zttp.Request) -> Request:
-        """Ours from zttp's. Cost: one struct; fields stay packed until asked for."""
+    def _request(self, event: zttp.Request, head: bytes | None = None) -> Request:
+        """
+        Ours from zttp's. Cost: one struct; fields stay packed until asked for.
+
+        `head` is what the request begins, where that is known.
+        """
         target = event.target
         fields = event.headers
         limits = self._limits
@@ -164,7 +177,15 @@ class Http1:
             raise HeadTooLarge(f"the request has more than {limits.field_count} field lines")
         if self._large and sum(len(n) + len(v) + 4 for n, v in fields) > limits.field_bytes:
             raise HeadTooLarge(f"the field section is larger than {limits.field_bytes} bytes")
-        authority = fields.get(b"host", b"")  # type: ignore[union-attr]
+        manner = None
+        if head is not None and event.end_stream:
+            lines = head[head.find(CRLF) :]
+            if lines == self._lines:
+                manner = self._manner
+            else:
+                manner = Manner(fields.get(b"host", b""), fields)  # type: ignore[union-attr, arg-type]
+                self._lines, self._manner = lines, manner
+        authority = fields.get(b"host", b"") if manner is None else manner.authority  # type: ignore[union-attr]
         if target[0] != SLASH:
             target, authority = split_target(event.method, target, authority)
         expects = event.expect_continue
@@ -181,6 +202,7 @@ class Http1:
             0,
             event.end_stream,
             expects,
+            manner=manner,
         )
 
     # Heads in pieces, and errors

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from edge.http.fields import is_field_value, is_token
+from edge.http.manner import Manner
 
 if TYPE_CHECKING:
     from edge.http.fields import Fields
@@ -127,6 +128,8 @@ class Request(msgspec.Struct):
     """What its response and its line in the log are known by; empty where nobody needs it."""
     began: float = 0.0
     """When its head was whole, in monotonic seconds."""
+    manner: Manner | None = None
+    """What its fields say, where requests before had the same."""
     facts: object = None
     """What the log and the counters say of it, besides what is here: set by whoever decides."""
 

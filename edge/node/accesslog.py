@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 if TYPE_CHECKING:
-    from edge.http.fields import Fields
+    from edge.http.manner import Manner
     from edge.http.message import Head, Request, Response
     from edge.node.clients import Clients
     from edge.node.ledger import Facts, Repeat
@@ -101,7 +101,7 @@ class AccessLog:
                 tell_size(out),
                 NUMBERS[received] if received < 4096 else b"%d" % received,
                 LONG % (first, total),
-                self._tell_agent(request.fields),
+                self._tell_agent(request),
                 facts.told or facts.tell(),
                 answer,
                 WHOLE if is_usual else tell_range(request, is_whole=is_whole),
@@ -121,30 +121,33 @@ class AccessLog:
         if not 0 <= milliseconds < 1000:
             milliseconds = self._begin_second(began)
         micro = int(total * 1e6)
-        fields = request.fields
-        agent = fields.get(b"user-agent")
-        told = self._agents.get(agent)
-        if told is None or fields.get(b"referer") is not None or fields.get(FORWARDED) is not None:
-            told = self._tell_agent(fields)
+        manner: Manner = request.manner  # type: ignore[assignment]  # looked at by `Files.hit`
         self._lines.append(
             b"".join(
                 (
                     self._date,
                     MILLISECONDS[milliseconds],
                     request.id,
-                    connection.told.get(b"GET") or self._tell_client(connection, request),
-                    self._hosts.get(request.authority) or self._tell_host(request.authority),
+                    manner.lead or self._tell_lead(connection, request, manner),
                     self._targets.get(request.target) or self._tell_target(request.target),
                     repeat.lead,
                     NUMBERS[received] if received < 4096 else b"%d" % received,
                     TIMES[micro] if micro < 1000 else LONG % (total, total),
-                    told,
+                    manner.told or self._tell_manner(manner),
                     repeat.tail,
                 )
             )
         )
         if len(self._lines) >= BATCH:
             self.flush()
+
+    def _tell_lead(self, connection: Connection, request: Request, manner: Manner) -> bytes:
+        """Who asks, and whom; for good, where it is the same for all that a connection asks."""
+        client = connection.told.get(request.method) or self._tell_client(connection, request)
+        lead = client + (self._hosts.get(request.authority) or self._tell_host(request.authority))
+        if connection.told:
+            manner.lead = lead
+        return lead
 
     def _begin(self, connection: Connection, request: Request) -> tuple[bytes, ...]:
         """When, who and what."""
@@ -195,22 +198,23 @@ class AccessLog:
             connection.told = {**connection.told, request.method: told}
         return told
 
-    def _tell_agent(self, fields: Fields) -> bytes:
-        """What it says about itself."""
-        agent, referer = fields.get(b"user-agent"), fields.get(b"referer")
-        forwarded = fields.get(FORWARDED)
-        is_all = referer is None and forwarded is None
-        known = self._agents.get(agent) if is_all else None
-        if known is not None:
-            return known
-        told = b'"referer":%b,"user_agent":%b,"forwarded_for":%b,' % (
-            quoted(referer and referer[:MOST]),
-            quoted(agent and agent[:MOST]),
-            quoted(forwarded and forwarded[:MOST]),
-        )
-        if is_all:
-            keep(self._agents, agent, told)
+    def _tell_manner(self, manner: Manner) -> bytes:
+        """What it says about itself; remembered where many say no more than that."""
+        is_all = manner.referer is None and manner.forwarded is None
+        told = self._agents.get(manner.agent) if is_all else None
+        if told is None:
+            told = tell_agent(manner.agent, manner.referer, manner.forwarded)
+            if is_all:
+                keep(self._agents, manner.agent, told)
+        manner.told = told
         return told
+
+    def _tell_agent(self, request: Request) -> bytes:
+        manner = request.manner
+        if manner is not None and manner.is_read:
+            return manner.told or self._tell_manner(manner)
+        get = request.fields.get
+        return tell_agent(get(b"user-agent"), get(b"referer"), get(FORWARDED))
 
     # What
 
@@ -257,6 +261,15 @@ def tell_head(head: Head) -> bytes:
 def tell_size(out: int) -> bytes:
     """Bytes out; bytes in come next."""
     return b',"bytes_out":%d,"bytes_in":' % out
+
+
+def tell_agent(agent: bytes | None, referer: bytes | None, forwarded: bytes | None) -> bytes:
+    """What a client says about itself."""
+    return b'"referer":%b,"user_agent":%b,"forwarded_for":%b,' % (
+        quoted(referer and referer[:MOST]),
+        quoted(agent and agent[:MOST]),
+        quoted(forwarded and forwarded[:MOST]),
+    )
 
 
 def tell_range(request: Request, *, is_whole: bool) -> bytes:

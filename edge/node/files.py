@@ -21,6 +21,7 @@ from edge.http.conditional import (
     unsatisfied_range,
 )
 from edge.http.fields import acceptable_codings, format_http_date
+from edge.http.manner import Manner
 from edge.http.message import CRLF, Request, Response, finish_head, parse_lines
 from edge.node.blobs import Blobs
 from edge.node.cache import Cache, Stored
@@ -55,17 +56,18 @@ class Files:
 
     def hit(self, request: Request, shortcut: Shortcut) -> Response | None:
         """The stored response, if it is fresh and the request sets no conditions; else None."""
+        manner = request.manner or manner_of(request)
+        if not manner.is_read:
+            manner.read()
+        if manner.is_conditional:
+            return None
         asset = shortcut.asset
         coding = IDENTITY
         if asset.codings:
-            coding = self._choose_coding(request.fields.get(b"accept-encoding"), asset)
+            coding = self._choose_coding(manner.accept_encoding, asset)
         stored: Stored | None = asset.stored.get((coding, 200, shortcut.envelope))
         clock = self.clock
-        if (
-            stored is None
-            or clock.epoch - stored.stored_at >= stored.lifetime
-            or has_conditions(request)
-        ):
+        if stored is None or clock.epoch - stored.stored_at >= stored.lifetime:
             return None
         stored.used = True
         return stored.hit(clock)
@@ -224,15 +226,15 @@ class Files:
 
 
 def has_conditions(request: Request) -> bool:
-    """Whether the request asks for less than the whole representation. Cost: five look-ups."""
-    get = request.fields.get
-    return (
-        get(b"if-none-match") is not None
-        or get(b"if-modified-since") is not None
-        or get(b"range") is not None
-        or get(b"if-match") is not None
-        or get(b"if-unmodified-since") is not None
-    )
+    """Whether the request asks for less than the whole representation."""
+    manner = request.manner or manner_of(request)
+    return manner.is_conditional if manner.is_read else manner.read().is_conditional
+
+
+def manner_of(request: Request) -> Manner:
+    """What the fields of a request say that nobody has looked at yet."""
+    manner = request.manner = Manner(request.authority, request.fields)
+    return manner
 
 
 def whole_fields(stored: Stored, *, without: bytes) -> list[tuple[bytes, bytes]]:

@@ -181,7 +181,7 @@ class Ledger:
 
     def open(self, connection: Connection, request: Request, response: Response) -> bytes:
         """A whole HTTP/1.1 message of finished bytes that requests share, entered."""
-        repeat = cast("Repeat | None", response.repeat)
+        repeat: Repeat | None = response.repeat  # type: ignore[assignment]  # a cast is a call
         if repeat is None:
             repeat = self._repeat(request, response)
         total = monotonic() - request.began

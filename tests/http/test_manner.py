@@ -1,0 +1,118 @@
+"""What the fields of a request say, looked up once for many requests."""
+
+from __future__ import annotations
+
+import pytest
+
+from edge.http.fields import FieldList
+from edge.http.http1 import Http1, Limits
+from edge.http.manner import Manner
+from edge.http.message import Request
+
+FIELDS = b"Host: a.test\r\nUser-Agent: curl/8\r\nAccept-Encoding: br\r\n\r\n"
+OTHER = b"Host: b.test\r\nIf-None-Match: *\r\n\r\n"
+
+
+def head(path: bytes, fields: bytes = FIELDS) -> bytes:
+    """A request."""
+    return b"GET %b HTTP/1.1\r\n%b" % (path, fields)
+
+
+class Client:
+    """One connection: what it sends, as requests."""
+
+    def __init__(self) -> None:
+        self.wire = Http1(Limits())
+
+    def send(self, data: bytes) -> list[Request]:
+        """Bytes that arrive at once."""
+        event, found = self.wire.receive(data), []
+        while event is not None:
+            assert type(event) is Request
+            found.append(event)
+            self.wire.start_next()
+            event = self.wire.next()
+        return found
+
+
+@pytest.mark.parametrize(
+    "name", ["if-none-match", "if-modified-since", "range", "if-match", "if-unmodified-since"]
+)
+def test_each_condition_is_one(name):
+    """Whatever it says."""
+    fields = FieldList([(name.encode(), b"x")])
+
+    assert Manner(b"a.test", fields).read().is_conditional
+
+
+def test_what_is_read():
+    """Everything that the log and the choice of a coding need."""
+    pairs = [(b"user-agent", b"curl"), (b"referer", b"r"), (b"x-forwarded-for", b"f")]
+    manner = Manner(b"a.test", FieldList([*pairs, (b"accept-encoding", b"br")])).read()
+
+    assert (manner.agent, manner.referer, manner.forwarded) == (b"curl", b"r", b"f")
+    assert (manner.accept_encoding, manner.is_conditional) == (b"br", False)
+
+
+def test_the_same_bytes_have_one_manner():
+    """Of one connection, whatever is asked for."""
+    client = Client()
+    first, second = client.send(head(b"/a")) + client.send(head(b"/b"))
+
+    assert first.manner is second.manner is not None
+    assert (first.authority, second.authority) == (b"a.test", b"a.test")
+    assert (first.target, second.target) == (b"/a", b"/b")
+
+
+def test_other_bytes_have_another():
+    """And the first ones have theirs again."""
+    client = Client()
+    manners = [client.send(head(b"/", each))[0].manner for each in (FIELDS, OTHER, FIELDS)]
+
+    assert len({id(each) for each in manners}) == 3
+    assert [each.authority for each in manners] == [b"a.test", b"b.test", b"a.test"]
+    assert [each.read().is_conditional for each in manners] == [False, True, False]
+
+
+def test_fields_that_came_in_pieces_are_no_others():
+    """What ends like the last request and began otherwise is not taken for it."""
+    client = Client()
+    client.send(head(b"/"))
+    assert client.send(b"GET / HTTP/1.1\r\nIf-None-Match: *\r\nX: ") == []
+    (found,) = client.send(b"y\r\n" + FIELDS)
+
+    assert found.fields.get(b"if-none-match") == b"*"
+    assert found.manner is None or found.manner.read().is_conditional
+
+
+def test_what_follows_a_part_of_a_head_is_looked_at_anew():
+    """The part came behind another request, in the same bytes."""
+    client = Client()
+    client.send(head(b"/"))
+    (first,) = client.send(head(b"/1") + b"GET /2 HTTP/1.1\r\nIf-None-Match: *\r\nX: ")
+    (second,) = client.send(b"y\r\n" + FIELDS)
+
+    assert first.target == b"/1"
+    assert second.fields.get(b"if-none-match") == b"*"
+    assert second.manner is None or second.manner.read().is_conditional
+
+
+def test_pipelined_requests_have_their_own():
+    """Each is answered by its own fields."""
+    client = Client()
+    client.send(head(b"/"))
+    first, second, third = client.send(head(b"/1") + head(b"/2", OTHER) + head(b"/3"))
+
+    assert [each.authority for each in (first, second, third)] == [b"a.test", b"b.test", b"a.test"]
+    for each in (first, second, third):
+        known = each.manner or Manner(each.authority, each.fields)
+        assert known.read().is_conditional == (each is second)
+
+
+def test_an_absolute_target_wins_over_what_was_known():
+    """Its authority is the request's."""
+    client = Client()
+    client.send(head(b"/"))
+    (found,) = client.send(head(b"http://a.test/x"))
+
+    assert (found.authority, found.target) == (b"a.test", b"/x")
