@@ -197,9 +197,9 @@ def write(path: Path, document: dict[str, Any]) -> None:
 
 
 def sign(lock: int) -> None:
-    """Write into the lock who holds it."""
-    os.ftruncate(lock, 0)
-    os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+    """Write into the lock who holds it: in one call, so that nobody reads half of a number."""
+    os.pwrite(lock, f"{os.getpid():<12}\n".encode(), 0)
+    os.ftruncate(lock, 13)  # what was longer was no number
 
 
 def signed(places: Places) -> int:

@@ -89,8 +89,12 @@ def follows(node: Node, seconds: int) -> bool:
 
 
 @pytest.mark.parametrize("shift", [DAY, -DAY])
-def test_a_jump_changes_what_is_said_and_fails_nothing(node, clock, origin, shift):
-    """Files and stored answers are served on; no age is negative, none is of another time."""
+def test_a_jump_changes_what_is_said_and_fails_nothing(node, clock, origin, tmp_path, shift):
+    """
+    Files and stored answers are served on; no age is negative, none is of another time.
+
+    A deploy serves at once on both workers, and its requests are logged at their time.
+    """
     for _ in range(8):
         assert node.get("/o/x")[2] == b"hello"
     clock.shift(shift)
@@ -105,12 +109,6 @@ def test_a_jump_changes_what_is_said_and_fails_nothing(node, clock, origin, shif
     asked = len(origin.of("/x"))
     assert asked == (2 if shift > 0 else 1), "what a day has passed for is asked for again"
 
-
-@pytest.mark.parametrize("shift", [DAY, -DAY])
-def test_changes_and_the_log_go_on(node, clock, tmp_path, shift):
-    """A deploy serves at once on both workers, and its requests are logged at their time."""
-    clock.shift(shift)
-    eventually(lambda: follows(node, shift))
     node.deploy(write_tree(tmp_path / "new", {"index.html": "new"}))
     assert {node.get("/?new")[2] for _ in range(8)} == {b"new"}
     folder = node.folder / "var" / "log"

@@ -134,7 +134,10 @@ LOCKED = [
 ]  # fmt: skip
 EXEMPT = {"/app.js": b"<<free>>", "/open/free.html": b"<<free>>", "/open/free": b"<<free>>"}
 
-NODES_OWN = {"content-type", "content-length", "cache-control", "server", "date", "x-robots-tag"}
+NODES_OWN = {
+    "content-type", "content-length", "cache-control", "server", "date", "x-robots-tag",
+    "x-request-id",
+}  # fmt: skip
 FILES_OWN = NODES_OWN | {
     "etag", "last-modified", "x-edge-deployment", "accept-ranges", "cache-status", "age", "vary",
 }  # fmt: skip
@@ -480,7 +483,7 @@ PLAIN = [
 
 def test_fields_that_proxies_write_mean_nothing_from_a_client(wire):
     """Neither the path, the method, the host nor the client is another by them."""
-    volatile = ("date", "age", "cache-status", "connection")
+    volatile = ("date", "age", "cache-status", "connection", "x-request-id")
     for (app, path), method in itertools.product(PLAIN, (b"GET", b"HEAD", b"POST")):
         for _ in range(2):
             plain = wire.ask(HOST % app, path, b"Content-Length: 0", method=method)
