@@ -14,7 +14,7 @@ demo: $(VENV)/.runtime
 # rest.
 test: packages $(VENV)/.dev check
 	$(BIN)/pytest tests/site --cov=edge.site --cov-branch --cov-report=term-missing:skip-covered --cov-fail-under=100
-	$(BIN)/pytest tests --ignore=tests/site -n 2 --dist loadfile
+	$(BIN)/pytest tests --ignore=tests/site -n 3 --dist loadfile
 
 packages:
 	@.ci/packages || echo "make: not every package of .ci/packages.txt is there; tests that need them fail or are skipped"
