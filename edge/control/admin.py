@@ -125,6 +125,7 @@ class Admin:
             task.cancel()
         server.close()
         self._listeners.close()
+        await entrance.close()
         await runner.cleanup()
         self._audit.close()
         path.unlink(missing_ok=True)

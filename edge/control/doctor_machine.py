@@ -128,7 +128,13 @@ def check_programs(_: Patient) -> Iterator[Finding]:
     version = ".".join(map(str, sys.version_info[:3]))
     if sys.version_info < PYTHON:
         yield wrong(f"Python {version}", "install Python 3.11 or later, and edge with it")
-    needed = [each for each in importlib.metadata.requires("edge") or () if "extra ==" not in each]
+    try:
+        told = importlib.metadata.requires("edge") or ()
+    except importlib.metadata.PackageNotFoundError:
+        remedy = "look as the node's user, or install edge by pip"
+        yield warning(f"Python {version}; what edge needs cannot be read", remedy)
+        return
+    needed = [each for each in told if "extra ==" not in each]
     faults = [each for each in (judge_package(need, installed(need)) for need in needed) if each]
     yield from faults
     if not faults:

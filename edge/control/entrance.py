@@ -11,6 +11,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from typing import Final
 
 from aiohttp import web
 
@@ -20,6 +21,9 @@ from edge.node.orders import Listeners
 from edge.site.settings import Listen, Settings
 
 log = logging.getLogger("edge.admin")
+
+LAST_REQUESTS: Final = 0.25
+"""Seconds between the last connection and the end of those that did not ask anything."""
 
 
 class Entrance:
@@ -47,6 +51,12 @@ class Entrance:
             context = self._tls.context
             self._waiting.append(web.SockSite(self._runner, listener.dup(), ssl_context=context))
         await self.look()
+
+    async def close(self) -> None:
+        """Take no more connections; who has just been let in may still ask."""
+        for site in tuple(self._runner.sites):
+            await site.stop()
+        await asyncio.sleep(LAST_REQUESTS)
 
     async def keep(self) -> None:
         """Take over what is new, for as long as it runs."""

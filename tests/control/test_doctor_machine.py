@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import re
 import resource
@@ -112,3 +113,16 @@ def test_what_runs_here_is_what_is_needed(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "version_info", (3, 10, 1))
 
     assert next(iter(check_programs(patient_of(tmp_path)))).text == "Python 3.10.1"
+
+
+def test_whoever_cannot_read_what_is_needed_is_told_so(tmp_path, monkeypatch):
+    """As another user, or where edge runs from a folder that nobody installed."""
+
+    def nothing(name: str) -> None:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "requires", nothing)
+    (found,) = check_programs(patient_of(tmp_path))
+
+    assert found.level == "warning"
+    assert "cannot be read" in found.text
