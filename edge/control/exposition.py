@@ -9,7 +9,8 @@ Source: https://prometheus.io/docs/instrumenting/exposition_formats/
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 
 from edge.control.totals import CLASSES, DOWN, LATENCY, SECONDS, UP, Names, Totals
@@ -82,7 +83,7 @@ def family(name: str, text: str, samples: Iterable[Sample], kind: str = "counter
 
 
 def of_names(
-    name: str, text: str, keys: Sequence[str], counts: Iterable[tuple[Names, float]]
+    name: str, text: str, keys: tuple[str, ...], counts: Iterable[tuple[Names, float]]
 ) -> str:
     """A family of counts by their names."""
     return family(name, text, [(labels(keys, names), count) for names, count in counts])
@@ -122,16 +123,24 @@ def histogram(totals: Totals) -> str:
     for app, timed in apps.items():
         said = labels(("app",), (app,))
         count = 0.0
-        for bound, more in zip(BOUNDS, timed, strict=False):
+        for bucket, more in zip(buckets(name, app), timed, strict=False):
             count += more
-            lines.append(f'{name}_bucket{said[:-1]},le="{bound}"}} {number(count)}\n')
+            lines.append(f"{bucket}{int(count)}\n")
         lines.append(f"{name}_sum{said} {timed[-1]:.6f}\n")
         lines.append(f"{name}_count{said} {number(count)}\n")
     return "".join(lines)
 
 
-def labels(keys: Sequence[str], values: Sequence[str]) -> str:
-    """Labels in braces; nothing for none."""
+@lru_cache(10_000)
+def buckets(name: str, app: str) -> tuple[str, ...]:
+    """The beginnings of an app's lines."""
+    said = labels(("app",), (app,))[:-1]
+    return tuple(f'{name}_bucket{said},le="{bound}"}} ' for bound in BOUNDS)
+
+
+@lru_cache(100_000)
+def labels(keys: tuple[str, ...], values: Names) -> str:
+    """Labels in braces; nothing for none. Remembered: they are the same at every scrape."""
     if not keys:
         return ""
     pairs = zip(keys, values, strict=True)
