@@ -98,7 +98,8 @@ def test_memory_that_runs_out_sheds_what_is_new(tmp_path):
                 assert node.admin("GET", "/healthz")[0] == 200
                 assert node.admin("GET", "/readyz")[0] == 200
                 assert refused(node)["memory"] >= 1
-                assert resident(pid) < (most + 100) * MIB
+                # each of the uploads may hold 256 KiB here and as much towards the origin
+                assert resident(pid) < (most + 150) * MIB
             eventually(lambda: is_answered(node))
             log = node.log.read_text()
             assert log.count("new work is refused") == log.count("there is enough again") == 1

@@ -52,10 +52,13 @@ def test_every_file_comes_back_as_it_is(python_doc, http2, coding):
     got = {}
     coded = 0
     fields = {"Host": "main.doc.edge.localhost", "Accept-Encoding": coding}
-    with httpx.Client(
-        http1=not http2, http2=http2, base_url=f"http://127.0.0.1:{node.port}", headers=fields
-    ) as client:
-        for path in expected:
+    base, half = f"http://127.0.0.1:{node.port}", len(expected) // 2
+    with (  # two, since Python's h2 stumbles over a connection's end that comes with an answer
+        httpx.Client(http1=not http2, http2=http2, base_url=base, headers=fields) as first,
+        httpx.Client(http1=not http2, http2=http2, base_url=base, headers=fields) as second,
+    ):
+        for number, path in enumerate(expected):
+            client = first if number < half else second
             with client.stream("GET", "/" + quote(path)) as response:
                 content = b"".join(response.iter_raw())
             assert response.status_code == 200, path
