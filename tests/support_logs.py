@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from edge.site.logfiles import aside_of
+from tests.support import eventually
 
 TIME = "2026-11-26T07:29:59.123Z"
 
@@ -66,14 +67,25 @@ def files_of(path: Path) -> list[Path]:
     return [*aside, path] if path.exists() else aside
 
 
+def lines_of(path: Path) -> list[bytes]:
+    """All lines of all files; each has to be whole."""
+    return b"".join(eventually(lambda: contents(path))).splitlines()
+
+
+def contents(path: Path) -> list[bytes] | None:
+    """What all files hold; nothing while one is being written to or set aside."""
+    files = files_of(path)
+    try:
+        found = [file.read_bytes() for file in files]
+    except FileNotFoundError:
+        return None
+    is_whole = all(each.endswith(b"\n") for each in found if each)
+    return [b"", *found] if is_whole and files_of(path) == files else None
+
+
 def ids(path: Path) -> list[int]:
-    """The ids of all lines of all files; every line has to be whole."""
-    found = []
-    for file in files_of(path):
-        content = file.read_bytes()
-        assert content == b"" or content.endswith(b"\n"), file
-        found += [int(json.loads(each)["id"]) for each in content.splitlines()]
-    return found
+    """The ids of all lines of all files."""
+    return [int(json.loads(each)["id"]) for each in lines_of(path)]
 
 
 def total(path: Path) -> int:

@@ -12,7 +12,7 @@ import pytest
 
 from edge.site.logline import COLUMNS, Entry
 from tests.support import eventually, running, write_tree
-from tests.support_logs import files_of
+from tests.support_logs import files_of, lines_of
 
 HOST = "main.site.edge.localhost"
 
@@ -32,12 +32,8 @@ def log_of(node):
 
 
 def entries(node):
-    """All lines of all files; each has to be whole."""
-    return [
-        json.loads(line)
-        for file in files_of(log_of(node))
-        for line in file.read_bytes().splitlines()
-    ]
+    """All lines of all files."""
+    return [json.loads(line) for line in lines_of(log_of(node))]
 
 
 def ask(node, numbers):
