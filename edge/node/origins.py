@@ -20,6 +20,7 @@ import msgspec
 from edge.errors import OriginError, OriginFault
 from edge.node.counters import Counters
 from edge.node.origin import OriginConnection
+from edge.node.roots import system_context
 
 if TYPE_CHECKING:
     from edge.node.addresses import Addresses, Destination
@@ -303,7 +304,7 @@ class Origins:
         self.counters = counters or Counters()
         self.addresses = addresses
         self.limits = limits
-        self.context = ssl.create_default_context()
+        self.context = system_context()
         self.settings = 0
         """Their number: it counts up with every change."""
         self._origins: dict[OriginKey, Origin] = {}

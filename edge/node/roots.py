@@ -7,6 +7,7 @@ made with the old one. A file that cannot be read changes nothing.
 
 from __future__ import annotations
 
+import functools
 import ssl
 from pathlib import Path
 
@@ -20,7 +21,7 @@ class Roots:
     """The context of connections to origins."""
 
     def __init__(self) -> None:
-        self.context = context_with(None)
+        self.context = system_context()
         self._mark: Mark | None = None
 
     def read(self, path: Path | None) -> None:
@@ -45,6 +46,12 @@ def mark_of(path: Path | None) -> Mark | None:
         return None
     status = path.stat()
     return path, status.st_mtime_ns, status.st_size
+
+
+@functools.cache
+def system_context() -> ssl.SSLContext:
+    """What trusts the system's authorities alone: read once in a process, since it takes 40 ms."""
+    return context_with(None)
 
 
 def context_with(path: Path | None) -> ssl.SSLContext:

@@ -27,6 +27,7 @@ from edge.node.origins import (
     Origins,
     translate,
 )
+from edge.node.roots import context_with
 from edge.node.tasks import spawn
 from edge.site.limits import Limits
 from edge.site.settings import Proxy
@@ -542,9 +543,7 @@ async def reached(authority: Authority, context: ssl.SSLContext, host: str = NAM
     """Dial an origin over TLS; the error that it ends with, or None."""
     with originating(context) as server:
         pool = pool_of()
-        trusting = ssl.create_default_context()
-        trusting.load_verify_locations(authority.root)
-        pool.configure(pool.addresses, pool.limits, trusting)
+        pool.configure(pool.addresses, pool.limits, context_with(authority.root))
         origin = pool.find(OriginKey("https", host, server.port, is_carried=False))
         try:
             return await refused(origin)
@@ -560,7 +559,7 @@ async def test_a_certificate_of_the_targets_name_is_taken(authority, host):
     with originating(authority.context(NAME, "127.0.0.1")) as server:
         server.on("/", saying(b"hello"))
         pool = pool_of()
-        pool.context.load_verify_locations(authority.root)
+        pool.configure(pool.addresses, pool.limits, context_with(authority.root))
         origin = pool.find(OriginKey("https", host, server.port, is_carried=False))
         for _ in range(2):
             await exchange(origin)

@@ -33,6 +33,16 @@ def test_the_operator_s_authorities_come_besides_the_system_s(own):
     assert roots.context.check_hostname
 
 
+def test_the_system_s_authorities_are_read_once_and_stay_the_system_s(own):
+    """Reading them costs a process 40 ms; what an operator adds is in another context."""
+    first = Roots()
+    before = count(first)
+    Roots().read(own)
+
+    assert Roots().context is first.context
+    assert count(first) == before
+
+
 def test_the_same_file_is_read_once(own):
     """Another context would cost the connections that were made with the old one."""
     roots = Roots()

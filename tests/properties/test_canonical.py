@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import functools
 import itertools
-import ssl
 
 import pytest
 from hypothesis import given, settings
@@ -62,14 +60,6 @@ PER_USER = [{}, {"authorization": LOGIN}, {"x_country": "US"}, {"accept_encoding
 VARYING = {"date", "age", "cache-status"}
 UNTOUCHABLE = set("/%?#\\") | {chr(code) for code in range(33)} | {"\x7f"}
 """Characters that no request has as they are, or that mean something else."""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def authorities():
-    """The system's certificates, read once instead of by each of a thousand workers."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ssl, "create_default_context", functools.cache(ssl.create_default_context))
-        yield
 
 
 @pytest.fixture(scope="module")

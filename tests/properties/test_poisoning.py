@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import base64
-import functools
 import itertools
 import random
 import re
-import ssl
 
 import bcrypt
 import pytest
@@ -82,14 +80,6 @@ CHOICES = {
     ],
 }  # fmt: skip
 VOLATILE = ("date", "age", "cache-status")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def authorities():
-    """The system's certificates, read once instead of by each of a thousand workers."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ssl, "create_default_context", functools.cache(ssl.create_default_context))
-        yield
 
 
 @pytest.fixture(scope="module")
