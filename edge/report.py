@@ -12,12 +12,9 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rich.cells import cell_len, set_cell_size
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, TextColumn, TransferSpeedColumn
-from rich.progress import Progress as Bar
 
 from edge.control.changes import origin_of
 from edge.control.client import Refusal
@@ -28,6 +25,9 @@ from edge.control.reload import Refused
 from edge.errors import ConfigError, Mistaken, StoreError
 from edge.site.generation import Generation
 from edge.site.settings import Settings
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
 
 Document = dict[str, Any]
 
@@ -127,11 +127,19 @@ def progress(as_document: bool) -> Iterator[Progress]:
     if as_document:
         yield Silence()
     elif sys.stderr.isatty():
-        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
-        with Bar(*columns, TransferSpeedColumn(), console=Console(stderr=True)) as bar:
-            yield BarProgress(bar)
+        with bar() as shown_bar:
+            yield BarProgress(shown_bar)
     else:
         yield LineProgress()
+
+
+def bar() -> Bar:
+    """What rich draws on stderr."""
+    from rich import console, progress  # noqa: PLC0415 - 40 ms, which only terminals have to wait
+
+    columns = (progress.TextColumn("{task.description}"), progress.BarColumn())
+    rates = (progress.DownloadColumn(), progress.TransferSpeedColumn())
+    return progress.Progress(*columns, *rates, console=console.Console(stderr=True))
 
 
 class Silence:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import subprocess
+import sys
 
 import pytest
 
@@ -46,6 +47,15 @@ def test_every_command_explains_itself(capsys, command):
     assert text.startswith(f"usage: edge {command}")
     assert len(text.split("\n\n")[1]) > 15
     assert "--config FILE" in text
+
+
+def test_no_command_waits_for_what_few_need():
+    """What only a download, a terminal's bar or control takes costs as much as all the rest."""
+    heavy = "{'aiohttp', 'rich.console', 'dns', 'acme', 'duckdb', 'publicsuffixlist'}"
+    code = f"import sys, edge.cli; print(*{heavy} & sys.modules.keys())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout == "\n"
 
 
 def test_the_help_names_every_command(capsys):

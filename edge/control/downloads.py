@@ -14,7 +14,6 @@ import re
 from datetime import timedelta
 from typing import TYPE_CHECKING, BinaryIO
 
-import aiohttp
 from obstore import exceptions as obstore_errors
 from obstore.store import S3Store
 
@@ -24,6 +23,8 @@ from edge.errors import StoreError
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    import aiohttp
 
 CONNECT_S = 10.0
 STALLED_S = 60.0
@@ -102,6 +103,8 @@ class Arrival:
 
 def _fetch(url: str, arrival: Arrival) -> None:
     """HTTP, with every foreign failure told as ours."""
+    import aiohttp  # noqa: PLC0415 - 200 ms, which no other command line has to wait
+
     try:
         asyncio.run(_get(url, arrival))
     except aiohttp.TooManyRedirects:
@@ -126,6 +129,8 @@ def _fetch(url: str, arrival: Arrival) -> None:
 
 
 async def _get(url: str, arrival: Arrival) -> None:
+    import aiohttp  # noqa: PLC0415 - as above
+
     timeout = aiohttp.ClientTimeout(total=None, connect=CONNECT_S, sock_read=STALLED_S)
     headers = {"User-Agent": "edge", "Accept-Encoding": "identity"}
     # auto_decompress: a .tar.gz labeled `Content-Encoding: gzip` arrives as the file it is.
