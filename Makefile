@@ -4,6 +4,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
+# Tests start hundreds of processes; without bytecode each of them would compile all of `edge` anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test packages check format bench clean
 
 demo: $(VENV)/.runtime
