@@ -15,7 +15,7 @@ import gzip
 import re
 import zlib
 from collections import deque
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, NoReturn
 
 from edge.control.members import CHUNK, CUT_SHORT, FILE, FOLDER, PACK_AGAIN, Gate, Member, refuse
 from edge.errors import StoreError
@@ -118,11 +118,17 @@ class Tape:
         try:
             data = self.source.read(size)
         except (gzip.BadGzipFile, zlib.error):
-            refuse(self.label, "is damaged (it cannot be inflated)", PACK_AGAIN)
+            self._blame("is damaged (it cannot be inflated)")
         except EOFError:
-            refuse(self.label, "is cut short", PACK_AGAIN)
+            self._blame("is cut short")
         self.gate.meter(len(data), self.label)
         return data
+
+    def _blame(self, reason: str) -> NoReturn:
+        """Raises the `StoreError` for the member that is read, or for what comes before any."""
+        if self.label:
+            refuse(self.label, reason, PACK_AGAIN)
+        raise StoreError(f"the archive {reason}; {PACK_AGAIN}")
 
     def read_whole(self, size: int) -> bytes:
         """Exactly so many bytes."""

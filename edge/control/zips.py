@@ -81,6 +81,8 @@ def zip_members(file: BinaryIO, limits: ArchiveLimits) -> Iterator[Member]:
     # A member ends before the next one begins: overlaps are how 42 KB become petabytes.
     ends = [*(entry.offset for entry in entries[1:]), directory.start]
     for entry, end in zip(entries, ends, strict=False):  # no entries: still one end
+        if entry.offset >= directory.start:  # also: what is too large for a seek
+            refuse(entry.path, "is not where the directory says", PACK_AGAIN)
         start = _find_content(file, entry)
         if start + entry.packed > end:
             refuse(entry.path, "shares bytes with another member or the directory", PACK_AGAIN)

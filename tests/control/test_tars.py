@@ -13,51 +13,11 @@ from hypothesis import strategies as st
 from edge.control.archives import ArchiveLimits, tar_members
 from edge.control.sources import stage
 from edge.errors import StoreError
+from tests.support_archives import TAR_END as END
+from tests.support_archives import header, member, pax, raw_pax
 
 LIMITS = ArchiveLimits(files=20, bytes=20 * 1024**2, ratio=100)
 MIB = 1024**2
-END = bytes(1024)
-
-
-def header(name, size, kind=b"0", **lies):
-    """One block: POSIX ustar unless `magic` or `prefix` say otherwise."""
-    raw = name if isinstance(name, bytes) else name.encode()
-    block = bytearray(512)
-    block[: len(raw)] = raw
-    block[100:108] = b"0000644\0"
-    block[124:136] = lies.get("number", b"%011o\0" % size)
-    block[148:156] = b" " * 8
-    block[156:157] = kind
-    link = lies.get("link", b"")
-    block[157 : 157 + len(link)] = link
-    block[257:265] = lies.get("magic", b"ustar\x0000")
-    prefix = lies.get("prefix", b"")
-    block[345 : 345 + len(prefix)] = prefix
-    block[148:156] = lies.get("checksum", b"%06o\0 " % sum(block))
-    return bytes(block)
-
-
-def member(name, data=b"x", kind=b"0", **lies):
-    """A header and its content."""
-    return header(name, len(data), kind, **lies) + data + bytes(-len(data) % 512)
-
-
-def pax(kind=b"x", **records):
-    """An extended header; `__` in a key stands for a dot."""
-    lines = b""
-    for key, value in records.items():
-        text = value if isinstance(value, bytes) else value.encode()
-        body = b" " + key.replace("__", ".").encode() + b"=" + text + b"\n"
-        size = len(body) + 1
-        while size != len(body) + len(str(size)):
-            size += 1
-        lines += str(size).encode() + body
-    return member("PaxHeaders/next", lines, kind)
-
-
-def raw_pax(payload):
-    """An extended header with whatever in it."""
-    return member("PaxHeaders/next", payload, b"x")
 
 
 def one(*members):

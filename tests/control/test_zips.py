@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import struct
-import zlib
 from itertools import islice
 
 import pytest
@@ -15,90 +14,10 @@ from edge.control.archives import ArchiveLimits, zip_members
 from edge.control.members import CHUNK
 from edge.control.sources import stage
 from edge.errors import StoreError
+from tests.support_archives import Packer, deflate, extra, unicode_path
 
 LIMITS = ArchiveLimits(files=20, bytes=20 * 1024**2, ratio=100)
 MIB = 1024**2
-
-
-class Packer:
-    """Writes a zip field by field, so that every one of them can lie."""
-
-    def __init__(self):
-        self.body = bytearray()
-        self.directory = bytearray()
-        self.count = 0
-
-    def add(self, name, data=b"x", **lies):
-        """One member; `lies` replace fields of the directory, `local_*` those of its header."""
-        raw = name if isinstance(name, bytes) else name.encode()
-        method = lies.get("method", 0)
-        packed = deflate(data) if method == 8 else data
-        packed = lies.get("content", packed)
-        truth = {
-            "flags": 0x800,
-            "method": method,
-            "crc": zlib.crc32(data),
-            "packed": len(packed),
-            "size": len(data),
-            "name": raw,
-            "extra": b"",
-        }
-        central = truth | {key: value for key, value in lies.items() if key in truth}
-        local = central | {"extra": b""}
-        local |= {key[6:]: value for key, value in lies.items() if key.startswith("local_")}
-        offset = lies.get("offset", len(self.body))
-        if "offset" not in lies:
-            self.body += local_header(local) + packed
-        self.directory += central_header(central, lies.get("mode", 0), offset, lies.get("disk", 0))
-        self.count += 1
-        return self
-
-    def bytes(self, count=None, comment=b"", behind=b"", length=None, disk=0):
-        """The whole file."""
-        count = self.count if count is None else count
-        length = len(self.directory) if length is None else length
-        end = struct.pack(
-            "<4s4H2LH", b"PK\5\6", disk, 0, count, count, length, len(self.body), len(comment)
-        )
-        return bytes(self.body + self.directory) + end + comment + behind
-
-
-def local_header(field):
-    """A local file header with its name."""
-    return (
-        struct.pack(
-            "<4s5H3L2H",
-            *(b"PK\3\4", 20, field["flags"], field["method"], 0, 0, field["crc"]),
-            *(field["packed"], field["size"], len(field["name"]), len(field["extra"])),
-        )
-        + field["name"]
-        + field["extra"]
-    )
-
-
-def central_header(field, mode, offset, disk):
-    """A line of the central directory."""
-    return (
-        struct.pack(
-            "<4s6H3L5H2L",
-            *(b"PK\1\2", 0x314, 20, field["flags"], field["method"], 0, 0, field["crc"]),
-            *(field["packed"], field["size"], len(field["name"]), len(field["extra"])),
-            *(0, disk, 0, mode << 16, offset),
-        )
-        + field["name"]
-        + field["extra"]
-    )
-
-
-def deflate(data):
-    """Raw deflate."""
-    machine = zlib.compressobj(9, zlib.DEFLATED, -15)
-    return machine.compress(data) + machine.flush()
-
-
-def extra(kind, data):
-    """One extra field."""
-    return struct.pack("<HH", kind, len(data)) + data
 
 
 def one(name, data=b"x", **lies):
@@ -123,11 +42,6 @@ def zip64_end(count, **lies):
     locator = struct.pack("<4sLQL", b"PK\6\7", 0, at, lies.get("disks", 1))
     end = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 0xFFFF, 0xFFFF, length, start, 0)
     return bytes(packer.body + packer.directory) + wide + locator + end
-
-
-def unicode_path(name, utf8):
-    """Info-ZIP's second name."""
-    return extra(0x7075, b"\1" + zlib.crc32(name).to_bytes(4, "little") + utf8)
 
 
 def quine():
