@@ -7,12 +7,15 @@ do by itself is done here to its output, frame by frame:
 - its SETTINGS are replaced by ours (100 streams, 16 KiB of fields, no extended CONNECT);
 - WINDOW_UPDATE of a stream whose content nobody has taken yet is withheld, so that an upload
   waits for its consumer; the connection's own window is never withheld (no stream stalls another);
-- never more than both windows allow is handed in, so that nothing parks inside.
+- never more than both windows allow is handed in, so that nothing parks inside;
+- the first field block of the connection says that our table has no entries, since zttp makes none
+  and tells nobody: a client that lowers its maximum waits for that word (§4.3.1).
 """
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 
 import msgspec
 import zttp
@@ -38,8 +41,13 @@ ENHANCE_YOUR_CALM = 11
 LAST_STREAM = 2**31 - 1
 """In a GOAWAY: nothing is refused yet."""
 
-SETTINGS, WINDOW_UPDATE = 4, 8
+HEADERS, SETTINGS, WINDOW_UPDATE, CONTINUATION = 1, 4, 8, 9
+END_HEADERS = 4
 FRAME_HEAD = struct.Struct(">HBBBI")
+LARGEST_FRAME = 16_384
+"""Whatever a client says, it takes one of that (RFC 9113 §4.2)."""
+NO_TABLE = b"\x20"
+"""A dynamic table size update to 0 (RFC 7541 §6.3)."""
 TOO_LARGE = "size limit"
 FLOOD = "flood"
 """What zttp says of heads that unpack to too much, and of heads in too many frames."""
@@ -73,6 +81,7 @@ class Http2:
 
     __slots__ = (
         "_connection",
+        "_is_sized",
         "_limits",
         "_max_streams",
         "_untaken",
@@ -85,6 +94,8 @@ class Http2:
         self._max_streams = max_streams
         self._connection = zttp.Connection(zttp.SERVER, zttp.HTTP2)
         self._limits = limits
+        self._is_sized = False
+        """Whether the client was told the size of our table."""
         self._untaken: dict[int, int] = {}
         """Bytes of content that arrived and wait for their consumer, by stream."""
         self._withheld: dict[int, list[bytes]] = {}
@@ -260,21 +271,49 @@ class Http2:
     def flush(self) -> bytes:
         """What to write now; withheld window updates are kept back."""
         output = self._connection.data_to_send()
-        return self._withhold(output) if self._untaken and output else output
+        if self._untaken and output:
+            output = self._withhold(output)
+        return output if self._is_sized else self._state_size(output)
 
     def _withhold(self, output: bytes) -> bytes:
         kept: list[bytes] = []
-        position = 0
-        while position < len(output):
-            high, low, kind, _, stream = FRAME_HEAD.unpack_from(output, position)
-            size = 9 + (high << 8) + low
-            frame = output[position : position + size]
+        for frame in frames_of(output):
+            _, _, kind, _, stream = FRAME_HEAD.unpack_from(frame)
             if kind == WINDOW_UPDATE and stream in self._untaken:
                 self._withheld.setdefault(stream, []).append(frame)
             else:
                 kept.append(frame)
-            position += size
         return b"".join(kept)
+
+    def _state_size(self, output: bytes) -> bytes:
+        """Put the size of our table in front of the first field block, once there is one."""
+        frames = list(frames_of(output))
+        for position, frame in enumerate(frames):
+            if frame[3] == HEADERS:
+                frames[position] = without_table(frame)
+                self._is_sized = True
+                break
+        return b"".join(frames)
+
+
+def frames_of(output: bytes) -> Iterator[bytes]:
+    """Whole frames, one by one."""
+    position = 0
+    while position < len(output):
+        size = 9 + int.from_bytes(output[position : position + 3], "big")
+        yield output[position : position + size]
+        position += size
+
+
+def without_table(frame: bytes) -> bytes:
+    """HEADERS (neither padded nor with a priority) whose block begins with NO_TABLE."""
+    high, low, kind, flags, stream = FRAME_HEAD.unpack_from(frame)
+    block = frame[9:]
+    if len(block) < LARGEST_FRAME:
+        high, low = divmod(len(block) + 1, 256)
+        return FRAME_HEAD.pack(high, low, kind, flags, stream) + NO_TABLE + block
+    first = FRAME_HEAD.pack(0, 1, kind, flags & ~END_HEADERS, stream) + NO_TABLE
+    return first + FRAME_HEAD.pack(high, low, CONTINUATION, flags & END_HEADERS, stream) + block
 
 
 def error_of(problem: str) -> RequestError:

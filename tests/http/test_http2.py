@@ -336,6 +336,35 @@ def test_interim_response_comes_before_the_final_one():
     assert [kind for kind, *_ in frames(wire.flush())] == [HEADERS, HEADERS]
 
 
+@pytest.mark.parametrize("size", [1, 16_000, 16_384 - 3 - 7, 16_384 - 3 - 6, 40_000])
+def test_the_first_block_says_that_our_table_is_empty(size):
+    """A client that lowers its maximum waits for that (RFC 9113 §4.3.1); zttp has no table."""
+    wire = opened()
+    wire.receive(head(1) + head(3))
+    for stream in (1, 3):
+        wire.send_head(stream, 200, [(b"a", b"x" * size)], ends=True)
+    sent = frames(wire.flush())
+    assert max(len(payload) for *_, payload in sent) <= 16_384
+    for stream, first in ((1, b"\x20"), (3, b"")):
+        ours = [one for one in sent if one[2] == stream]
+        assert [kind for kind, *_ in ours] == [HEADERS] + [9] * (len(ours) - 1)
+        assert [flags & 4 for _, flags, *_ in ours] == [0] * (len(ours) - 1) + [4]
+        block = b"".join(payload for *_, payload in ours)
+        assert block.startswith(first + b"\x08\x03200")
+        assert block.endswith(b"x" * size)
+
+
+def test_zttp_still_has_no_table_of_its_own():
+    """What the first block says rests on that: nothing that it sends is put into one."""
+    wire = opened()
+    wire.receive(head(1) + head(3))
+    blocks = []
+    for stream in (1, 3):
+        wire.send_head(stream, 200, [(b"a", b"b"), (b"server", b"edge")], ends=True)
+        blocks += [payload.removeprefix(b"\x20") for *_, payload in frames(wire.flush())]
+    assert blocks[0] == blocks[1]
+
+
 def test_zttp_still_credits_what_is_read():
     """What withholding rests on: zttp credits popped content at once, on both windows."""
     server = zttp.Connection(zttp.SERVER, zttp.HTTP2)
