@@ -34,7 +34,7 @@ ACK, PADDED, PRIORITIZED = 1, 8, 32
 HEADER_TABLE_SIZE, INITIAL_WINDOW_SIZE, MAX_FRAME_SIZE = 1, 4, 5
 FIRST_WINDOW, MOST_WINDOW = 65_535, 2**31 - 1
 LARGEST_FRAME = 16_384
-PATIENCE_S = 20.0
+PATIENCE_S = 10.0
 PER_HOP = {b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"}
 
 Pair = tuple[bytes, bytes]
@@ -162,9 +162,13 @@ class StrictClient:
 
     def set(self, settings: dict[int, int]) -> None:
         """SETTINGS; they hold once the server has confirmed them."""
-        self._unconfirmed.append(settings)
+        self.expect(settings)
         payload = b"".join(struct.pack(">HI", *pair) for pair in settings.items())
         self.put(frame(SETTINGS, 0, 0, payload))
+
+    def expect(self, settings: dict[int, int]) -> None:
+        """That the server confirms SETTINGS."""
+        self._unconfirmed.append(settings)
 
     def grant(self, size: int, stream: int = 0) -> None:
         """WINDOW_UPDATE of the connection or of a stream."""

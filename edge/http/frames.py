@@ -1,9 +1,9 @@
 """
 What an HTTP/2 client sends, counted by the kind of frame: most floods make no event in zttp.
 
-Laws: bytes in, numbers out, however the bytes are cut. Frames are not judged here (zttp does that),
-and what a minute may bring is the owner's. A piece that holds one request and nothing else costs
-0.4 µs, and leaves `is_noisy` as it was.
+Laws: bytes in, numbers out, however the bytes are cut. Frames are not judged here (zttp does that,
+but for PRIORITY on stream 0), and what a minute may bring is the owner's. A piece that holds one
+request and nothing else costs 0.4 µs, and leaves `is_noisy` as it was.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ class Tally:
         "_begun",
         "_skip",
         "empty",
+        "is_misplaced",
         "is_noisy",
         "pings",
         "priorities",
@@ -42,6 +43,8 @@ class Tally:
         """What came of a frame's head."""
         self._skip = PREFACE_BYTES
         """Bytes until the next head."""
+        self.is_misplaced = False
+        """Whether PRIORITY came on stream 0 (RFC 9113 §6.3): zttp reads past it."""
         self.is_noisy = False
         """Whether anything came that only costs; to be reset by who looks."""
         self.clear()
@@ -75,6 +78,8 @@ class Tally:
                 self.requests += 1
             elif kind != DATA or length <= 256:
                 self._count(kind, data[position + 4], length, data[position + FRAME_HEAD])
+                if kind == PRIORITY and not any(data[position + 5 : position + FRAME_HEAD]):
+                    self.is_misplaced = True
             position += FRAME_HEAD + length
         if position + FRAME_HEAD == size and not any(data[position : position + 3]):
             self._count(data[position + 3], data[position + 4], 0, 0)

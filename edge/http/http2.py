@@ -34,6 +34,7 @@ from edge.http.http1 import SLASH, Limits
 from edge.http.message import Request
 
 NO_ERROR = 0
+PROTOCOL_ERROR = 1
 INTERNAL_ERROR = 2
 REFUSED_STREAM = 7
 CANCEL = 8
@@ -73,7 +74,13 @@ class Reset(msgspec.Struct):
     stream: int
 
 
-Event = Request | Content | End | Reset
+class Farewell(msgspec.Struct):
+    """The client begins no more streams (GOAWAY)."""
+
+    stream: int = 0
+
+
+Event = Request | Content | End | Reset | Farewell
 
 
 class Http2:
@@ -120,22 +127,27 @@ class Http2:
 
     def receive(self, data: bytes) -> list[Event]:
         """
-        Take bytes; the events they complete, in order.
+        Take bytes; the events they complete, in order, of a stream that was reset that alone.
 
         Raises:
             RequestError: the connection broke a rule; `flush` has the GOAWAY, then it ends.
         """
         connection = self._connection
         events: list[Event] = []
+        if self.tally.is_misplaced:
+            connection.close(PROTOCOL_ERROR)
+            raise MalformedRequest("PRIORITY on stream 0")
+        any_reset = False
         try:
             connection.receive_data(data)
             while (event := connection.next_event()) is not zttp.NEED_DATA:
                 ours = self._event(event)
                 if ours is not None and not is_end_of(ours, events):
                     events.append(ours)
+                    any_reset = any_reset or type(ours) is Reset
         except zttp.RemoteProtocolError as error:
             raise error_of(str(error)) from error
-        return events
+        return without_reset(events) if any_reset else events
 
     def _event(self, event: object) -> Event | None:
         kind = type(event)
@@ -147,7 +159,7 @@ class Http2:
             return End(event.stream_id, event.trailers)  # type: ignore[attr-defined]
         if kind is zttp.RstStream:
             return Reset(event.stream_id)  # type: ignore[attr-defined]
-        return None
+        return Farewell() if kind is zttp.GoAway else None
 
     def _request(self, event: zttp.Request) -> Request:
         fields = FieldList(event.headers)  # type: ignore[arg-type]
@@ -321,6 +333,17 @@ def error_of(problem: str) -> RequestError:
     if TOO_LARGE in problem:
         return HeadTooLarge(problem)
     return Flooded(problem) if FLOOD in problem else MalformedRequest(problem)
+
+
+def without_reset(events: list[Event]) -> list[Event]:
+    """
+    Events without those of streams that are reset further on.
+
+    zttp has queued its RST_STREAM already, and nothing may follow that (RFC 9113 §5.4.2); what
+    the client took back at once is not begun.
+    """
+    ended = {event.stream for event in events if type(event) is Reset}
+    return [event for event in events if type(event) is Reset or event.stream not in ended]
 
 
 def is_end_of(event: Event, events: list[Event]) -> bool:

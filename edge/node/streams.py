@@ -26,6 +26,7 @@ from edge.http.http2 import (
     Content,
     End,
     Event,
+    Farewell,
     Reset,
 )
 from edge.http.message import Request, Response
@@ -135,6 +136,8 @@ class Http2Connection(Http2Sender):
             self._take_content(cast("Content", event))
         elif kind is End:
             self._end_content(cast("End", event))
+        elif kind is Farewell:
+            self._take_farewell()
         else:
             self._take_reset(cast("Reset", event).stream)
 
@@ -231,6 +234,11 @@ class Http2Connection(Http2Sender):
         self._resets_in_all += 1
         if self._resets_in_all == RESETS_IN_ALL:
             self._leave()
+
+    def _take_farewell(self) -> None:
+        """End when what is under way is done, instead of at the end of the client's time."""
+        if not self.closing:
+            self._stop()
 
     def _count_reset(self) -> None:
         """One more; over the limit, nothing more is begun of what has come with it."""

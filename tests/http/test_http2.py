@@ -12,6 +12,7 @@ from edge.http.http2 import (
     NO_ERROR,
     Content,
     End,
+    Farewell,
     Http2,
     Reset,
 )
@@ -23,6 +24,7 @@ from tests.support_wire import (
     HEADERS,
     PING,
     PREFACE,
+    PRIORITY,
     RST_STREAM,
     SETTINGS,
     WINDOW_UPDATE,
@@ -106,6 +108,39 @@ def test_an_end_right_behind_its_request_is_part_of_it(data, more, ends):
 
     assert first.ends == ends
     assert any(isinstance(event, End) and event.stream == 1 for event in rest) != ends
+
+
+@pytest.mark.parametrize(
+    "offense",
+    [frame(RST_STREAM, 0, 1, b"\0\0\0\x08"), frame(DATA, 0, 1, b"x"), frame(8, 0, 1, bytes(4))],
+    ids=["taken back", "content behind the end", "empty credit"],
+)
+def test_what_is_reset_at_once_is_not_begun(offense):
+    """Nothing may be sent behind a RST_STREAM, and that is queued already (RFC 9113 §5.4.2)."""
+    found = opened().receive(head(1) + head(3) + offense + head(5))
+    assert [(type(e), e.stream) for e in found] == [(Request, 3), (Reset, 1), (Request, 5)]
+
+
+def test_a_client_says_that_it_goes():
+    """GOAWAY is an event, whatever it says."""
+    assert opened().receive(frame(GOAWAY, 0, 0, bytes(8))) == [Farewell()]
+
+
+@pytest.mark.parametrize("size", [1, 13, 1000])
+def test_a_priority_of_nothing_breaks_the_connection(size):
+    """RFC 9113 §6.3; zttp reads past it."""
+    wire = opened()
+    wire.tally.read(HELLO)
+    data = head(1) + frame(PRIORITY, 0, 0, bytes(5)) + head(3)
+
+    def feed(piece: bytes) -> None:
+        wire.tally.read(piece)
+        wire.receive(piece)
+
+    with pytest.raises(MalformedRequest):
+        list(map(feed, (data[start : start + size] for start in range(0, len(data), size))))
+    *_, (kind, _, _, payload) = frames(wire.flush())
+    assert (kind, payload[4:8]) == (GOAWAY, b"\0\0\0\1")
 
 
 def test_whoever_expects_100_is_asked_for_its_content():

@@ -14,6 +14,7 @@ from edge.node.streams import Http2Connection
 from edge.node.transport import GONE_SECONDS
 from tests.support_wire import (
     DATA,
+    GOAWAY,
     HEADERS,
     HELLO,
     KIB,
@@ -309,6 +310,26 @@ async def test_a_transport_that_takes_nothing_is_aborted():
         assert not server.connection.transport.is_closing()
         server.later(2)
         await until(lambda: not server.service.connections)
+
+
+async def test_a_client_that_says_goodbye_is_let_go():
+    """Its GOAWAY is answered; what is under way is finished before the end."""
+    gate = asyncio.Event()
+
+    async def slow(request):
+        await gate.wait()
+        return response(request.target)
+
+    async with serving(slow) as server:
+        client = await connected(server)
+        stream = client.request(b"/slow")
+        client.client.send(frame(GOAWAY, 0, 0, bytes(8)))
+        await client.until(lambda: client.goaways)
+        assert not client.streams[stream.stream_id].done
+        gate.set()
+        assert (await client.read(stream)).content == b"/slow"
+        await client.until_closed()
+        assert client.goaways == [(stream.stream_id, NO_ERROR)]
 
 
 # Streams that fail
