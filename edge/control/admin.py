@@ -67,9 +67,13 @@ class Admin:
     """The control process: serves the API, reloads, collects."""
 
     def __init__(
-        self, places: Places, config: Path | None, listeners: Listeners, *, waits: bool = False
+        self,
+        places: Places,
+        config: Path | None,
+        listeners: Listeners,
+        waits_for: int | None = None,
     ) -> None:
-        """`waits`: for a word before anything is accepted, since another node serves yet."""
+        """`waits_for`: the parent without whose word nothing is accepted: another node serves."""
         self._places = places
         self._listeners = listeners
         self._changes = Changes(places, config)
@@ -90,8 +94,7 @@ class Admin:
         self._ready = False
         self._reloads = 0
         """How many were made, or refused."""
-        self._waits_for = os.getppid() if waits else None
-        """Whose word is waited for."""
+        self._waits_for = waits_for
         self._done = asyncio.Event()
 
     async def run(self) -> None:
@@ -384,6 +387,8 @@ def named(request: web.Request) -> tuple[str, str]:
     return request.match_info["app"], request.match_info["branch"]
 
 
-def run(places: Places, config: Path | None, listeners: Listeners, *, waits: bool) -> None:
+def run(
+    places: Places, config: Path | None, listeners: Listeners, waits_for: int | None = None
+) -> None:
     """The whole life of the control process."""
-    uvloop.run(Admin(places, config, listeners, waits=waits).run())
+    uvloop.run(Admin(places, config, listeners, waits_for).run())

@@ -67,6 +67,10 @@ class Children:
         """Of the living."""
         return {child.pid for child in self.all if child.pid}
 
+    def names(self) -> dict[int, str]:
+        """What the living are, by pid."""
+        return {child.pid: child.name for child in self.all if child.pid}
+
     def signal(self, number: int, name: str | None = None) -> None:
         """Send a signal to all, or to those of a name."""
         for child in self.all:

@@ -1,11 +1,12 @@
 """
 The parent: the lock, the sockets, fork, reap, replace, hand over.
 
-Laws: one thread, no loop, and nothing of control imported but what locks, binds, forks and passes
-on: it has to outlive every mistake of the rest. It holds every listening socket, so that a worker
-that dies loses no queued connection, and it never touches content. When it dies, workers serve on;
-the next parent takes the sockets from them. While it lives, the next one takes them from it
-(`handover`), and who waits for the first of them waits for the last (`waiter`).
+Laws: one thread, no loop, and nothing of control imported but what locks, binds, forks, watches and
+passes on: it has to outlive every mistake of the rest. It holds every listening socket, so that a
+worker that dies loses no queued connection, and it never touches content. A child that hangs is
+ended and replaced as one that died (`pulse`). When the parent dies, workers serve on; the next one
+takes the sockets from them. While it lives, the next one takes them from it (`handover`), and who
+waits for the first of them waits for the last (`waiter`).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from edge.control import handover, orphans, systemd, waiter
 from edge.control.children import WAITED, Child, Children
 from edge.control.durable import try_lock
 from edge.control.handover import Inheritance, Successor
+from edge.control.pulse import Pulse
 from edge.control.sockets import Sockets
 from edge.errors import EdgeError
 from edge.node import orders
@@ -61,6 +63,9 @@ class Parent:
         self._workers = worker_count(settings)
         self._sockets = Sockets(settings.listen, self._workers)
         self._children = Children()
+        self._pulse = Pulse(places.run)
+        self._next_look = 0.0
+        """When children are looked at again, in monotonic seconds."""
         self._lock = -1
         self._stopping = False
         self._waits = inheritance is not None
@@ -168,12 +173,15 @@ class Parent:
     # Processes
 
     def _start(self) -> None:
+        own = os.getpid()  # asked for before the fork: it may be gone when its child asks
+
         def control() -> None:
             self._leave_to_parent()
             self._sockets.close_all_but(self._sockets.admin)
             from edge.control import admin  # noqa: PLC0415  (the parent stays without it)
 
-            admin.run(self._places, self._config, self._sockets.admin, waits=self._waits)
+            waits_for = own if self._waits else None
+            admin.run(self._places, self._config, self._sockets.admin, waits_for)
 
         self._children.all.append(Child("control", control))
         for slot in range(self._workers):
@@ -197,6 +205,7 @@ class Parent:
     def _leave_to_parent(self) -> None:
         """In a child: close what is the parent's alone."""
         os.close(self._lock)
+        self._pulse.close()
         if self._inheritance is not None:
             self._inheritance.close()
 
@@ -241,6 +250,7 @@ class Parent:
             self._handle(signal.sigtimedwait(WAITED, self._tick()))
             if not self._stopping:
                 self._children.restart_due()
+                self._look_at_children()
                 self._look_at_successor()
                 self._look_at_reload()
                 if self._watchdog is not None:
@@ -249,6 +259,17 @@ class Parent:
             deadline = deadline or time.monotonic() + self._settings.limits.drain + 5
             if time.monotonic() > deadline:
                 self._children.signal(signal.SIGKILL)
+
+    def _look_at_children(self) -> None:
+        """One that hangs is ended; then it is replaced as any that has died."""
+        now = time.monotonic()
+        if now < self._next_look:
+            return
+        self._next_look = now + TICK - QUICK  # or every other tick would come too early
+        names = self._children.names()
+        for pid in self._pulse.silent(names):
+            log.error("%s %s does not answer any more and is ended", names[pid], pid)
+            os.kill(pid, signal.SIGKILL)  # a child that nobody has reaped: the number is its own
 
     def _tick(self) -> float:
         if self._successor is not None or self._reloading is not None:
