@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 BLOCK = 512
 GZIP = b"\x1f\x8b"
 NOTHING = bytes(BLOCK)
+POSIX, GNU = b"ustar\x00", b"ustar "
+"""The magic. A tar before both (V7) has no prefix, GNU keeps times there."""
 
 MAX_EXTENSION = 1024 * 1024
 """Longest pax or long-name header: macOS puts extended attributes there, a path needs 1 KiB."""
@@ -194,8 +196,10 @@ def _parse_header(block: bytes, tape: Tape) -> Header:
             raise StoreError(f"it is no tar archive; {PACK_AGAIN}")
         refuse(tape.label, "is followed by a damaged header", PACK_AGAIN)
     name = block[:100].split(b"\x00", 1)[0]
-    # GNU's magic is "ustar  ": it keeps times where POSIX keeps the prefix.
-    prefix = block[345:500].split(b"\x00", 1)[0] if block[257:263] == b"ustar\x00" else b""
+    magic = block[257:263]
+    if magic not in {POSIX, GNU} and block[345]:  # some readers take it for a prefix nevertheless
+        refuse(name.decode(errors="backslashreplace"), "has a header of no known form", PACK_AGAIN)
+    prefix = block[345:500].split(b"\x00", 1)[0] if magic == POSIX else b""
     if prefix:
         name = prefix + b"/" + name
     size = _parse_number(block[124:136])
@@ -214,7 +218,7 @@ def _parse_number(field: bytes) -> int | None:
     """An octal number, or GNU's base 256 where the first bit is set; None for anything else."""
     if field[0] == 0x80:
         return int.from_bytes(field[1:], "big")
-    digits = field.strip(b" \x00")
+    digits = field.lstrip(b" ").rstrip(b" \x00")  # for some readers a leading NUL is the end
     return int(digits or b"0", 8) if OCTAL.fullmatch(digits) else None
 
 

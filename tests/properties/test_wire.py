@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -13,6 +11,7 @@ from edge.http.http1 import HTTP2_PREFACE
 from edge.http.target import decode_path, encode_path
 from edge.node.connection import Http1Connection
 from edge.node.streams import Http2Connection
+from tests.support_memory import MemoryTransport
 from tests.support_wire import (
     DATA,
     HEADERS,
@@ -34,67 +33,16 @@ HELLO = PREFACE + frame(SETTINGS, 0, 0)
 EXAMPLES = settings(max_examples=300, deadline=None)
 
 
-class Wire(asyncio.Transport):
-    """A transport in memory that takes everything."""
-
-    def __init__(self):
-        super().__init__()
-        self.written = bytearray()
-        self.ended = False
-        self.protocol: asyncio.BaseProtocol | None = None
-
-    def set_protocol(self, protocol):
-        """Whoever reads from now on."""
-        self.protocol = protocol
-
-    def get_protocol(self):
-        """Who reads now."""
-        return self.protocol
-
-    def write(self, data):
-        """Keep it."""
-        assert not self.ended, "written after the end"
-        self.written += data
-
-    def writelines(self, pieces):
-        """Keep them."""
-        for piece in pieces:
-            self.write(piece)
-
-    def get_write_buffer_size(self):
-        """Nothing ever waits."""
-        return 0
-
-    def is_closing(self):
-        """Whether it was closed or aborted."""
-        return self.ended
-
-    def can_write_eof(self):
-        """As TLS: the end is one call."""
-        return False
-
-    def close(self):
-        """The end."""
-        self.ended = True
-
-    abort = close
-
-    def pause_reading(self):
-        """Nothing is read from it."""
-
-    resume_reading = pause_reading
-
-
 def answer(request):
     """Every kind of answer that needs no loop."""
     return small(b"ok") if request.ends else response(request.method)
 
 
-def play(pieces: list[bytes]) -> tuple[Wire, Server]:
+def play(pieces: list[bytes]) -> tuple[MemoryTransport, Server]:
     """A connection that gets these bytes until it ends."""
     server = Server(answer)
     server.service.requests_per_connection = 10**6
-    wire = Wire()
+    wire = MemoryTransport()
     connection = Http1Connection(server.service)
     wire.set_protocol(connection)
     connection.connection_made(wire)

@@ -11,9 +11,7 @@ import contextlib
 import gzip
 import io
 import struct
-import tarfile
 import tracemalloc
-import zipfile
 
 import pytest
 from hypothesis import given, settings
@@ -23,6 +21,7 @@ from edge.control.archives import ArchiveLimits, archive_members
 from edge.control.sources import stage
 from edge.errors import StoreError
 from tests.support_archives import TAR_END, Packer, extra, header, member, pax, raw_pax
+from tests.support_fuzz_archives import PYTHON_REFUSES, as_python_reads
 
 KIB, MIB = 1024, 1024**2
 LIMITS = ArchiveLimits(files=20, bytes=20 * MIB, ratio=100)
@@ -210,6 +209,14 @@ TARS = [
     ),
     pytest.param(
         one(header("x", 0, number=b"77777777777\0")), "'x'", "cut short", id="8 GiB of nothing"
+    ),
+    pytest.param(
+        one(header("x", 0, number=bytes(4) + b"0000001\0")), "'x'", "malformed",
+        id="NULs before a size",
+    ),
+    pytest.param(
+        one(member("x", magic=bytes(8), prefix=b"p")), "'x'", "no known form",
+        id="a prefix without a magic",
     ),
     pytest.param(one(long_name("../up"), member("x")), "../up", "'..'", id="GNU long parent"),
     pytest.param(one(long_name("n" * 1025), member("x")), "nnn", "longer", id="GNU long name"),
@@ -456,29 +463,3 @@ def test_what_is_accepted_means_the_same_to_python(members, pack, data):
     if tree is not None:
         with contextlib.suppress(*PYTHON_REFUSES):
             assert tree == as_python_reads(bytes(archive))
-
-
-PYTHON_REFUSES = (
-    zipfile.BadZipFile, tarfile.TarError, NotImplementedError, RuntimeError, UnicodeDecodeError
-)  # fmt: skip
-"""What zipfile and tarfile raise for what they do not read (RuntimeError: a password is wanted)."""
-
-
-def as_python_reads(archive):
-    """Path → bytes by zipfile and tarfile, without what is never published."""
-    file = io.BytesIO(archive)
-    if archive.startswith(b"PK"):
-        with zipfile.ZipFile(file) as found:
-            named = [(each.filename, each) for each in found.infolist() if not each.is_dir()]
-            return {path: found.read(each) for path, each in published(named)}
-    with tarfile.open(fileobj=file, mode="r:") as found:
-        named = [(each.name, each) for each in found if not each.isdir()]
-        return {path: found.extractfile(each).read() for path, each in published(named)}
-
-
-def published(named):
-    """Without `./` in front, and without what version control leaves."""
-    for name, found in named:
-        path = name.removeprefix("./")
-        if ".git" not in path.split("/"):
-            yield path, found
