@@ -27,10 +27,11 @@ from pathlib import Path
 from statistics import quantiles
 from typing import TYPE_CHECKING, Any
 
+import processes
 import servers
 from commands import add_command, make_parser, raise_file_limit, run
 from node import Admin, memory_of, workers_of
-from servers import HOST, NotStarted, Server
+from processes import HOST, NotStarted, Server
 from tables import Figure, at_most, print_table
 
 if TYPE_CHECKING:
@@ -229,7 +230,7 @@ def memory(server: Server) -> int:
 
 def processor(server: Server) -> float:
     """Seconds that the node's processes have had of one."""
-    return servers.cpu_seconds(server.process.pid)
+    return processes.cpu_seconds(server.process.pid)
 
 
 @contextlib.contextmanager

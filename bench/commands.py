@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from servers import NotStarted
+from processes import NotStarted
 
 if TYPE_CHECKING:
     from collections.abc import Callable

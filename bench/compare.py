@@ -1,12 +1,19 @@
 """
-Edge beside its peers: the same files, the same core, the same minutes.
+Edge beside its peers: the same files, the same core, the same minutes, each with its access log.
 
-    python bench/compare.py                       everything that is installed, five rounds of 3 s
+    python bench/compare.py                       every scenario, five rounds of 2 s: 11 minutes
     python bench/compare.py --scenario 1kb --peers edge,nginx --rounds 9 --seconds 5
     python bench/compare.py --scenario proxy-1kb,proxy-1mb,proxy-hit
 
-    1kb 10kb 100kb 10mb h2-1kb    files of the server's own, the last one over HTTP/2
-    tls-1kb tls-h2-1kb            the same over TLS, on connections that are kept
+    1kb 10kb 100kb 10mb           files of the server's own, HTTP/1.1 on connections that are kept
+    h2-1kb                        the same by HTTP/2
+    mix mix-h2                    10,000 files as a crowd asks for them (Zipf), of 50 browsers
+    304                           revalidations: the right If-None-Match
+    gzip br                       a page in the best coding that client and server have
+    new-connection                a connection for each request
+    rules                         1 KB beside 5,000 rules, and beside 100
+    latency latency-caddy         p50, p99 and p99.9 at half of the most that nginx, or Caddy, does
+    tls-1kb tls-h2-1kb            over TLS, on connections that are kept
     tls-handshake                 a new connection for each request, with a full handshake
     proxy-1kb proxy-1mb           passed through from an origin that forbids to store them
     proxy-hit                     1 KB that the origin allows to store: it should be asked once
@@ -14,21 +21,15 @@ Edge beside its peers: the same files, the same core, the same minutes.
 Every server has core 0 to itself while it is measured, the generator has core 1, and so has the
 origin of the proxies: an nginx, which is needed. The rounds interleave (A B A B …), so that a slow
 minute of the machine meets every server. A generator that reports an error, another status than
-2xx or short answers gives no figure, and no ratio either.
-
-Of handshakes two rates are printed: by the clock, and by what they took of the server's processor.
-The second one is compared: the generator's side of a handshake costs more than the server's, so
-that by the clock it is the generator that is measured.
+2xx or short answers gives no figure, and no ratio either. README.md tells the method.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import hashlib
 import json
 import os
-import random
 import resource
 import sys
 import tempfile
@@ -37,79 +38,35 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import gateways
-import generators
-import secure
+import logs
+import processes
 import servers
+import stages
 from figures import Refused
-from scenarios import HANDSHAKES, SCENARIOS, Scenario
+from generators import Errand, load_http1
+from scenarios import SCENARIOS, Scenario
 from tables import Result, Round, as_json, table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from secure import Certificate
-    from servers import Server
+    from processes import Server
+    from stages import Ground
 
-    Start = Callable[[Path, Path], Server]
-
-
-def write_site(folder: Path) -> Path:
-    """Files that no coding makes smaller, the same in every run."""
-    folder.mkdir()
-    source = random.Random(20260727)
-    for scenario in SCENARIOS.values():
-        target = folder / scenario.path[1:]
-        if not target.exists():
-            target.write_bytes(source.randbytes(scenario.size))
-    (folder / "index.html").write_text("<!doctype html><title>bench</title>\n")
-    return folder
-
-
-def check_answer(server: Server, scenario: Scenario, site: Path, certificate: Certificate) -> None:
-    """
-    One request before any is timed: the very file, with status 200, under the very certificate.
-
-    Raises:
-        Refused: It was anything else.
-    """
-    if scenario.is_secure:
-        status, content = secure.fetch(server, scenario.path, certificate)
-    else:
-        status, content = servers.fetch(server.port, scenario.path)
-    expected = (site / scenario.path[1:]).read_bytes()
-    if status != 200:
-        raise Refused(f"{scenario.path} is answered with {status}")
-    if hashlib.sha256(content).digest() != hashlib.sha256(expected).digest():
-        raise Refused(f"{scenario.path} has {len(content)} other bytes than the file")
-
-
-def check_handshakes(server: Server, scenario: Scenario) -> None:
-    """
-    Be sure that the generator never resumes a session, where one could be: with tickets.
-
-    wrk and `h2load -n` beyond its connections do: both keep what they know for the next one.
-
-    Raises:
-        Refused: nginx has seen it resume.
-    """
-    before = secure.resumptions(server)
-    generators.shake_hands(server.tls_port, scenario)
-    resumed = secure.resumptions(server) - before
-    if resumed:
-        raise Refused(f"{resumed} of {HANDSHAKES} handshakes were not full ones")
-
+WARM_S = 1.0
+"""Seconds of the round before the first one: it warms caches and pages, and is thrown away."""
 
 # Rounds
 
 
-def play_round(server: Server, scenario: Scenario, seconds: float) -> Round:
+def play_round(server: Server, errand: Errand, seconds: float) -> Round:
     """One run against one server, how busy both sides were, and what the origin got of it."""
-    load = generators.loader(scenario)
     asked = gateways.requests_of(server)
-    began, used, spent = time.monotonic(), servers.cpu_seconds(server.process.pid), load_s(server)
-    run = load(server, scenario, seconds)
+    leader = server.process.pid
+    began, used, spent = time.monotonic(), processes.cpu_seconds(leader), load_s(server)
+    run = errand.run(server, seconds)
     elapsed = time.monotonic() - began
-    cpu_s = servers.cpu_seconds(server.process.pid) - used
+    cpu_s = processes.cpu_seconds(leader) - used
     loaded = (load_s(server) - spent) / elapsed
     passed_on = (gateways.requests_of(server) - asked - 1) / run.requests  # the last is our own
     return Round(run, cpu_s / elapsed, loaded, min(1.0, max(0.0, passed_on)), cpu_s)
@@ -122,124 +79,81 @@ def load_s(server: Server) -> float:
     Another server counts when it is stopped, which is after the last round.
     """
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    origin = servers.cpu_seconds(server.behind.process.pid) if server.behind else 0.0
+    origin = processes.cpu_seconds(server.behind.process.pid) if server.behind else 0.0
     return usage.ru_utime + usage.ru_stime + origin
 
 
 # A comparison
 
 
-def compare(
-    running: list[Server],
-    scenario: Scenario,
-    site: Path,
-    rounds: int,
-    seconds: float,
-    *,
-    certificate: Certificate,
-) -> dict[str, Result]:
-    """Results by server, in the order of `running`; a server that fails once is left out."""
-    results = {server.name: Result() for server in running}
-    for number in range(rounds + 1):
-        for server in running:
-            result = results[server.name]
+class Comparison:
+    """One scenario, and what each of its servers did so far."""
+
+    def __init__(self, scenario: Scenario, running: dict[str, Server], ground: Ground) -> None:
+        self.scenario = scenario
+        self.running = running
+        self.ground = ground
+        self.errand = Errand(scenario, ground.crowd)
+        """With a rate once there is a pace."""
+        self.results = {name: Result() for name in running}
+
+    def play(self, rounds: int, seconds: float, pace: float) -> dict[str, Result]:
+        """Results by server; a server that fails once has no figure."""
+        self.each(self.check)
+        if self.scenario.paced_by:
+            self.set_pace(seconds, pace)
+        self.each(self.warm)
+        for number in range(1, rounds + 1):
+            self.each(lambda name, server, turn=number: self.measure(name, server, seconds, turn))
+        self.each(self.note_log)
+        return self.results
+
+    def each(self, step: Callable[[str, Server], None]) -> None:
+        """One step of every server that has not failed."""
+        for name, server in self.running.items():
+            result = self.results[name]
             if result.refused:
                 continue
             try:
-                if number == 0:
-                    check_answer(server, scenario, site, certificate)
-                    if scenario.is_handshake:
-                        check_handshakes(server, scenario)
-                    play_round(server, scenario, 1.0)  # warms caches and pages, and is thrown away
-                    continue
-                played = play_round(server, scenario, seconds)
+                step(name, server)
             except (Refused, OSError) as problem:
                 result.refused = str(problem)
-                continue
-            result.rounds.append(played)
-            rate = f"{played.run.rate:,.0f}/s"
-            print(f"  {scenario.name} {number}/{rounds} {server.name}: {rate}", flush=True)
-    return results
+
+    def check(self, _: str, server: Server) -> None:
+        """Whether it answers as it should."""
+        stages.check(server, self.scenario, self.ground)
+
+    def set_pace(self, seconds: float, wished: float) -> None:
+        """What is wished for, or half of the most of who sets it; without that nobody is timed."""
+        pacer = self.scenario.paced_by
+        try:
+            pace = wished or load_http1(self.errand, self.running[pacer], seconds).rate / 2
+        except (KeyError, Refused):
+            for result in self.results.values():
+                result.refused = result.refused or f"{pacer} sets the pace, and did not"
+        else:
+            self.errand = Errand(self.scenario, self.ground.crowd, pace)
+
+    def warm(self, _: str, server: Server) -> None:
+        """The round that is thrown away, and its log."""
+        play_round(server, self.errand, WARM_S)
+        logs.emptied(server)
+
+    def measure(self, name: str, server: Server, seconds: float, number: int) -> None:
+        """One round; the log of the one before has been written by now, and is counted."""
+        self.note_log(name, server)
+        played = play_round(server, self.errand, seconds)
+        self.results[name].rounds.append(played)
+        print(f"  {self.scenario.name} {number} {name}: {played.run.rate:,.0f}/s", flush=True)
+
+    def note_log(self, name: str, server: Server) -> None:
+        """How much of the last round stands in the access log, which is emptied."""
+        lines, rounds = logs.emptied(server), self.results[name].rounds
+        if lines is not None and rounds:
+            self.results[name].logged.append(lines / rounds[-1].run.requests)
 
 
 # The command
-
-
-def start_peers(
-    peers: dict[str, Start],
-    site: Path,
-    work: Path,
-    stack: contextlib.ExitStack,
-) -> list[Server]:
-    """Those of `peers` that are installed and come up; the others are named on stderr."""
-    running = []
-    for name, start in peers.items():
-        if not servers.is_installed(name):
-            print(f"{name}: not installed, left out", file=sys.stderr)
-            continue
-        folder = work / name
-        folder.mkdir()
-        try:
-            server = start(site, folder)
-        except servers.NotStarted as problem:
-            print(f"{name}: left out: {problem}", file=sys.stderr)
-            continue
-        stack.callback(server.stop)
-        running.append(server)
-    return running
-
-
-def start_files(
-    chosen: argparse.Namespace, site: Path, work: Path, stack: contextlib.ExitStack
-) -> list[Server]:
-    """The peers as servers of files in the clear; none where nothing of that is compared."""
-    if not any(scenario.is_file for scenario in chosen_scenarios(chosen)):
-        return []
-    peers = {name: servers.PEERS[name][1] for name in chosen.peers}
-    return start_peers(peers, site, work, stack)
-
-
-def start_secure(
-    chosen: argparse.Namespace,
-    site: Path,
-    work: Path,
-    certificate: Certificate,
-    stack: contextlib.ExitStack,
-) -> list[Server]:
-    """Those of the peers that speak TLS, with it; none where nothing of that is compared."""
-    if not any(scenario.is_secure for scenario in chosen_scenarios(chosen)):
-        return []
-    peers = {
-        name: with_certificate(secure.SECURE[name], certificate)
-        for name in chosen.peers
-        if name in secure.SECURE
-    }
-    folder = work / "tls"
-    folder.mkdir()
-    return start_peers(peers, site, folder, stack)
-
-
-def with_certificate(
-    start: Callable[[Path, Path, Certificate], Server], certificate: Certificate
-) -> Start:
-    """A peer like all others."""
-    return lambda site, work: start(site, work, certificate)
-
-
-def start_gateways(
-    chosen: argparse.Namespace, site: Path, stack: contextlib.ExitStack
-) -> list[Server]:
-    """The peers as proxies, in memory where that can be; only those that a scenario asks for."""
-    wanted = {name for scenario in chosen_scenarios(chosen) for name in scenario.gateways}
-    folder = tempfile.TemporaryDirectory(prefix="edge-bench-", dir=gateways.memory_backed())
-    work = Path(stack.enter_context(folder))
-    peers = {name: gateways.GATEWAYS[name] for name in chosen.peers if name in wanted}
-    return start_peers(peers, site, work, stack)
-
-
-def chosen_scenarios(chosen: argparse.Namespace) -> list[Scenario]:
-    """In the order in which they were named."""
-    return [SCENARIOS[name] for name in chosen.scenario]
 
 
 def listed(choices: Iterable[str]) -> Callable[[str], list[str]]:
@@ -263,58 +177,49 @@ def parse_arguments() -> argparse.Namespace:
     )
     add = parser.add_argument
     add("--scenario", type=listed(SCENARIOS), default=list(SCENARIOS), help=",".join(SCENARIOS))
-    add(
-        "--peers",
-        type=listed(servers.PEERS),
-        default=list(servers.USUAL),
-        help=",".join(servers.PEERS),
-    )
+    add("--peers", type=listed(servers.PEERS), help=f"{','.join(servers.PEERS)} (by the scenario)")
     add("--rounds", type=int, default=5, help="measured rounds (5; fewer say little)")
-    add("--seconds", type=float, default=3.0, help="seconds a run (3)")
+    add("--seconds", type=float, default=2.0, help="seconds a run (2)")
+    add("--pace", type=float, default=0.0, help="requests/s of latency (half of the peer's most)")
     add("--json", type=Path, metavar="FILE", help="write every figure there")
     return parser.parse_args()
+
+
+def play_all(chosen: argparse.Namespace, work: Path) -> dict[str, dict[str, Result]]:
+    """Results by scenario and server."""
+    scenarios = [SCENARIOS[name] for name in chosen.scenario]
+    ground = stages.lay_ground(work, scenarios)
+    everything = {}
+    for stage, here in stages.by_stage(scenarios):
+        wanted = {each.name: stages.names_of(each, chosen.peers) for each in here}
+        with contextlib.ExitStack() as stack:
+            names = [name for names in wanted.values() for name in names]
+            running = stages.start_stage(stage, names, ground, stack)
+            for each in here:
+                asked = {name: running[name] for name in wanted[each.name] if name in running}
+                comparison = Comparison(each, asked, ground)
+                everything[each.name] = comparison.play(chosen.rounds, chosen.seconds, chosen.pace)
+    return everything
 
 
 def main() -> int:
     """0 when every figure could be had, else 1."""
     chosen = parse_arguments()
-    missing = servers.missing_tools("taskset", "wrk", "h2load", "openssl")
+    missing = processes.missing_tools("taskset", "wrk", "h2load", "openssl")
     if missing or (os.cpu_count() or 1) < 2:
         print(f"missing: {', '.join(missing) or 'a second core'}", file=sys.stderr)
         return 2
-    everything = {}
-    with contextlib.ExitStack() as stack:
-        work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edge-bench-")))
-        site = write_site(work / "site")
-        certificate = secure.make_certificate(work)
-        files = start_files(chosen, site, work, stack)
-        over_tls = start_secure(chosen, site, work, certificate, stack)
-        proxies = start_gateways(chosen, site, stack)
-        if not files and not over_tls and not proxies:
-            return 1
-        print(
-            f"load average before: {os.getloadavg()[0]:.2f} (other work on the machine blurs this)"
-        )
-        for scenario in chosen_scenarios(chosen):
-            asked = files if scenario.is_file else over_tls
-            if scenario.gateways:
-                asked = [server for server in proxies if server.name in scenario.gateways]
-            everything[scenario.name] = compare(
-                asked,
-                scenario,
-                site,
-                chosen.rounds,
-                chosen.seconds,
-                certificate=certificate,
-            )
-            print()
+    print(f"load average before: {os.getloadavg()[0]:.2f} (other work on the machine blurs this)")
+    where = processes.memory_backed()
+    with tempfile.TemporaryDirectory(prefix="edge-bench-", dir=where) as folder:
+        everything = play_all(chosen, Path(folder))
     for name, results in everything.items():
-        print("\n".join(table(SCENARIOS[name], results)), end="\n\n")
+        print("\n" + "\n".join(table(SCENARIOS[name], results)))
     if chosen.json:
         document = {name: as_json(results) for name, results in everything.items()}
         chosen.json.write_text(json.dumps(document, indent=2) + "\n")
     refused = any(result.refused for each in everything.values() for result in each.values())
-    return 1 if refused else 0
+    return 1 if refused or not any(everything.values()) else 0
 
 
 if __name__ == "__main__":

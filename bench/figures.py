@@ -7,6 +7,7 @@ which anything went wrong has no figure: `Refused` says why, and no ratio is mad
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import statistics
@@ -36,6 +37,11 @@ class Run:
     """Content and heads together, as the generator counts them."""
     p99_s: float | None = None
     """None where the generator has no percentiles (h2load)."""
+    p50_s: float | None = None
+    p999_s: float | None = None
+    """These two, and the next one, of a fixed rate alone."""
+    lag_s: float | None = None
+    """p99 of how late the generator was itself."""
 
     @property
     def rate(self) -> float:
@@ -52,7 +58,7 @@ class Spread:
     high: float
 
 
-def parse_wrk(text: str, size: int) -> Run:
+def parse_wrk(text: str, size: float) -> Run:
     """
     The run that `wrk --latency` describes in `text`, for a file of `size` bytes.
 
@@ -71,7 +77,7 @@ def parse_wrk(text: str, size: int) -> Run:
     return checked("wrk", Run(requests, seconds, float(total[4]) * UNITS[total[5]], p99), size)
 
 
-def parse_h2load(text: str, size: int) -> Run:
+def parse_h2load(text: str, size: float) -> Run:
     """
     The run that `h2load -n` describes in `text`, for a file of `size` bytes.
 
@@ -92,6 +98,39 @@ def parse_h2load(text: str, size: int) -> Run:
     return checked("h2load", Run(int(counts[1]), seconds, float(traffic[3])), size)
 
 
+def parse_paced(text: str, rate: float) -> Run:
+    """
+    The run that `pacing.py` describes in `text`, of a given rate.
+
+    Raises:
+        Refused: Not every request had its answer in time.
+    """
+    try:
+        said = json.loads(text)
+    except json.JSONDecodeError as broken:
+        raise Refused(f"pacing.py printed no result: {last_line(text)}") from broken
+    if said["problem"] or said["answered"] < said["planned"]:
+        counts = f"{said['answered']} of {said['planned']} answered at {rate:,.0f}/s"
+        raise Refused(f"pacing.py: {counts}: {said['problem']}")
+    return Run(
+        said["answered"], said["seconds"], said["bytes_read"],
+        p99_s=said["p99"], p50_s=said["p50"], p999_s=said["p999"], lag_s=said["lag_p99"],
+    )  # fmt: skip
+
+
+def check_empty(run: Run, size: int) -> Run:
+    """
+    `run` itself, once it is plain that no file of `size` bytes was sent: of 304s.
+
+    Raises:
+        Refused: There was content in them.
+    """
+    mean = run.bytes_read / run.requests
+    if mean >= size / 2:
+        raise Refused(f"{mean:.0f} bytes an answer where a 304 has no content")
+    return run
+
+
 def check_protocols(text: str, application: str) -> None:
     """
     Be sure that h2load spoke TLS 1.3, and `application` over it (by ALPN).
@@ -106,7 +145,7 @@ def check_protocols(text: str, application: str) -> None:
             raise Refused(f"h2load: {what}: {spoken} instead of {wanted}")
 
 
-def checked(generator: str, run: Run, size: int) -> Run:
+def checked(generator: str, run: Run, size: float) -> Run:
     """
     `run` itself, once it is plain that whole files were read.
 
@@ -116,7 +155,7 @@ def checked(generator: str, run: Run, size: int) -> Run:
         raise Refused(f"{generator}: no request was answered")
     if run.bytes_read < run.requests * size * 0.98:
         mean = run.bytes_read / run.requests
-        raise Refused(f"{generator}: {mean:.0f} bytes an answer for a file of {size}")
+        raise Refused(f"{generator}: {mean:.0f} bytes an answer for a file of {size:.0f}")
     return run
 
 

@@ -9,33 +9,27 @@ answers may be stored is told by the scenario's name, see `ORIGIN`.
 from __future__ import annotations
 
 import json
-import os
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+import processes
 import servers
+from processes import GENERATOR_CORE, SERVER_CORE, NotStarted, Server
+from rulesets import mixed_rules
 from scenarios import CONNECTIONS
-from servers import GENERATOR_CORE, SERVER_CORE, NotStarted, Server
+from servers import ENDLESS, FEW_RULES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-MEMORY = Path("/dev/shm")
-
-
-def memory_backed() -> Path | None:
-    """A folder whose files are memory, so that no stored answer and no log waits for a disk."""
-    return MEMORY if MEMORY.is_dir() and os.access(MEMORY, os.W_OK) else None
-
+    from pathlib import Path
 
 # The origin
 
 ORIGIN = """
-    keepalive_requests 1000000000;
     server {{
         listen 127.0.0.1:{port} backlog=1024;
         root {site};
+        access_log off;
         sendfile off;
         tcp_nopush off;
         add_header Cache-Control no-store;
@@ -45,7 +39,7 @@ ORIGIN = """
     }}
 """
 """
-It ends no connection by itself, and counts what it is asked. Without sendfile a small file is two
+It counts what it is asked. Without sendfile a small file is two
 system calls instead of four, which leaves more of the core to the generator.
 """
 
@@ -57,11 +51,11 @@ def start_origin(site: Path, work: Path) -> Server:
     Raises:
         NotStarted: Also where there is no nginx.
     """
-    if servers.missing_tools("nginx"):
+    if processes.missing_tools("nginx"):
         raise NotStarted("the origin is an nginx, which is not installed")
     folder = work / "origin"
     folder.mkdir()
-    port = servers.free_port()
+    port = processes.free_port()
     origin = servers.run_nginx(ORIGIN.format(port=port, site=site), folder, port, GENERATOR_CORE)
     origin.name = "origin"
     return origin
@@ -71,19 +65,25 @@ def requests_of(server: Server) -> int:
     """How many requests the origin behind `server` has had; 0 where there is none that counts."""
     if server.behind is None:
         return 0
-    status, content = servers.fetch(server.behind.port, "/requests")
-    counts = re.search(rb"^ \d+ \d+ (\d+) $", content, re.MULTILINE)
-    return int(counts[1]) if status == 200 and counts else 0
+    answer = processes.fetch(server.behind.port, "/requests")
+    counts = re.search(rb"^ \d+ \d+ (\d+) $", answer.content, re.MULTILINE)
+    return int(counts[1]) if answer.status == 200 and counts else 0
 
 
 # The node itself
 
 
 def serve_edge(
-    origin_port: int, work: Path, workers: int, core: int | None = SERVER_CORE, limits: str = ""
+    origin_port: int,
+    work: Path,
+    workers: int,
+    core: int | None = SERVER_CORE,
+    limits: str = "",
+    *,
+    rules: int = 0,
 ) -> Server:
-    """A node that forwards every path of `HOST` to 127.0.0.1:`origin_port`."""
-    write_rule(work / "rules/bench", origin_port)
+    """A node that forwards to 127.0.0.1:`origin_port` what no other of its rules is about."""
+    write_rule(work / "rules/bench", origin_port, rules)
     server = servers.serve_edge(work, workers, core, edge_settings(origin_port, limits))
     site = work / "site"
     site.mkdir()
@@ -96,18 +96,19 @@ def edge_settings(origin_port: int, limits: str) -> str:
     return f'proxy: {{allow: ["127.0.0.1:{origin_port}"]}}\nlimits: {{{limits}}}\n'
 
 
-def write_rule(folder: Path, origin_port: int) -> None:
-    """An app whose one rule leads to the origin."""
+def write_rule(folder: Path, origin_port: int, others: int = 0) -> None:
+    """An app whose last rule leads to the origin; the others are of every kind."""
     rule = {"source": "/<*>", "target": f"http://127.0.0.1:{origin_port}/<*>", "status": "200"}
     folder.mkdir(parents=True)
     (folder / "app.yml").write_text("production_branch: main\n")
-    (folder / "redirects.json").write_text(json.dumps([rule]))
+    (folder / "redirects.json").write_text(json.dumps([*mixed_rules(others), rule]))
 
 
 def start_edge(site: Path, work: Path) -> Server:
-    """One worker."""
-    return servers.in_front(
-        start_origin(site, work), lambda origin: serve_edge(origin.port, work, 1)
+    """One worker, with the usual rules before the one that leads to the origin."""
+    return processes.in_front(
+        start_origin(site, work),
+        lambda origin: serve_edge(origin.port, work, 1, limits=ENDLESS, rules=FEW_RULES),
     )
 
 
@@ -118,13 +119,11 @@ NGINX = """
     upstream origin {{ server 127.0.0.1:{origin_port}; keepalive {connections}; }}
     server {{
         listen 127.0.0.1:{port} backlog=1024;
-        access_log {work}/access.log combined buffer=64k flush=1s;
         proxy_http_version 1.1;
         proxy_set_header Connection "";
         proxy_max_temp_file_size 0;
         location / {{ proxy_pass http://origin; }}
         location = /proxy-hit.bin {{
-            access_log off;
             proxy_cache bench;
             proxy_pass http://origin;
         }}
@@ -143,31 +142,31 @@ reverse_proxy 127.0.0.1:{origin_port} {{
 
 
 def start_nginx(site: Path, work: Path) -> Server:
-    """One worker, with a buffered access log but for hits."""
+    """One worker."""
 
     def start(origin: Server) -> Server:
-        port = servers.free_port()
+        port = processes.free_port()
         inside = NGINX.format(
             work=work, port=port, origin_port=origin.port, connections=CONNECTIONS
         )
         return servers.run_nginx(inside, work, port)
 
-    return servers.in_front(start_origin(site, work), start)
+    return processes.in_front(start_origin(site, work), start)
 
 
 def start_caddy(site: Path, work: Path) -> Server:
-    """Without a log."""
+    """As for files, but that it asks."""
 
     def start(origin: Server) -> Server:
         inside = CADDY.format(origin_port=origin.port, connections=CONNECTIONS)
         return servers.run_caddy(inside, work)
 
-    return servers.in_front(start_origin(site, work), start)
+    return processes.in_front(start_origin(site, work), start)
 
 
 def start_varnish(site: Path, work: Path) -> Server:
     """As for files."""
-    return servers.in_front(
+    return processes.in_front(
         start_origin(site, work), lambda origin: servers.run_varnish(origin.port, work)
     )
 
@@ -175,6 +174,7 @@ def start_varnish(site: Path, work: Path) -> Server:
 NGINX_TUNNELS = """
     server {{
         listen 127.0.0.1:{port} backlog=4096;
+        access_log off;
         location / {{
             proxy_http_version 1.1;
             proxy_set_header Upgrade $http_upgrade;
@@ -188,7 +188,7 @@ NGINX_TUNNELS = """
 
 def serve_nginx_tunnels(origin_port: int, work: Path) -> Server:
     """One worker that takes WebSockets to 127.0.0.1:`origin_port`."""
-    port = servers.free_port()
+    port = processes.free_port()
     return servers.run_nginx(NGINX_TUNNELS.format(port=port, origin_port=origin_port), work, port)
 
 
@@ -198,4 +198,4 @@ GATEWAYS: dict[str, Callable[[Path, Path], Server]] = {
     "caddy": start_caddy,
     "varnish": start_varnish,
 }
-"""name → how to start it; the programs are those of `servers.PEERS`."""
+"""name → how to start it; the programs are those of `servers.PROGRAMS`."""

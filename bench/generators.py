@@ -1,41 +1,67 @@
 """
-The load generators of `compare.py`: wrk and h2load, pinned to their core.
+The load generators of `compare.py`, pinned to their core: wrk, h2load, and `pacing.py`.
 
-A loader is a function `(server, scenario, seconds) -> Run`, and raises `Refused` where the run has
-no figure.
+A loader is a function `(errand, server, seconds) -> Run`, and raises `Refused` where the run has no
+figure.
 """
 
 from __future__ import annotations
 
 import subprocess
+import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import contents
 import figures
-import servers
+import processes
+from browsers import browsers
 from figures import Refused, Run
-from scenarios import CONNECTIONS, HANDSHAKES, STREAMS, Scenario
+from scenarios import CONNECTIONS, HANDSHAKES, STREAMS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from servers import Server
+    from processes import Server
+    from scenarios import Load, Scenario
 
 REQUESTS_PER_CONNECTION = 900
 """
-For HTTP/2. nginx and Edge both say GOAWAY after 1,000 requests on one connection, and h2load 1.52
-does not connect again: with `-D` it idles to the end and calls what was in flight errors. So a
-round is as many short runs as fit into its seconds, each with fresh connections. Over TLS nobody
-says it (`secure.py`), and a run lasts longer, or its handshakes would be a good part of it.
+For HTTP/2, for each second of a run. h2load 1.52 does not open a connection again that has ended:
+with `-D` it would idle, and call what was in flight errors. So a round is as many runs as fit into
+its seconds, each with fresh connections, and nobody ends one by itself.
 """
 
-TO_LOOPBACK = Path(__file__).with_name("loopback.lua")
+HERE = Path(__file__).parent
+
+TO_LOOPBACK = HERE / "loopback.lua"
 """Lets wrk send a server name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """What a generator is to do."""
+
+    scenario: Scenario
+    crowd: Path
+    """The folder with a mix's lists (`contents.write_crowd`)."""
+    rate: float = 0.0
+    """Requests a second, where the scenario has a pace."""
+
+    def run(self, server: Server, seconds: float) -> Run:
+        """
+        One run.
+
+        Raises:
+            Refused: It has no figure.
+        """
+        return LOADERS[self.scenario.load](self, server, seconds)
 
 
 def generate(command: list[str], seconds: float) -> str:
     """What a generator prints, pinned to its core."""
-    pinned = ["taskset", "-c", str(servers.GENERATOR_CORE), *command]
+    pinned = ["taskset", "-c", str(processes.GENERATOR_CORE), *command]
     try:
         done = subprocess.run(
             pinned, capture_output=True, text=True, check=False, timeout=seconds + 60
@@ -47,48 +73,104 @@ def generate(command: list[str], seconds: float) -> str:
     return done.stdout
 
 
-def load_http1(server: Server, scenario: Scenario, seconds: float) -> Run:
-    """One run of wrk; it takes whole seconds."""
-    url = [f"http://127.0.0.1:{server.port}{scenario.path}"]
-    if scenario.is_secure:
-        name = f"{servers.HOST}:{server.tls_port}"
-        url = ["-s", str(TO_LOOPBACK), f"https://{name}{scenario.path}"]
-    command = [
-        "wrk", "-t1", f"-c{CONNECTIONS}", f"-d{max(1, round(seconds))}s", "--latency",
-        "-H", f"Host: {servers.HOST}", *url,
-    ]  # fmt: skip
-    return figures.parse_wrk(generate(command, seconds), scenario.size)
+# wrk
 
 
-def load_http2(server: Server, scenario: Scenario, seconds: float) -> Run:
-    """Runs of h2load until `seconds` of load are together."""
-    each, port, scheme = REQUESTS_PER_CONNECTION, server.h2_port, "http"
+def wrk(scenario: Scenario, seconds: float, *more: str) -> str:
+    """What it prints; it takes whole seconds."""
+    usual = ["wrk", "-t1", f"-c{scenario.connections}", f"-d{max(1, round(seconds))}s", "--latency"]
+    return generate([*usual, *more], seconds)
+
+
+def load_http1(errand: Errand, server: Server, seconds: float) -> Run:
+    """One file again and again."""
+    scenario = errand.scenario
+    address = [f"http://127.0.0.1:{server.port}{scenario.path}"]
     if scenario.is_secure:
-        each, port, scheme = each * max(1, round(seconds)), server.tls_port, "https"
+        name = f"{processes.HOST}:{server.tls_port}"
+        address = ["-s", str(TO_LOOPBACK), f"https://{name}{scenario.path}"]
+    said = wrk(scenario, seconds, *lines_of(scenario, server), *address)
+    if scenario.is_conditional:
+        return figures.check_empty(figures.parse_wrk(said, 0), scenario.size)
+    return figures.parse_wrk(said, least_size(scenario))
+
+
+def lines_of(scenario: Scenario, server: Server) -> list[str]:
+    """The options of wrk for a scenario's field lines; an entity-tag is asked for before."""
+    fields = [("Host", processes.HOST), *scenario.fields]
+    if scenario.is_conditional:
+        fields.append(("If-None-Match", processes.fetch(server.port, scenario.path).etag))
+    return [option for name, value in fields for option in ("-H", f"{name}: {value}")]
+
+
+def least_size(scenario: Scenario) -> int:
+    """Bytes that an answer has at least; of a coded one it is known that it was right before."""
+    return 1 if scenario.is_coded else scenario.size
+
+
+def load_mix(errand: Errand, server: Server, seconds: float) -> Run:
+    """Many files, many browsers."""
+    crowd, script = errand.crowd, str(HERE / "mix.lua")
+    said = wrk(
+        errand.scenario, seconds, "-s", script, f"http://127.0.0.1:{server.port}/", "--",
+        str(crowd / "targets.txt"), str(crowd / "browsers.txt"),
+    )  # fmt: skip
+    return figures.parse_wrk(said, contents.mean_size())
+
+
+# h2load
+
+
+def load_http2(errand: Errand, server: Server, seconds: float) -> Run:
+    """One file again and again, on streams."""
+    scenario = errand.scenario
+    port, scheme = server.h2_port, "http"
+    if scenario.is_secure:
+        port, scheme = server.tls_port, "https"
+    what = [f"{scheme}://{processes.HOST}:{port}{scenario.path}"]
+    return h2load(errand, port, what, scenario.size, seconds)
+
+
+def load_mix_http2(errand: Errand, server: Server, seconds: float) -> Run:
+    """Many files of one browser: each connection asks for the same ones, in the same order."""
+    left_out = {"Host", "Connection"}
+    fields = [line for line in browsers(processes.HOST)[0] if line[0] not in left_out]
+    what = [option for name, value in fields for option in ("-H", f"{name.lower()}: {value}")]
+    what += ["-i", str(errand.crowd / "urls.txt")]
+    return h2load(errand, server.h2_port, what, contents.mean_size(streams(seconds)), seconds)
+
+
+def streams(seconds: float) -> int:
+    """Requests on each connection."""
+    return REQUESTS_PER_CONNECTION * max(1, round(seconds))
+
+
+def h2load(errand: Errand, port: int, what: list[str], size: float, seconds: float) -> Run:
+    """Runs until `seconds` of load are together."""
     command = [
-        "h2load", "-t1", "-c", str(CONNECTIONS), "-m", str(STREAMS), "-n", str(CONNECTIONS * each),
-        "--connect-to", f"127.0.0.1:{port}", f"{scheme}://{servers.HOST}:{port}{scenario.path}",
+        "h2load", "-t1", "-c", str(CONNECTIONS), "-m", str(STREAMS),
+        "-n", str(CONNECTIONS * streams(seconds)), "--connect-to", f"127.0.0.1:{port}", *what,
     ]  # fmt: skip
     runs: list[Run] = []
     while sum(run.seconds for run in runs) < seconds:
         said = generate(command, seconds)
-        if scenario.is_secure:
+        if errand.scenario.is_secure:
             figures.check_protocols(said, "h2")
-        runs.append(figures.parse_h2load(said, scenario.size))
+        runs.append(figures.parse_h2load(said, size))
     return figures.joined(runs)
 
 
-def load_handshakes(server: Server, scenario: Scenario, seconds: float) -> Run:
+def load_handshakes(errand: Errand, server: Server, seconds: float) -> Run:
     """Runs of h2load until `seconds` of load are together, each with a crowd of connections."""
     runs: list[Run] = []
     while sum(run.seconds for run in runs) < seconds:
-        runs.append(shake_hands(server.handshake_port, scenario))
+        runs.append(shake_hands(server.handshake_port, errand.scenario))
     return figures.joined(runs)
 
 
 def shake_hands(port: int, scenario: Scenario) -> Run:
     """As many connections as requests, all at once: h2load makes each from nothing."""
-    url = f"https://{servers.HOST}:{port}{scenario.path}"
+    url = f"https://{processes.HOST}:{port}{scenario.path}"
     command = [
         "h2load", "--h1", "-t1", "-c", str(HANDSHAKES), "-n", str(HANDSHAKES),
         "--connect-to", f"127.0.0.1:{port}", url,
@@ -98,8 +180,22 @@ def shake_hands(port: int, scenario: Scenario) -> Run:
     return figures.parse_h2load(said, scenario.size)
 
 
-def loader(scenario: Scenario) -> Callable[[Server, Scenario, float], Run]:
-    """Which of them a scenario asks for."""
-    if scenario.is_handshake:
-        return load_handshakes
-    return load_http2 if scenario.http2 else load_http1
+# At a fixed rate
+
+
+def load_paced(errand: Errand, server: Server, seconds: float) -> Run:
+    """An open loop."""
+    scenario = errand.scenario
+    numbers = (server.port, scenario.path, scenario.size, errand.rate, seconds)
+    command = [sys.executable, str(HERE / "pacing.py"), *map(str, numbers)]
+    return figures.parse_paced(generate(command, seconds), errand.rate)
+
+
+LOADERS: dict[Load, Callable[[Errand, Server, float], Run]] = {
+    "wrk": load_http1,
+    "mix": load_mix,
+    "h2load": load_http2,
+    "h2load-mix": load_mix_http2,
+    "handshakes": load_handshakes,
+    "pace": load_paced,
+}

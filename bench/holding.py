@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from servers import HOST, NotStarted
+from processes import HOST, NotStarted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -21,9 +21,8 @@ from typing import TYPE_CHECKING
 
 import servers
 from figures import percentile
-from gateways import memory_backed
 from node import memory_of, workers_of
-from servers import NotStarted, Server
+from processes import NotStarted, Server, memory_backed
 from tables import Figure, at_most, print_table
 
 from edge.control import durable

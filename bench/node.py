@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-import servers
-from servers import NotStarted
+import processes
+from processes import NotStarted
 
 if TYPE_CHECKING:
     from servers import Server
@@ -68,7 +68,7 @@ def workers_of(server: Server) -> list[int]:
     One process alone is its own worker.
     """
     holders = [
-        pid for pid in servers.session_of(server.process.pid) if listens_on(pid, server.port)
+        pid for pid in processes.session_of(server.process.pid) if listens_on(pid, server.port)
     ]
     children = [pid for pid in holders if pid != server.process.pid]
     return children or holders

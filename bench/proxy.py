@@ -28,12 +28,12 @@ from typing import TYPE_CHECKING
 
 import gateways
 import node
-import servers
+import processes
 import uvloop
 from aiohttp import ClientError, ClientSession, TCPConnector, web
 from commands import add_command, make_parser, raise_file_limit, run
 from figures import percentile
-from servers import GENERATOR_CORE, HOST, NotStarted
+from processes import GENERATOR_CORE, HOST, NotStarted
 from tables import Figure, at_most, exactly, print_table
 
 if TYPE_CHECKING:
@@ -252,9 +252,9 @@ async def through_tunnels(chosen: argparse.Namespace, work: Path) -> None:
     limits = f"origin_connections: {chosen.connections * 2}"
     async with echoing() as port:
         figures = list(trip_figures("nothing", await round_trips(port, chosen)))
-        if not servers.missing_tools("nginx"):
+        if not processes.missing_tools("nginx"):
             figures += await measured(partial(gateways.serve_nginx_tunnels, port, work), chosen)
-        core = servers.SERVER_CORE
+        core = processes.SERVER_CORE
         start = partial(gateways.serve_edge, port, work, chosen.workers, core, limits)
         figures += await measured(start, chosen, limit_ms=20)
     title = f"{chosen.connections:,} WebSockets, {chosen.messages} messages each, {chosen.rate}/s"
@@ -267,9 +267,9 @@ async def measured(
     """The figures of one server, which ends with them, and how busy it was."""
     server = await asyncio.to_thread(start)
     try:
-        used, began = servers.cpu_seconds(server.process.pid), time.monotonic()
+        used, began = processes.cpu_seconds(server.process.pid), time.monotonic()
         times = await round_trips(server.port, chosen)
-        used, took = servers.cpu_seconds(server.process.pid) - used, time.monotonic() - began
+        used, took = processes.cpu_seconds(server.process.pid) - used, time.monotonic() - began
     finally:
         await asyncio.to_thread(server.stop)
     busy = Figure(f"through {server.name}: busy", f"{used / took:.0%}")

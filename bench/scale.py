@@ -26,14 +26,15 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
+import processes
 import secure
 import servers
 from commands import add_command, make_parser, raise_file_limit, run
 from holding import held
 from names import names
 from node import Admin, memory_of, workers_of
+from processes import HOST, NotStarted, Server
 from rulesets import write_rules
-from servers import HOST, NotStarted, Server
 from tables import Figure, at_most, exactly, print_table
 
 from edge.node.cache import Cache
@@ -68,7 +69,7 @@ def memory_figures(server: Server, when: str, limit: float | None = None) -> Ite
             else Figure(what, f"{pss / MIB:,.2f} MiB")
         )
         yield Figure(f"worker {number}, {when}: RSS", f"{rss / MIB:,.2f} MiB")
-    others = [pid for pid in servers.session_of(server.process.pid) if pid not in workers]
+    others = [pid for pid in processes.session_of(server.process.pid) if pid not in workers]
     total = sum(memory_of(pid)[0] for pid in others)
     yield Figure(f"parent and control, {when}: PSS", f"{total / MIB:,.2f} MiB")
 

@@ -1,8 +1,9 @@
-"""What `compare.py` measures: one answer over one protocol, and what is aimed at beside a peer."""
+"""What `compare.py` measures: one kind of request, who answers it, and what is aimed at."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 CONNECTIONS = 64
 
@@ -11,62 +12,168 @@ STREAMS = 10
 HANDSHAKES = 250
 """Connections that are opened at a time; fewer than Edge lets shake hands at a time (500)."""
 
+Stage = Literal["files", "secure", "proxies"]
+"""Servers that are started together: of files, of files over TLS, of an origin's answers."""
+
+Load = Literal["wrk", "mix", "h2load", "h2load-mix", "handshakes", "pace"]
+"""Which generator, and with what; see `generators.LOADERS`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """What the ratio of us to a peer should be: at least `limit`, or at most where less is more."""
+
+    limit: float
+    is_most: bool = False
+
+    def judge(self, ratio: float) -> str:
+        """`aim ≥ 1.0: met`."""
+        is_met = ratio <= self.limit if self.is_most else ratio >= self.limit
+        return f"aim {'≤' if self.is_most else '≥'} {self.limit}: {'met' if is_met else 'MISSED'}"
+
+
+def least(**limits: float) -> dict[str, Aim]:
+    """By peer, what the ratio of our rate to its rate should be."""
+    return {peer: Aim(limit) for peer, limit in limits.items()}
+
+
+EVERYONE = ("edge", "nginx", "caddy", "varnish")
+STREAMING = ("edge", "nginx", "caddy")
+STORING = ("edge", "nginx", "varnish")
+PAIR = ("edge", "nginx")
+
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """One file over one protocol, from each server's disk or from an origin behind it."""
+    """One kind of request."""
 
     name: str
+    path: str
+    """What is asked for; of a mix, one of its files."""
     size: int
-    http2: bool = False
-    aims: dict[str, float] = field(default_factory=lambda: {"nginx": 1.0})
-    """
-    By peer, the ratio of our rate to its rate; of handshakes the rate is that of the server's
-    processor, since the generator's side of one costs more than the server's.
-    """
-    gateways: tuple[str, ...] = ()
-    """The proxies that are compared; none where files are served."""
+    """Bytes of the file; of a mix, what an answer has on the average."""
+    load: Load = "wrk"
+    connections: int = CONNECTIONS
+    stage: Stage = "files"
+    peers: tuple[str, ...] = PAIR
+    """Who is compared, unless others are named on the command line."""
+    aims: dict[str, Aim] = field(default_factory=dict)
+    fields: tuple[tuple[str, str], ...] = ()
+    """Field lines of every request, beside Host."""
+    codings: tuple[str, ...] = ("",)
+    """Which Content-Encoding is a good answer: "" for none."""
     hits: bool = False
     """Whether the origin should be asked once and no more."""
-    is_secure: bool = False
-    """Whether it is asked over TLS."""
-    is_handshake: bool = False
-    """Whether each request has a connection of its own, with a full handshake."""
+    is_conditional: bool = False
+    """Whether each request has the right If-None-Match, and is answered with 304."""
+    by_processor: bool = False
+    """
+    Whether the rate for a second of the server's processor is told too, and aimed at: where the
+    generator's side costs as much as the server's, the clock's rate is the generator's.
+    """
+    is_fixed: bool = False
+    """Whether nobody else makes sense: who is named on the command line does not matter."""
+    paced_by: str = ""
+    """The peer at half of whose highest rate all are asked, to see how late answers are."""
 
     @property
-    def is_file(self) -> bool:
-        """Whether servers answer in the clear with a file of their own."""
-        return not self.gateways and not self.is_secure
+    def is_secure(self) -> bool:
+        """Whether it is asked over TLS."""
+        return self.stage == "secure"
 
     @property
-    def path(self) -> str:
-        """Where the file is, whatever the protocol."""
-        return f"/{self.name.removeprefix('tls-').removeprefix('h2-')}.bin"
+    def http2(self) -> bool:
+        """Whether it is asked by HTTP/2."""
+        return self.load in {"h2load", "h2load-mix"}
 
+    @property
+    def is_mix(self) -> bool:
+        """Whether many files are asked for."""
+        return self.load in {"mix", "h2load-mix"}
+
+    @property
+    def is_coded(self) -> bool:
+        """Whether the answer should be smaller than the file."""
+        return "" not in self.codings
+
+
+KIB, MIB = 1 << 10, 1 << 20
+
+MIX_SIZE = 4_723
+"""What `contents.mean_size` gives: bytes of an answer on the average."""
 
 FILES = (
-    Scenario("1kb", 1 << 10),
-    Scenario("10kb", 10 << 10),
-    Scenario("100kb", 100 << 10),
-    Scenario("10mb", 10 << 20, aims={"nginx": 0.7}),
-    Scenario("h2-1kb", 1 << 10, http2=True),
-)
-
-PASSING = ("edge", "nginx", "caddy")
-STORING = ("edge", "nginx", "varnish")
-
-PROXIED = (
-    Scenario("proxy-1kb", 1 << 10, aims={"nginx": 0.9, "caddy": 4.0}, gateways=PASSING),
-    Scenario("proxy-1mb", 1 << 20, aims={}, gateways=PASSING),
     Scenario(
-        "proxy-hit", 1 << 10, aims={"nginx": 1.0, "varnish": 2.0}, gateways=STORING, hits=True
+        "1kb", "/1kb.bin", KIB, peers=EVERYONE, aims=least(nginx=1.0, caddy=6.0, varnish=1.5)
     ),
-)
+    Scenario(
+        "10kb", "/10kb.bin", 10 * KIB, peers=EVERYONE,
+        aims=least(nginx=1.0, caddy=6.0, varnish=1.5),
+    ),
+    Scenario(
+        "100kb", "/100kb.bin", 100 * KIB, peers=EVERYONE,
+        aims=least(nginx=1.0, caddy=2.5, varnish=1.2),
+    ),
+    Scenario("10mb", "/10mb.bin", 10 * MIB, connections=16, aims=least(nginx=0.7)),
+    Scenario(
+        "mix", "/mix/00/00000.bin", MIX_SIZE, "mix", peers=EVERYONE,
+        aims=least(nginx=1.0, caddy=6.0, varnish=1.5),
+    ),
+    Scenario("304", "/10kb.bin", 10 * KIB, is_conditional=True),
+    Scenario(
+        "gzip", "/text/20kb.html", 20 * KIB,
+        fields=(("Accept-Encoding", "gzip, deflate"),), codings=("gzip",),
+    ),
+    Scenario(
+        "br", "/text/20kb.html", 20 * KIB,
+        fields=(("Accept-Encoding", "gzip, deflate, br, zstd"),), codings=("br", "zstd", "gzip"),
+    ),
+    Scenario(
+        "new-connection", "/1kb.bin", KIB, fields=(("Connection", "close"),), by_processor=True
+    ),
+    Scenario("h2-1kb", "/1kb.bin", KIB, "h2load", peers=STREAMING, aims=least(nginx=1.0)),
+    Scenario("mix-h2", "/mix/00/00000.bin", MIX_SIZE, "h2load-mix"),
+    Scenario(
+        "rules", "/1kb.bin", KIB, peers=("edge", "edge-rules"), is_fixed=True,
+        aims={"edge-rules": Aim(1.05, is_most=True)},
+    ),
+    Scenario(
+        "latency", "/1kb.bin", KIB, "pace", is_fixed=True, paced_by="nginx",
+        aims={"nginx": Aim(1.5, is_most=True)},
+    ),
+    Scenario(
+        "latency-caddy", "/1kb.bin", KIB, "pace", peers=("edge", "caddy"), is_fixed=True,
+        paced_by="caddy",
+        aims={"caddy": Aim(1.0, is_most=True)},
+    ),
+)  # fmt: skip
 
 SECURE = (
-    Scenario("tls-1kb", 1 << 10, aims={"nginx": 0.95}, is_secure=True),
-    Scenario("tls-h2-1kb", 1 << 10, http2=True, aims={"nginx": 1.2}, is_secure=True),
-    Scenario("tls-handshake", 1 << 10, aims={"nginx": 0.8}, is_secure=True, is_handshake=True),
-)
+    Scenario(
+        "tls-1kb", "/1kb.bin", KIB, stage="secure", peers=STREAMING,
+        aims=least(nginx=0.95, caddy=6.0),
+    ),
+    Scenario(
+        "tls-h2-1kb", "/1kb.bin", KIB, "h2load", stage="secure", peers=STREAMING,
+        aims=least(nginx=1.2, caddy=8.0),
+    ),
+    Scenario(
+        "tls-handshake", "/1kb.bin", KIB, "handshakes", stage="secure", peers=STREAMING,
+        aims=least(nginx=0.8), by_processor=True,
+    ),
+)  # fmt: skip
+
+PROXIED = (
+    Scenario(
+        "proxy-1kb", "/proxy-1kb.bin", KIB, stage="proxies", peers=STREAMING,
+        aims=least(nginx=0.9, caddy=4.0),
+    ),
+    Scenario("proxy-1mb", "/proxy-1mb.bin", MIB, stage="proxies", peers=STREAMING),
+    Scenario(
+        "proxy-hit", "/proxy-hit.bin", KIB, stage="proxies", peers=STORING, hits=True,
+        aims=least(nginx=1.0, varnish=1.5),
+    ),
+)  # fmt: skip
 
 SCENARIOS = {scenario.name: scenario for scenario in (*FILES, *SECURE, *PROXIED)}
+"""In the order of their stages."""

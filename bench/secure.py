@@ -17,8 +17,11 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import processes
 import servers
-from servers import HOST, SERVER_CORE, NotStarted, Server
+from processes import HOST, SERVER_CORE, NotStarted, Server
+from rulesets import write_rules
+from servers import ENDLESS, FEW_RULES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,15 +68,14 @@ def make_certificate(folder: Path) -> Certificate:
 # Readiness
 
 
-def fetch(server: Server, path: str, certificate: Certificate) -> tuple[int, bytes]:
-    """Status and content of one GET over TLS, with `HOST` as the server name."""
+def fetch(server: Server, path: str, certificate: Certificate) -> processes.Answer:
+    """The answer to one GET over TLS, with `HOST` as the server name."""
     connection = http.client.HTTPConnection(HOST, server.tls_port)
     plain = socket.create_connection(("127.0.0.1", server.tls_port), timeout=10.0)
     try:
         connection.sock = certificate.client().wrap_socket(plain, server_hostname=HOST)
         connection.request("GET", path)
-        response = connection.getresponse()
-        return response.status, response.read()
+        return processes.read_answer(connection)
     finally:
         connection.close()
         plain.close()
@@ -102,9 +104,6 @@ def wait_until_secure(server: Server, certificate: Certificate, patience_s: floa
 
 # The node itself
 
-ENDLESS = "requests_per_connection: 1000000000, h2_streams_per_connection: 1000000000"
-"""Limits of a node that ends no connection."""
-
 
 def serve_edge(
     work: Path, certificate: Certificate, core: int | None = SERVER_CORE, limits: str = ENDLESS
@@ -121,14 +120,14 @@ def serve_edge(
 
 
 def start_edge(site: Path, work: Path, certificate: Certificate) -> Server:
-    """One worker. It cannot be told to send no tickets."""
+    """One worker, with the usual rules. It cannot be told to send no tickets."""
+    write_rules(work / "rules", "bench", FEW_RULES)
     return servers.deployed(serve_edge(work, certificate), site, work)
 
 
 # The peers
 
 NGINX = """
-    keepalive_requests 1000000000;
     ssl_certificate {chain};
     ssl_certificate_key {key};
     ssl_protocols TLSv1.2 TLSv1.3;
@@ -141,6 +140,7 @@ NGINX = """
     server {{
         listen 127.0.0.1:{tls_port} ssl http2 backlog=1024;
         access_log {work}/resumed.log resumed if=$is_resumed;
+        access_log {work}/access.log combined buffer=64k flush=1s;
     }}
     server {{
         listen 127.0.0.1:{handshake_port} ssl http2 backlog=1024;
@@ -148,13 +148,14 @@ NGINX = """
     }}
 """
 """
-The ciphers and whose preference counts are Edge's. The log gets a line for each request on a
+The ciphers and whose preference counts are Edge's. The first log gets a line for each request on a
 session that was resumed, which no other request pays for.
 """
 
 CADDY = """\
 https://{host}:{tls_port} {{
     bind 127.0.0.1
+    log
     tls {chain} {key}
     root * {site}
     file_server
@@ -164,7 +165,7 @@ https://{host}:{tls_port} {{
 
 def start_nginx(site: Path, work: Path, certificate: Certificate) -> Server:
     """One worker, with a port of its own for handshakes."""
-    port, tls_port, handshake_port = (servers.free_port() for _ in range(3))
+    port, tls_port, handshake_port = (processes.free_port() for _ in range(3))
     inside = NGINX.format(
         site=site, work=work, port=port, tls_port=tls_port, handshake_port=handshake_port,
         chain=certificate.chain, key=certificate.key,
@@ -184,11 +185,11 @@ def resumptions(server: Server) -> int:
 
 def start_caddy(site: Path, work: Path, certificate: Certificate) -> Server:
     """Go has its own order of ciphers for TLS 1.3: AES-128 before AES-256."""
-    tls_port = servers.free_port()
+    tls_port = processes.free_port()
     more = CADDY.format(
-        host=HOST, tls_port=tls_port, site=site, chain=certificate.chain, key=certificate.key
-    )
-    server = servers.run_caddy(f"root * {site}\n    file_server", work, more)
+        host=HOST, tls_port=tls_port, site=site, chain=certificate.chain, key=certificate.key,
+    )  # fmt: skip
+    server = servers.run_caddy(servers.CADDY_FILES.format(site=site), work, more)
     server.tls_port = server.handshake_port = tls_port
     return wait_until_secure(server, certificate)
 
@@ -198,4 +199,4 @@ SECURE: dict[str, Callable[[Path, Path, Certificate], Server]] = {
     "nginx": start_nginx,
     "caddy": start_caddy,
 }
-"""name → how to start it; the programs are those of `servers.PEERS`."""
+"""name → how to start it; the programs are those of `servers.PROGRAMS`."""

@@ -1,168 +1,48 @@
 """
-Start and stop the programs that are measured, each on one core, each with the same files.
+Start Edge and its peers as servers of the same files, each on one core.
 
 A peer is a function `(site, work) -> Server`: it writes its configuration into `work`, starts the
-program and returns when the program answers. Nothing is left running: `Server.stop` ends the
-whole session that was started, and nothing else.
+program and returns when the program answers. All write an access log but Varnish, and none ends a
+connection by itself.
 """
 
 from __future__ import annotations
 
-import contextlib
 import getpass
-import http.client
-import os
 import shutil
-import signal
-import socket
 import subprocess
 import sys
-import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from processes import (
+    GENERATOR_CORE,
+    SERVER_CORE,
+    NotStarted,
+    Server,
+    free_port,
+    in_front,
+    start,
+    wait_until,
+)
 from rulesets import write_rules
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-HOST = "main.bench.edge.localhost"
-"""The branch `main` of the app `bench` under Edge's default domain; the others take any name."""
-
-SERVER_CORE, GENERATOR_CORE = 0, 1
-
 EDGE = Path(sys.executable).with_name("edge")
 """The command of the environment that runs this script."""
 
-
-class NotStarted(Exception):
-    """A program that did not come up; the text ends with what it said."""
-
-
-@dataclass(slots=True)
-class Server:
-    """A running program and where it listens (127.0.0.1)."""
-
-    name: str
-    process: subprocess.Popen[bytes]
-    log: Path
-    port: int
-    """HTTP/1.1."""
-    h2_port: int
-    """HTTP/2 in the clear, by prior knowledge; often the same."""
-    tls_port: int = 0
-    """HTTP/1.1 and HTTP/2 over TLS; 0 where there is none."""
-    handshake_port: int = 0
-    """The same without session tickets, where they can be turned off."""
-    admin_port: int = 0
-    """Edge's alone."""
-    behind: Server | None = None
-    """The origin of a proxy."""
-
-    def stop(self, patience_s: float = 10.0) -> None:
-        """SIGTERM, and SIGKILL to the session's processes that outlive `patience_s`."""
-        if self.process.poll() is None:
-            self.process.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self.process.wait(patience_s)
-        while pids := session_of(self.process.pid):  # who is killed takes a moment to die
-            for pid in pids:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-        self.process.wait()
-        if self.behind:
-            self.behind.stop()
-
-
-# Processes
-
-
-def start(name: str, command: list[str], work: Path, core: int | None = SERVER_CORE) -> Server:
-    """`command` in a session of its own, on `core` alone; the ports are still to be filled in."""
-    log = work / f"{name}.log"
-    pinned = ["taskset", "-c", str(core), *command] if core is not None else command
-    with log.open("ab") as output:
-        process = subprocess.Popen(
-            pinned, cwd=work, stdout=output, stderr=output, stdin=subprocess.DEVNULL,
-            start_new_session=True,
-        )  # fmt: skip
-    return Server(name, process, log, 0, 0)
-
-
-def session_of(leader: int) -> list[int]:
-    """The processes of the session that `leader` began, while any of them lives."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        fields = stat_fields(entry.name) if entry.name.isdigit() else None
-        if fields is not None and int(fields[3]) == leader and fields[0] != "Z":
-            found.append(int(entry.name))
-    return sorted(found)
-
-
-def cpu_seconds(leader: int) -> float:
-    """What the processes of a session have used of the processor so far, user and system."""
-    ticks = 0
-    for pid in session_of(leader):
-        fields = stat_fields(str(pid))
-        if fields is not None:
-            ticks += int(fields[11]) + int(fields[12])
-    return ticks / os.sysconf("SC_CLK_TCK")
-
-
-def stat_fields(pid: str) -> list[str] | None:
-    """`/proc/PID/stat` from the state on: state, ppid, pgrp, session, … None once it is gone."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    return text.rpartition(")")[2].split()
-
-
-# Readiness
-
-
-def free_port() -> int:
-    """A port on 127.0.0.1 that nobody has at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def fetch(port: int, path: str, host: str = HOST, timeout_s: float = 10.0) -> tuple[int, bytes]:
-    """Status and content of one GET."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_s)
-    try:
-        connection.request("GET", path, headers={"Host": host})
-        response = connection.getresponse()
-        return response.status, response.read()
-    finally:
-        connection.close()
-
-
-def wait_until(server: Server, port: int, path: str, patience_s: float = 30.0) -> float:
-    """
-    Seconds until a GET of `path` is answered with 200.
-
-    Raises:
-        NotStarted: The program ended, or did not answer in time.
-    """
-    began = time.monotonic()
-    while (waited := time.monotonic() - began) < patience_s:
-        if server.process.poll() is not None:
-            break
-        with contextlib.suppress(OSError, http.client.HTTPException):
-            if fetch(port, path, host=f"127.0.0.1:{port}")[0] == 200:
-                return time.monotonic() - began
-        time.sleep(0.01)
-    said = server.log.read_text(errors="replace")[-2000:]
-    server.stop()
-    raise NotStarted(
-        f"{server.name} did not answer {path} on port {port} in {waited:.0f} s\n{said}"
-    )
-
-
 # The node itself
+
+ENDLESS = "requests_per_connection: 1000000000, h2_streams_per_connection: 1000000000"
+"""Limits of a node that ends no connection."""
+
+FEW_RULES, MANY_RULES = 100, 5_000
+"""What the app has everywhere, and as the peer `edge-rules`."""
+
+EDGE_LOG = "var/log/access.jsonl"
+"""Where the access log is that nobody has configured."""
 
 
 def write_edge_config(
@@ -171,8 +51,7 @@ def write_edge_config(
     """
     An `edge.yml` with everything under `work`, and `more` at its end; https where there is a port.
 
-    There is no access log to turn off yet. When there is, it is turned off here: the peers write
-    none either.
+    The access log and the metrics are as they come, which is on.
     """
     config = work / "edge.yml"
     (work / "rules").mkdir(exist_ok=True)
@@ -226,13 +105,15 @@ def serve_edge(
     server.port = server.h2_port = port
     server.tls_port = server.handshake_port = tls_port
     server.admin_port = admin_port
+    server.access_log = work / EDGE_LOG
     wait_until(server, admin_port, "/readyz")
     return server
 
 
-def start_edge(site: Path, work: Path) -> Server:
-    """One worker, and `site` deployed through the running node."""
-    return deployed(serve_edge(work, workers=1), site, work)
+def start_edge(site: Path, work: Path, rules: int = FEW_RULES) -> Server:
+    """One worker, rules of every kind of which none is about the files, and `site` deployed."""
+    write_rules(work / "rules", "bench", rules)
+    return deployed(serve_edge(work, 1, more=f"limits: {{{ENDLESS}}}\n"), site, work)
 
 
 def deployed(server: Server, site: Path, work: Path) -> Server:
@@ -246,20 +127,20 @@ def deployed(server: Server, site: Path, work: Path) -> Server:
     return server
 
 
-RULES = 5_000
-
-
 def start_edge_with_rules(site: Path, work: Path) -> Server:
-    """The same with `RULES` rules of every kind, none of them about the files."""
-    write_rules(work / "rules", "bench", RULES)
-    server = start_edge(site, work)
+    """The same with `MANY_RULES`."""
+    server = start_edge(site, work, MANY_RULES)
     server.name = "edge-rules"
     return server
 
 
-# The peers
+# nginx
+
+BROTLI = Path("/usr/lib/nginx/modules/ngx_http_brotli_static_module.so")
+"""Debian: libnginx-mod-http-brotli-static."""
 
 NGINX = """\
+{modules}
 daemon off;
 user {user};
 worker_processes 1;
@@ -267,10 +148,11 @@ pid {work}/nginx.pid;
 error_log {work}/nginx.error.log;
 events {{ worker_connections 4096; }}
 http {{
-    access_log off;
+    access_log {work}/access.log combined buffer=64k flush=1s;
+    keepalive_requests 1000000000;
     sendfile on;
     tcp_nopush on;
-    open_file_cache max=1000 inactive=60s;
+    open_file_cache max=20000 inactive=60s;
     default_type application/octet-stream;
     client_body_temp_path {work}/nginx.body;
     proxy_temp_path {work}/nginx.proxy;
@@ -286,14 +168,28 @@ NGINX_FILES = """
         listen 127.0.0.1:{port} backlog=1024;
         listen 127.0.0.1:{h2_port} http2 backlog=1024;
         root {site};
+        location /text/ {{
+            types {{ text/html html; }}
+            gzip_static on;
+            gzip_vary on;
+            {brotli}
+        }}
     }}
 """
+"""Codings are looked for where there are any: elsewhere that would cost, and find nothing."""
+
+
+def has_brotli() -> bool:
+    """Whether nginx can send files that are there as br."""
+    return BROTLI.exists()
 
 
 def start_nginx(site: Path, work: Path, core: int = SERVER_CORE) -> Server:
     """One worker; Debian's nginx 1.22 needs a port of its own for HTTP/2 in the clear."""
     port, h2_port = free_port(), free_port()
-    server = run_nginx(NGINX_FILES.format(site=site, port=port, h2_port=h2_port), work, port, core)
+    brotli = "brotli_static on;" if has_brotli() else ""
+    inside = NGINX_FILES.format(site=site, port=port, h2_port=h2_port, brotli=brotli)
+    server = run_nginx(inside, work, port, core)
     server.h2_port = h2_port
     return server
 
@@ -301,35 +197,62 @@ def start_nginx(site: Path, work: Path, core: int = SERVER_CORE) -> Server:
 def run_nginx(inside: str, work: Path, port: int, core: int = SERVER_CORE) -> Server:
     """One worker that does what `inside` says; it answers on `port`."""
     config = work / "nginx.conf"
+    modules = f"load_module {BROTLI};" if has_brotli() else ""
     # Files in a temporary folder belong to whoever runs this, and nobody else may enter it.
-    config.write_text(NGINX.format(work=work, inside=inside, user=getpass.getuser()))
+    user = getpass.getuser()
+    config.write_text(NGINX.format(work=work, inside=inside, user=user, modules=modules))
     early_log = str(work / "nginx.error.log")
     server = start("nginx", ["nginx", "-e", early_log, "-c", str(config)], work, core)
     server.port = server.h2_port = port
+    server.access_log = work / "access.log"
     wait_until(server, port, "/1kb.bin")
     return server
 
+
+# Caddy
 
 CADDY = """\
 {{
     admin off
     auto_https off
     storage file_system {work}/storage
+    log default {{
+        exclude http.log.access
+    }}
+    log access {{
+        include http.log.access
+        output file {work}/access.log {{
+            roll_disabled
+        }}
+    }}
     servers {{
         protocols h1 h2 h2c
     }}
 }}
 http://:{port} {{
     bind 127.0.0.1
+    log
     {inside}
 }}
 {more}
 """
 
+"""
+The access log is JSON, a write a line: Caddy has no buffer for it. One logger has it all: those of
+a site are found by the name and port in Host, and what has no port there would go to stderr.
+"""
+
+CADDY_FILES = """\
+root * {site}
+    file_server {{
+        precompressed br gzip
+    }}
+"""
+
 
 def start_caddy(site: Path, work: Path) -> Server:
     """The files themselves."""
-    return run_caddy(f"root * {site}\n    file_server", work)
+    return run_caddy(CADDY_FILES.format(site=site), work)
 
 
 def run_caddy(inside: str, work: Path, more: str = "") -> Server:
@@ -340,8 +263,12 @@ def run_caddy(inside: str, work: Path, more: str = "") -> Server:
     command = ["caddy", "run", "--adapter", "caddyfile", "--config", str(config)]
     server = start("caddy", command, work)
     server.port = server.h2_port = port
+    server.access_log = work / "access.log"
     wait_until(server, port, "/1kb.bin")
     return server
+
+
+# Varnish
 
 
 def start_varnish(site: Path, work: Path) -> Server:
@@ -351,7 +278,7 @@ def start_varnish(site: Path, work: Path) -> Server:
 
 
 def run_varnish(origin_port: int, work: Path) -> Server:
-    """In front of 127.0.0.1:`origin_port`."""
+    """In front of 127.0.0.1:`origin_port`; its log is in shared memory, and nobody reads it."""
     port = free_port()
     command = [
         "varnishd", "-F", "-n", str(work / "varnish"), "-a", f"127.0.0.1:{port}",
@@ -363,35 +290,27 @@ def run_varnish(origin_port: int, work: Path) -> Server:
     return server
 
 
-def in_front(origin: Server, start: Callable[[Server], Server]) -> Server:
-    """What `start` makes of the origin, which ends with it, or at once when it does not start."""
-    try:
-        server = start(origin)
-    except NotStarted:
-        origin.stop()
-        raise
-    server.behind = origin
-    return server
+# All of them
 
-
-PEERS: dict[str, tuple[str, Callable[[Path, Path], Server]]] = {
-    "edge": (str(EDGE), start_edge),
-    "edge-rules": (str(EDGE), start_edge_with_rules),
-    "nginx": ("nginx", start_nginx),
-    "caddy": ("caddy", start_caddy),
-    "varnish": ("varnishd", start_varnish),
+PEERS: dict[str, Callable[[Path, Path], Server]] = {
+    "edge": start_edge,
+    "edge-rules": start_edge_with_rules,
+    "nginx": start_nginx,
+    "caddy": start_caddy,
+    "varnish": start_varnish,
 }
-"""name → (the program to look for, how to start it)."""
+"""name → how to start it."""
 
-USUAL = ("edge", "nginx", "caddy", "varnish")
-"""What is compared unless something else is asked for."""
+PROGRAMS = {
+    "edge": str(EDGE),
+    "edge-rules": str(EDGE),
+    "nginx": "nginx",
+    "caddy": "caddy",
+    "varnish": "varnishd",
+}
+"""name → the program to look for."""
 
 
 def is_installed(name: str) -> bool:
     """Whether a peer's program is on this machine."""
-    return shutil.which(PEERS[name][0]) is not None
-
-
-def missing_tools(*names: str) -> list[str]:
-    """Which of these programs are not installed."""
-    return [name for name in names if shutil.which(name) is None]
+    return shutil.which(PROGRAMS[name]) is not None

@@ -7,16 +7,22 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 import figures
-from scenarios import CONNECTIONS, HANDSHAKES, STREAMS
+from scenarios import HANDSHAKES, STREAMS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from figures import Run
-    from scenarios import Scenario
+    from scenarios import Aim, Scenario
 
 BUSY = 0.85
 """Share of a core from which on a side counts as the limit; the rest is starting and stopping."""
+
+UNLOGGED = 0.001
+"""Share of the requests that may be missing in an access log: a run can be cut off by a second."""
+
+OWN = 0.25
+"""Share of p99 from which on the generator's own lateness is a good part of it."""
 
 MISSES = 0.001
 """Share of the requests up to which a server is said to have answered from its cache."""
@@ -47,6 +53,8 @@ class Result:
     rounds: list[Round] = field(default_factory=list)
     refused: str = ""
     """Why there is no figure; empty when there is one."""
+    logged: list[float] = field(default_factory=list)
+    """Lines of the access log for a request, round by round; empty where there is no log."""
 
     @property
     def runs(self) -> list[Run]:
@@ -65,24 +73,58 @@ class Result:
 
 
 def table(scenario: Scenario, results: dict[str, Result]) -> Iterator[str]:
-    """Lines for a person: one per server, with our rate over that server's."""
+    """Lines for a person: one or two per server, with the ratio of us to it."""
     yield f"{scenario.name}: {scenario.size:,} bytes, {manner(scenario)}"
-    columns = (
-        f"{'requests/s':>10} {'min - max':>19} {'MiB/s':>8} {'p99 ms':>7} {'busy':>5} {'load':>5}"
-    )
-    yield f"  {'':8} {columns}   edge ÷ it"
+    columns = PACED_COLUMNS if scenario.paced_by else COLUMNS
+    yield f"  {'':10} {columns}   edge ÷ it{' (p99)' if scenario.paced_by else ''}"
     ours = results.get("edge")
     for name, result in results.items():
         if result.refused:
-            yield f"  {name:8} no figure: {result.refused}"
+            yield f"  {name:10} no figure: {result.refused}"
             continue
-        aim = scenario.aims.get(name)
-        if scenario.is_handshake:
-            yield f"  {name:8} {figures_text(result)}   {ratio_text(result, ours)}".rstrip()
-            yield f"  {'':8} {processor_text(result, ours, aim)}".rstrip()
-        else:
-            yield f"  {name:8} {figures_text(result)}   {ratio_text(result, ours, aim)}".rstrip()
-        yield from doubts(scenario, result)
+        lines_of = paced_lines if scenario.paced_by else rate_lines
+        lines = lines_of(scenario, result, ours, scenario.aims.get(name))
+        for first, line in zip((name, ""), lines, strict=False):
+            yield f"  {first:10} {line}".rstrip()
+        yield from (f"  {'':10} ({doubt})" for doubt in doubts(scenario, result))
+
+
+COLUMNS = f"{'requests/s':>10} {'min - max':>19} {'MiB/s':>8} {'p99 ms':>7} {'busy':>5} {'load':>5}"
+
+PACED_COLUMNS = (
+    f"{'requests/s':>10} {'p50 ms':>7} {'p99 ms':>7} {'min - max':>17} {'p99.9':>7} "
+    f"{'own':>6} {'busy':>5}"
+)
+
+
+def rate_lines(
+    scenario: Scenario, result: Result, ours: Result | None, aim: Aim | None
+) -> Iterator[str]:
+    """The rate by the clock, and where that says little also by the processor: that has the aim."""
+    if not scenario.by_processor:
+        yield f"{figures_text(result)}   {ratio_text(result, ours, aim)}"
+        return
+    yield f"{figures_text(result)}   {ratio_text(result, ours)}"
+    yield processor_text(result, ours, aim)
+
+
+def paced_lines(_: Scenario, result: Result, ours: Result | None, aim: Aim | None) -> Iterator[str]:
+    """How late answers were, in milliseconds: medians, and of p99 the lowest and the highest."""
+    p50, p99, p999, lag = (
+        figures.spread([1000 * (getattr(run, name) or 0.0) for run in result.runs])
+        for name in ("p50_s", "p99_s", "p999_s", "lag_s")
+    )
+    between = f"{p99.low:.2f} - {p99.high:.2f}"
+    rate, (busy, _load) = median(result.rates), shares(result)
+    yield (
+        f"{rate:>10,.0f} {p50.median:>7.2f} {p99.median:>7.2f} {between:>17} {p999.median:>7.2f} "
+        f"{lag.median:>6.2f} {busy:>5.0%}   {ratio_text(result, ours, aim, p99s)}"
+    )
+
+
+def p99s(result: Result) -> list[float]:
+    """p99 of answers, round by round, in seconds."""
+    return [run.p99_s or 0.0 for run in result.runs]
 
 
 def manner(scenario: Scenario) -> str:
@@ -90,9 +132,10 @@ def manner(scenario: Scenario) -> str:
     protocol = "HTTP/2" if scenario.http2 else "HTTP/1.1"
     streams = f", {STREAMS} streams" if scenario.http2 else ""
     over = " over TLS" if scenario.is_secure else ""
-    if scenario.is_handshake:
+    pace = f", at half of the most of {scenario.paced_by}" if scenario.paced_by else ""
+    if scenario.load == "handshakes":
         return f"{protocol}{over}, a full handshake each, {HANDSHAKES} at a time"
-    return f"{protocol}{over}{streams}, {CONNECTIONS} connections"
+    return f"{protocol}{over}{streams}, {scenario.connections} connections{pace}"
 
 
 def figures_text(result: Result) -> str:
@@ -106,7 +149,7 @@ def figures_text(result: Result) -> str:
     return f"{rates.median:>10,.0f} {between:>19} {mib:>8,.1f} {p99:>7} {busy:>5.0%} {load:>5.0%}"
 
 
-def processor_text(result: Result, ours: Result | None, aim: float | None) -> str:
+def processor_text(result: Result, ours: Result | None, aim: Aim | None) -> str:
     """The rate for a second of the server's processor, and the ratio of these rates."""
     rates = figures.spread(result.cpu_rates)
     between = f"{rates.low:,.0f} - {rates.high:,.0f}"
@@ -120,23 +163,29 @@ def shares(result: Result) -> tuple[float, float]:
 
 
 def doubts(scenario: Scenario, result: Result) -> Iterator[str]:
-    """What to know before believing a figure: no hits, or another limit than the server."""
+    """What to know before believing a figure: no hits, lost lines, not the server's limit."""
     passed_on = median([each.passed_on for each in result.rounds])
     if scenario.hits and passed_on > MISSES:
-        yield f"  {'':8} (the origin got {passed_on:.0%} of the requests: these are no hits)"
+        yield f"the origin got {passed_on:.0%} of the requests: these are no hits"
+    if result.logged and min(result.logged) < 1 - UNLOGGED:
+        yield f"its access log has {min(result.logged):.1%} of the requests of a round"
+    if scenario.paced_by:
+        if median([run.lag_s or 0.0 for run in result.runs]) > OWN * median(p99s(result)):
+            yield "the generator was late itself: the machine was shared, or the rate is too high"
+        return
     busy, load = shares(result)
     if busy >= BUSY:
         return
     if load >= BUSY:
-        yield f"  {'':8} (the generator was the limit: this server could do more)"
+        yield "the generator was the limit: this server could do more"
     else:
-        yield f"  {'':8} (neither was at its limit: the machine was shared, or the server waits)"
+        yield "neither was at its limit: the machine was shared, or the server waits"
 
 
 def ratio_text(
     result: Result,
     ours: Result | None,
-    aim: float | None = None,
+    aim: Aim | None = None,
     rates: Callable[[Result], list[float]] = lambda each: each.rates,
 ) -> str:
     """`1.07 (1.02 - 1.11)`, with the aim where that peer is the measure; empty for ourselves."""
@@ -146,9 +195,7 @@ def ratio_text(
         return "no ratio"
     ratio = figures.paired_ratio(rates(ours), rates(result))
     text = f"{ratio.median:.2f} ({ratio.low:.2f} - {ratio.high:.2f})"
-    if aim is None:
-        return text
-    return f"{text}, aim {aim}: {'met' if ratio.median >= aim else 'MISSED'}"
+    return text if aim is None else f"{text}, {aim.judge(ratio.median)}"
 
 
 def as_json(results: dict[str, Result]) -> dict[str, object]:
@@ -160,7 +207,11 @@ def as_json(results: dict[str, Result]) -> dict[str, object]:
             "requests_per_s": [round(rate, 1) for rate in result.rates],
             "requests_per_cpu_s": [round(rate, 1) for rate in result.cpu_rates],
             "bytes_per_s": [round(run.bytes_read / run.seconds) for run in result.runs],
+            "p50_s": [run.p50_s for run in result.runs],
             "p99_s": [run.p99_s for run in result.runs],
+            "p999_s": [run.p999_s for run in result.runs],
+            "generator_late_p99_s": [run.lag_s for run in result.runs],
+            "logged": [round(share, 4) for share in result.logged],
             "busy": [round(each.busy, 3) for each in result.rounds],
             "load": [round(each.load, 3) for each in result.rounds],
             "passed_on": [round(each.passed_on, 3) for each in result.rounds],
@@ -170,6 +221,9 @@ def as_json(results: dict[str, Result]) -> dict[str, object]:
             entry["edge_ratio"] = round(figures.paired_ratio(ours.rates, result.rates).median, 3)
             by_cpu = figures.paired_ratio(ours.cpu_rates, result.cpu_rates)
             entry["edge_cpu_ratio"] = round(by_cpu.median, 3)
+            if all(p99s(ours)) and all(p99s(result)):
+                late = figures.paired_ratio(p99s(ours), p99s(result))
+                entry["edge_p99_ratio"] = round(late.median, 3)
         document[name] = entry
     return document
 
