@@ -3,6 +3,10 @@ A price list: what one call of each hot function costs.
 
     python bench/micro.py                 all of it
     python bench/micro.py fields hosts    the items whose name has one of these words
+    python bench/micro.py whole           a request from its bytes to the answer's, without a kernel
+
+Beside the time: how many blocks a call takes from the allocator, and how many bytes in all
+(`allocations.py`). These two are the same in every run, on every machine.
 
 A request's budget is about 10 µs on one core (edge/README.md). A change that trades form for
 speed brings a line here with it, and the numbers before and after in its commit message.
@@ -15,7 +19,9 @@ is reported in its line and costs the others nothing.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
+import json
 import sys
 import time
 import timeit
@@ -24,6 +30,8 @@ from functools import partial
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+import allocations
+from pipeline import conversation
 from rulesets import mixed_rules
 
 if TYPE_CHECKING:
@@ -198,6 +206,16 @@ PRICES = (
         "edge.site.manifest",
         lambda m: partial(m.is_fingerprinted, "assets/site.1acfc8d8.css"),
     ),
+    Price("whole: hit", "edge.node.worker", conversation("/docs/a")),
+    Price("whole: hit, 50 browsers", "edge.node.worker", conversation("/docs/a", people=50)),
+    Price("whole: hit, ?query", "edge.node.worker", conversation("/docs/a?utm_source=b")),
+    Price("whole: 304", "edge.node.worker", conversation("/docs/a", status=304)),
+    Price("whole: 404", "edge.node.worker", conversation("/wp-login.php", status=404)),
+    Price(
+        "whole: redirect",
+        "edge.node.worker",
+        conversation("/old/section-50/page-50", status=301),
+    ),
 )
 
 
@@ -217,7 +235,9 @@ def microseconds(call: Callable[[], object], seconds: float) -> tuple[float, flo
     return min(prices), median(prices)
 
 
-def line_of(price: Price, empty_us: float, seconds: float) -> str:
+def line_of(
+    price: Price, empty_us: float, seconds: float, taken: allocations.Taken | None = None
+) -> str:
     """One line of the table, or what is missing for it."""
     try:
         call = price.prepare(importlib.import_module(price.module))
@@ -227,7 +247,24 @@ def line_of(price: Price, empty_us: float, seconds: float) -> str:
     except Exception as problem:  # noqa: BLE001 - one price that changed its shape must not hide the others
         return f"{price.name:28} has changed: {type(problem).__name__}: {problem}"
     lowest, middle = (max(0.0, each - empty_us) for each in microseconds(call, seconds))
-    return f"{price.name:28} {lowest:9.3f} {middle:9.3f} {1 / middle if middle else 0:9.2f}"
+    figures = f"{lowest:9.3f} {middle:9.3f} {1 / middle if middle else 0:9.2f}"
+    counts = f" {taken[0]:7.1f} {taken[1]:9,.0f}" if taken else ""
+    return f"{price.name:28} {figures}{counts}"
+
+
+def count(prices: list[Price]) -> None:
+    """The other process: what each takes from the allocator, as JSON."""
+    recorder = allocations.Recorder()
+    found = {}
+    for price in prices:
+        with contextlib.suppress(Exception):  # its line in the table says what is wrong
+            found[price.name] = recorder.taken(price.prepare(importlib.import_module(price.module)))
+    print(json.dumps(found))
+
+
+def chosen_prices(words: list[str]) -> list[Price]:
+    """Those whose name has one of the words; without any, all."""
+    return [price for price in PRICES if not words or any(word in price.name for word in words)]
 
 
 def main() -> int:
@@ -237,12 +274,17 @@ def main() -> int:
     )
     parser.add_argument("words", nargs="*", help="only items whose name has one of these")
     parser.add_argument("--seconds", type=float, default=0.1, help="seconds a repeat (0.1)")
+    parser.add_argument("--count", action="store_true", help="(the other process, which counts)")
     chosen = parser.parse_args()
+    prices = chosen_prices(chosen.words)
+    if chosen.count:
+        count(prices)
+        return 0
+    taken = allocations.in_a_child(__file__, chosen.words)
     empty_us, _ = microseconds(nothing, chosen.seconds)
-    print(f"{'':28} {'lowest µs':>9} {'median µs':>9} {'M calls/s':>9}")
-    for price in PRICES:
-        if not chosen.words or any(word in price.name for word in chosen.words):
-            print(line_of(price, empty_us, chosen.seconds), flush=True)
+    print(f"{'':28} {'lowest µs':>9} {'median µs':>9} {'M calls/s':>9} {'blocks':>7} {'bytes':>9}")
+    for price in prices:
+        print(line_of(price, empty_us, chosen.seconds, taken.get(price.name)), flush=True)
     return 0
 
 

@@ -20,11 +20,13 @@ from edge.site.places import Places
 from edge.site.plan import compile_plan
 from edge.site.redirects import decode_redirects
 from tests.support_bench import (
+    allocations,
     figures,
     holding,
     micro,
     names,
     node,
+    pipeline,
     processes,
     proxy,
     rulesets,
@@ -190,6 +192,63 @@ def test_pages_for_a_deploy_differ_and_have_their_size(tmp_path: Path) -> None:
 
     assert len(set(pages)) == len(pages) == 119
     assert {len(page) for page in pages} == {10_240}
+
+
+RECORD = """\
+= Start
+@ /lib/libpython3.11.so.1.0:(_PyObject_New+12)[0x1aa142] + 0x563048e158e0 0x30
+@ /lib/libpython3.11.so.1.0:[0x194efd] - 0x563048e158e0
+@ /lib/libpython3.11.so.1.0:(PyList_Append+4c)[0x1bf0cc] < 0x563048df4ec0
+@ /lib/libpython3.11.so.1.0:(PyList_Append+4c)[0x1bf0cc] > 0x563048df4ec0 0x400
+= End
+"""
+
+
+def test_what_is_taken_is_added_up() -> None:
+    """A block for each malloc and realloc, with its bytes; what is given back does not count."""
+    assert allocations.added_up(RECORD.splitlines()) == (2, 0x430)
+
+
+@pytest.mark.skipif(
+    not Path("/lib/x86_64-linux-gnu", allocations.LIBRARY).exists(), reason="glibc writes no record"
+)
+def test_a_price_has_its_allocations() -> None:
+    """Counted in another process: of a Date line the same number of blocks each time."""
+    taken = allocations.in_a_child(micro.__file__, ["fields: Date line"])
+
+    assert taken.keys() == {"fields: Date line"}
+    blocks, size = taken["fields: Date line"]
+    assert 1 < blocks < 100
+    assert size > blocks * 16
+
+
+def answered_by(worker: object) -> int:
+    """Answers that its counters have."""
+    return sum(sum(each["classes"]) for each in worker.numbers()["branches"])
+
+
+@pytest.mark.parametrize(
+    ("path", "options"),
+    [("/docs/a", {"people": 2}), ("/docs/a", {"status": 304}), ("/nothing", {"status": 404})],
+    ids=["hits", "304", "404"],
+)
+def test_a_whole_request_is_answered_each_time(path: str, options: dict[str, int]) -> None:
+    """What is priced is what a worker does: each call is an answer, counted and logged."""
+    ask = pipeline.Conversation(path, **options)
+    ask.worker.settle()
+    before = answered_by(ask.worker)
+
+    for _ in range(100):
+        ask()
+
+    ask.worker.settle()
+    assert answered_by(ask.worker) - before == 100
+
+
+def test_another_answer_has_no_price() -> None:
+    """A site that lost its page would look quick."""
+    with pytest.raises(RuntimeError, match=r"/nothing is answered with b'HTTP/1\.1 404"):
+        pipeline.Conversation("/nothing")
 
 
 def test_a_price_that_is_not_there_names_what_is_missing() -> None:
