@@ -18,7 +18,7 @@ import processes
 from processes import NotStarted
 
 if TYPE_CHECKING:
-    from servers import Server
+    from processes import Server
 
 # Memory
 

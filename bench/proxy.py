@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
 
-    from servers import Server
+    from processes import Server
 
 KIB, MIB = 1 << 10, 1 << 20
 
