@@ -316,11 +316,10 @@ class StrictClient:
 
     def _take_reset(self, _flags: int, stream: int, payload: bytes) -> None:
         found = self.exchanges[stream]
-        assert found.reset is None, "a second RST_STREAM"
         (code,) = struct.unpack(">I", payload)
-        may_come = not found.ended or code == 0 or (code == 5 and found.was_abused)
-        assert may_come, f"RST_STREAM ({code}) after the whole response"
-        found.reset = code
+        is_over = found.is_done and (code != 0 or found.reset is not None)
+        assert not is_over or (code == 5 and found.was_abused), f"RST_STREAM ({code}) after the end"
+        found.reset = code if found.reset is None else found.reset
 
     def _take_settings(self, flags: int, _stream: int, payload: bytes) -> None:
         if not flags & ACK:

@@ -212,7 +212,7 @@ def content_lines(request: Request, met: Met) -> list[Line]:
         raise MalformedRequest("the content is framed twice")
     if not request.ends:
         return trailer_lines(met) if length is None else [(b"content-length", length)]
-    if length is not None and length.strip(b"0"):
+    if length not in (None, b"0"):
         raise MalformedRequest("the content is missing")
     if length is None and request.method not in EXPECTS_CONTENT:
         return []
@@ -225,14 +225,14 @@ def trailer_lines(met: Met) -> list[Line]:
 
 
 def content_length(met: Met) -> bytes | None:
-    """The one length that all Content-Length lines state; None without any."""
+    """The one length that all Content-Length lines state, without zeros; None without any."""
     lengths = met.get(b"content-length")
     if lengths is None:
         return None
     length = lengths[0]
     if DIGITS.fullmatch(length) is None or lengths.count(length) != len(lengths):
         raise MalformedRequest("Content-Length is not one number")
-    return length
+    return length.lstrip(b"0") or b"0"
 
 
 # Back to the client

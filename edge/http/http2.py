@@ -36,6 +36,7 @@ from edge.http.message import Request
 NO_ERROR = 0
 PROTOCOL_ERROR = 1
 INTERNAL_ERROR = 2
+FLOW_CONTROL_ERROR = 3
 REFUSED_STREAM = 7
 CANCEL = 8
 ENHANCE_YOUR_CALM = 11
@@ -45,6 +46,8 @@ LAST_STREAM = 2**31 - 1
 HEADERS, SETTINGS, WINDOW_UPDATE, CONTINUATION = 1, 4, 8, 9
 END_HEADERS = 4
 FRAME_HEAD = struct.Struct(">HBBBI")
+FIRST_WINDOW = 65_535
+"""What a stream may send before anything of it is taken: we never say another (RFC 9113 §6.9.2)."""
 LARGEST_FRAME = 16_384
 """Whatever a client says, it takes one of that (RFC 9113 §4.2)."""
 NO_TABLE = b"\x20"
@@ -174,9 +177,12 @@ class Http2:
             not event.end_stream and fields.get(b"expect", b"").lower() == b"100-continue",
         )
 
-    def _content(self, event: zttp.Data) -> Content:
+    def _content(self, event: zttp.Data) -> Content | Reset:
         stream, data = event.stream_id, event.data
-        self._untaken[stream] = self._untaken.get(stream, 0) + len(data)
+        untaken = self._untaken[stream] = self._untaken.get(stream, 0) + len(data)
+        if untaken > FIRST_WINDOW:  # zttp believes that it was credited
+            self.reset(stream, FLOW_CONTROL_ERROR)
+            return Reset(stream)
         return Content(stream, data)
 
     def check(self, request: Request) -> RequestError | None:

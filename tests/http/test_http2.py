@@ -264,6 +264,35 @@ def test_an_untaken_stream_holds_back_no_other():
     assert 3 in {stream for stream, _ in window_updates(wire.flush())}
 
 
+@pytest.mark.parametrize("way", ["at once", "one by one"])
+def test_whoever_sends_more_than_the_window_is_reset(way):
+    """What was withheld is no credit: no more than one window of a stream is ever kept."""
+    wire = opened()
+    pieces = [frame(DATA, 0, 1, bytes(size)) for size in (16_384, 16_384, 16_384, 16_383, 1, 9)]
+    wire.receive(head(1, method=b"POST", ends=False) + head(3, method=b"POST", ends=False))
+    for piece in [b"".join(pieces)] if way == "at once" else pieces:
+        found = wire.receive(piece)
+        output = wire.flush()
+        if any(isinstance(event, Reset) for event in found):
+            break
+    assert found[0] == Reset(1)
+    assert not any(isinstance(event, Content) for event in found)
+    assert (RST_STREAM, 0, 1, b"\0\0\0\3") in frames(output)
+    assert [type(event) for event in wire.receive(frame(DATA, 0, 3, b"x"))] == [Content]
+
+
+def test_whoever_sends_all_of_the_window_is_not():
+    """A window's worth, taken, and another."""
+    wire = opened()
+    found = upload(wire, 1, 16_384, 16_384, 16_384, 16_383)
+    for _ in range(3):
+        wire.flush()
+        wire.take(1, 65_535)
+        for size in (16_384, 16_384, 16_384, 16_383):
+            found += wire.receive(frame(DATA, 0, 1, bytes(size)))
+    assert not any(isinstance(event, Reset) for event in found)
+
+
 def test_a_forgotten_stream_leaves_nothing_behind():
     """A stream that ended frees its count and its withheld frames."""
     wire = opened()

@@ -1,5 +1,5 @@
 """
-The 147 cases of h2spec, by its own numbers (github.com/summerwind/h2spec at 4fe7107, strict too).
+The 147 cases of h2spec (github.com/summerwind/h2spec, its strict one too), by its own numbers.
 
 It asks whether a server does one of several things; here each case has the one that this node
 does. Where RFC 9113 has taken back what RFC 7540 asked for, that is what is held, with the reason.
@@ -12,8 +12,6 @@ import struct
 import pytest
 
 from tests.support_http2 import (
-    CONTINUATION,
-    INITIAL_WINDOW_SIZE,
     MOST_WINDOW,
     PADDED,
     PRIORITIZED,
@@ -33,12 +31,20 @@ from tests.support_http2_cases import (
     block,
     breaks,
     content,
+    field,
+    heads,
     holds,
     ignores,
     literal,
+    more,
+    number,
     play,
     post,
+    priority,
+    pseudo,
     resets,
+    setting,
+    window,
 )
 from tests.support_http2_node import AUTHORITY, targeted
 from tests.support_wire import (
@@ -46,7 +52,6 @@ from tests.support_wire import (
     END_HEADERS,
     END_STREAM,
     GOAWAY,
-    HEADERS,
     PING,
     PRIORITY,
     RST_STREAM,
@@ -58,47 +63,6 @@ from tests.support_wire import (
 CANCEL, UNKNOWN = b"\0\0\0\x08", b"\0\0\0\xff"
 MOST = struct.pack(">I", MOST_WINDOW)
 GREASE = 0x16
-FIELD = literal(b"x-dummy", b"0")
-
-
-def number(value: int) -> bytes:
-    """What WINDOW_UPDATE has in it."""
-    return struct.pack(">I", value)
-
-
-def setting(*pairs: tuple[int, int]) -> bytes:
-    """SETTINGS."""
-    return frame(SETTINGS, 0, 0, b"".join(struct.pack(">HI", *pair) for pair in pairs))
-
-
-def window(size: int) -> bytes:
-    """SETTINGS of the first window of streams."""
-    return setting((INITIAL_WINDOW_SIZE, size))
-
-
-def priority(stream: int, on: int = 0, weight: int = 255, *, alone: bool = False) -> bytes:
-    """PRIORITY."""
-    return frame(PRIORITY, 0, stream, number(on | alone << 31) + bytes([weight]))
-
-
-def heads(payload: bytes, flags: int = WHOLE, stream: int = 1) -> bytes:
-    """HEADERS."""
-    return frame(HEADERS, flags, stream, payload)
-
-
-def more(payload: bytes = FIELD, flags: int = END_HEADERS, stream: int = 1) -> bytes:
-    """CONTINUATION."""
-    return frame(CONTINUATION, flags, stream, payload)
-
-
-def field(representation: bytes) -> bytes:
-    """A request whose block ends in a field as it stands."""
-    return heads(block() + representation)
-
-
-def pseudo(*fields: tuple[bytes, bytes]) -> bytes:
-    """A request of these fields alone."""
-    return heads(b"".join(literal(*pair) for pair in fields))
 
 
 METHOD, SCHEME, PATH = (b":method", b"GET"), (b":scheme", b"http"), (b":path", b"/small.txt")
