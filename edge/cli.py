@@ -23,6 +23,7 @@ from edge import log_commands as access_log
 from edge import rule_commands as rules
 from edge import tls_commands as tls
 from edge import token_commands as tokens
+from edge.control.durable import trouble
 from edge.doctor_commands import doctor
 from edge.errors import EdgeError, StoreError
 
@@ -53,11 +54,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
-        reason = error.strerror or type(error).__name__
-        return report.failure(f"{error.filename or 'the system'}: {reason}", options.json)
+        return report.failure(told(error), options.json)
     except KeyboardInterrupt:
         return 1
     return code
+
+
+def told(error: OSError) -> str:
+    """What the system has refused, and what to do about it where that is known."""
+    where = f"{error.filename}: " if error.filename else ""
+    advice = trouble(error)
+    if advice is not None:
+        return where + advice
+    return (where or "the system: ") + (error.strerror or type(error).__name__)
 
 
 def parser() -> argparse.ArgumentParser:

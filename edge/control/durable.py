@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import fcntl
 import os
 import secrets
@@ -107,6 +108,16 @@ def sweep(root: Path, older_than: float, passed_over: str) -> int:
                 path.unlink(missing_ok=True)
                 count += 1
     return count
+
+
+def trouble(error: OSError) -> str | None:
+    """What to do about a disk that takes nothing; None where that is not what went wrong."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "the disk is full: make room (`edge doctor` shows how much there is), then try again"
+    if error.errno in (errno.EIO, errno.EROFS):
+        reason = os.strerror(error.errno)
+        return f"the disk fails ({reason}): look at `dmesg` and `mount`, mend it, then try again"
+    return None
 
 
 def sync_folder(folder: Path) -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import logging
 import time
 from collections.abc import Awaitable, Callable, Collection
@@ -20,7 +19,7 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
-from edge.control import audit, permits
+from edge.control import audit, durable, permits
 from edge.control.admission import (
     ANYBODY,
     OPEN_PATHS,
@@ -189,8 +188,8 @@ def refusal(error: Exception) -> web.Response | None:
             return problem(status_of(error), str(error))
         case web.RequestPayloadError() | ConnectionError():
             return problem(400, "the request ended before its body did")
-        case OSError(errno=errno.ENOSPC | errno.EDQUOT):
-            return problem(507, "the node's disk is full")
+        case OSError() if (advice := durable.trouble(error)) is not None:
+            return problem(507, f"on the node, {advice}")
     return None
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import select
 import signal
 import threading
@@ -198,3 +200,18 @@ def test_a_file_that_is_written_bit_by_bit(tmp_path, monkeypatch, is_nameless):
         ("file", "half, whole")
     ]
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(
+    ("number", "advice"),
+    [
+        (errno.ENOSPC, "the disk is full: make room"),
+        (errno.EDQUOT, "the disk is full: make room"),
+        (errno.EIO, r"the disk fails \(Input/output error\): look at `dmesg`"),
+        (errno.EROFS, r"the disk fails \(Read-only file system\): look at `dmesg`"),
+        (errno.EACCES, "None"),
+    ],
+)
+def test_what_to_do_about_a_disk(number, advice):
+    """Where it takes nothing; other errors say themselves what they are."""
+    assert re.match(advice, str(durable.trouble(OSError(number, "x"))))

@@ -131,6 +131,13 @@ def test_silence_ends_with_the_deadline(tmp_path):
             orders.ask(path, {"do": "status"}, timeout_s=0.05)
 
 
+def test_a_socket_that_cannot_be_removed_is_nobody(tmp_path):
+    """A disk that has become read-only stops no order to the living."""
+    (tmp_path / "worker-7.sock").mkdir()  # not even root removes that as a file
+
+    assert orders.peers(tmp_path, "worker") == []
+
+
 def test_peers_are_those_who_listen(tmp_path):
     """Sockets nobody listens on are cleared away, even if their number is a living stranger's."""
     mine = orders.socket_path(tmp_path, "worker")
