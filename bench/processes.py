@@ -103,8 +103,13 @@ def session_of(leader: int) -> list[int]:
 
 def cpu_seconds(leader: int) -> float:
     """What the processes of a session have used of the processor so far, user and system."""
+    return cpu_seconds_of(session_of(leader))
+
+
+def cpu_seconds_of(pids: list[int]) -> float:
+    """What these processes have used of the processor so far; those that are gone, nothing."""
     ticks = 0
-    for pid in session_of(leader):
+    for pid in pids:
         fields = stat_fields(str(pid))
         if fields is not None:
             ticks += int(fields[11]) + int(fields[12])

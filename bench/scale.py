@@ -7,6 +7,7 @@ What a large node costs: memory, start, deployments, idle connections.
     python bench/scale.py idle-tls           the same over TLS
     python bench/scale.py names              10,000 certificates: start, memory, first handshakes
     python bench/scale.py rules              100,000 rules: how long they load, and their memory
+    python bench/scale.py workers            two workers beside one: by what their cores gave
     python bench/scale.py fleet --apps 10 --branches 2      the same, small: does it work at all?
 
 Everything lives in a temporary folder and goes with it. Memory is PSS (each shared page divided
@@ -36,6 +37,7 @@ from node import Admin, memory_of, workers_of
 from processes import HOST, NotStarted, Server
 from rulesets import write_rules
 from tables import Figure, at_most, exactly, print_table
+from workers import workers
 
 from edge.node.cache import Cache
 from edge.node.loader import Loader
@@ -354,6 +356,7 @@ def parse_arguments() -> argparse.Namespace:
     add_command(commands, "idle-tls", idle_tls, connections=10_000)
     add_command(commands, "names", names, names=10_000, visits=500)
     add_command(commands, "rules", rules, rules=100_000, workers=2)
+    add_command(commands, "workers", workers, workers=2, connections=256, rounds=5, seconds=3)
     loader = commands.add_parser("load", help="(the other process of `rules`)")
     loader.add_argument("state")
     return parser.parse_args()

@@ -247,6 +247,13 @@ def at_most(what: str, value: float, limit: float, unit: str) -> Figure:
     return Figure(what, f"{value:,.2f} {unit}", f"≤ {limit:,g} {unit}", value <= limit)
 
 
+def at_least(what: str, value: float, limit: float) -> Figure:
+    """A ratio that should reach `limit`; nothing is aimed at where that is 0."""
+    if not limit:
+        return Figure(what, f"{value:,.2f}")
+    return Figure(what, f"{value:,.2f}", f"≥ {limit:,g}", value >= limit)
+
+
 def exactly(what: str, value: int, wanted: int) -> Figure:
     """A count that has to be right."""
     return Figure(what, f"{value:,}", f"= {wanted:,}", value == wanted)

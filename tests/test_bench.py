@@ -32,6 +32,7 @@ from tests.support_bench import (
     rulesets,
     scale,
     tables,
+    workers,
 )
 from tests.support_tls import receiving
 from tests.support_wire import response, until
@@ -192,6 +193,18 @@ def test_pages_for_a_deploy_differ_and_have_their_size(tmp_path: Path) -> None:
 
     assert len(set(pages)) == len(pages) == 119
     assert {len(page) for page in pages} == {10_240}
+
+
+def test_two_workers_are_judged_by_the_busiest_core() -> None:
+    """By the clock they had little: what counts is what each gave, and who gave most."""
+    one = workers.Share(80_000, 80_000.0, (1.0,))
+    even = workers.Share(72_000, 72_000.0, (0.45, 0.45))
+    uneven = workers.Share(72_000, 72_000.0, (0.6, 0.3))
+
+    lines = [list(workers.figures_of([(one, many)] * 3, 2)) for many in (even, uneven)]
+
+    assert [(each[-1].value, each[-1].met) for each in lines] == [("2.00", True), ("1.50", False)]
+    assert [each[-2].value for each in lines] == ["100%", "75%"]
 
 
 RECORD = """\
