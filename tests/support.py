@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import functools
 import http.client
+import itertools
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +21,9 @@ from typing import Any, TypeVar
 
 EDGE = Path(sys.executable).with_name("edge")
 T = TypeVar("T")
+
+PORTS = 500
+"""Ports of a process of tests."""
 
 
 def eventually(condition: Callable[[], T], timeout_s: float = 15.0) -> T:
@@ -30,11 +37,31 @@ def eventually(condition: Callable[[], T], timeout_s: float = 15.0) -> T:
         time.sleep(0.01)
 
 
+@functools.cache
+def own_ports() -> Iterator[int]:
+    """
+    Ports that only this process of tests hands out, round and round; a lock tells others so.
+
+    Kernels give clients, and whoever binds port 0, those from 32,768 on: who is told a free one of
+    these and binds it a second later may find it taken.
+    """
+    for first in range(10_240, 32_768 - PORTS, PORTS):
+        path = Path(tempfile.gettempdir(), f"edge-tests-{os.getuid()}-{first}")
+        lock = os.open(path, os.O_CREAT, 0o600)
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return itertools.cycle(range(first, first + PORTS))
+        os.close(lock)
+    raise AssertionError("more processes of tests run than there are ports for")
+
+
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody has now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A TCP port of 127.0.0.1 that nobody has now, and no other test gets."""
+    for port in itertools.islice(own_ports(), PORTS):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("none of this process's ports is free")
 
 
 class Node:

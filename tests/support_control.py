@@ -16,6 +16,9 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from edge.control import entrance
 from edge.control.admin import Admin
 from edge.control.announcements import FileDigest
 from edge.control.changes import Changes
@@ -181,7 +184,11 @@ def obedient(order: dict[str, Any]) -> dict[str, Any]:
 async def serving_admin(
     folder: Path, settings: str = "", address: str = "127.0.0.1:0"
 ) -> AsyncIterator[tuple[Admin, str]]:
-    """The control process of a node in `folder`, in this loop: (itself, address of its API)."""
+    """
+    The control process of a node in `folder`, in this loop: (itself, address of its API).
+
+    It ends at once: whoever was let in has asked by then.
+    """
     new_store(folder, settings)
     listeners = Listeners()
     listener = bind(address, shared=False)
@@ -190,11 +197,13 @@ async def serving_admin(
         address = f"127.0.0.1:{listener.getsockname()[1]}"
     admin = Admin(places_of(folder), folder / "edge.yml", listeners)
     running = asyncio.ensure_future(admin.run())
-    try:
-        while not admin._ready:
-            assert not running.done(), running.exception()
-            await asyncio.sleep(0.005)
-        yield admin, address
-    finally:
-        admin._done.set()
-        await running
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(entrance, "LAST_REQUESTS", 0.0)
+        try:
+            while not admin._ready:
+                assert not running.done(), running.exception()
+                await asyncio.sleep(0.005)
+            yield admin, address
+        finally:
+            admin._done.set()
+            await running

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
 import subprocess
@@ -39,7 +40,7 @@ def started(environment, *descriptors):
 def test_sockets_that_are_given():
     """With their names; what is no socket is passed over, and nothing is left for children."""
     with socket.create_server(("127.0.0.1", 0)) as one, open(os.devnull) as other:  # noqa: PTH123
-        high = [os.dup2(each.fileno(), 40 + n) for n, each in enumerate((one, other))]
+        high = [fcntl.fcntl(each, fcntl.F_DUPFD_CLOEXEC, 40) for each in (one, other)]
         said = started({"LISTEN_FDS": "2", "LISTEN_FDNAMES": "http"}, *high)
         for number in high:
             os.close(number)
