@@ -19,6 +19,7 @@ from pathlib import Path
 from edge.http.fields import format_http_date
 from tests.support import Node, eventually, free_port, running, write_tree
 from tests.support_origin import Origin, Script, Talk, originating
+from tests.support_sockets import holder, inode_of
 from tests.support_wire import Client, until
 
 ORDERS = {"AB": "a.test", "BA": "b.test"}
@@ -174,26 +175,10 @@ class Visitor:
         return await self.read(method)
 
 
-def worker_of(node: Node, port: int) -> int | None:
-    """The worker that has the connection from a client's port; None until one took it."""
-    ours, theirs = f":{node.port:04X}", f":{port:04X}"
-    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
-        parts = line.split()
-        is_it = parts[1].endswith(ours) and parts[2].endswith(theirs)
-        # one that is over has no socket, or one that nobody has any more
-        if is_it and parts[9] != "0" and (pid := holder(node, f"socket:[{parts[9]}]")):
-            return pid
-    return None
-
-
-def holder(node: Node, name: str) -> int | None:
-    """The worker that has a socket open."""
-    for pid in node.pids("worker"):
-        for file in Path(f"/proc/{pid}/fd").iterdir():
-            with contextlib.suppress(OSError):
-                if str(file.readlink()) == name:
-                    return pid
-    return None
+def worker_of(node: Node, client: tuple[str, int]) -> int | None:
+    """The worker that has a client's connection; None until one took it."""
+    inode = inode_of(node.port, client)
+    return holder(node.pids("worker"), inode) if inode else None
 
 
 # Nodes
@@ -284,8 +269,8 @@ class Scene:
             *await asyncio.open_connection("127.0.0.1", self.node.port, local_addr=(address, 0))
         )
         self._opened.append(client)
-        port = client.writer.get_extra_info("sockname")[1]
-        pid = await until(lambda: worker_of(self.node, port))
+        name = client.writer.get_extra_info("sockname")
+        pid = await until(lambda: worker_of(self.node, name))
         return Visitor(client, host or self.host), pid
 
     async def visitor(self, pid: int, address: str = CLIENT, host: str = "") -> Visitor:
