@@ -18,7 +18,6 @@ from typing import Final
 
 from edge.control import chains, durable
 from edge.control.chains import BadPem
-from edge.control.domains import outgoing
 from edge.control.inventory import Inventory
 from edge.control.vault import SECRET
 from edge.node.clients import parse_address
@@ -124,6 +123,8 @@ def hosts_of(address: str, settings: Settings) -> Iterator[str]:
     yield from canonical((address.rpartition(":")[0], socket.gethostname()))
     listened = parse_address(address.rpartition(":")[0].strip("[]"))
     if listened is not None and listened.is_unspecified:
+        from edge.control.domains import outgoing  # noqa: PLC0415 - 14 MiB, for who needs it
+
         yield from canonical(outgoing(version) for version in (4, 6))
         yield from canonical(settings.listen.public)
     yield from settings.admin.hosts

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from edge.control import admin_tls
+from edge.control import domains
 from edge.control.admin_tls import RENEW_BEFORE, AdminTls, hosts_of
 from edge.control.inventory import Inventory
 from edge.site.certificates import Keyring
@@ -53,7 +53,7 @@ def shown(tls, name=None):
 def test_what_it_may_be_called_by(monkeypatch):
     """The machine's names, the listener's address, `admin.hosts`; all addresses if need be."""
     monkeypatch.setattr(socket, "gethostname", lambda: "Node_1")  # none that a certificate has
-    monkeypatch.setattr(admin_tls, "outgoing", lambda version: {4: "192.0.2.7", 6: ""}[version])
+    monkeypatch.setattr(domains, "outgoing", lambda version: {4: "192.0.2.7", 6: ""}[version])
     own = ["localhost", "127.0.0.1", "[::1]"]
     public = Settings(listen=Listen(public=("203.0.113.9",)))
 
