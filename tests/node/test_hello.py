@@ -14,7 +14,7 @@ from edge.node.hello import MAX_HELLO, Hello, NotTls, read_hello
 
 def hello_of(name: str | None = "www.example.com", *protocols: str) -> bytes:
     """The first bytes of a client of `ssl`."""
-    context = ssl.create_default_context()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = name is not None
     if protocols:
         context.set_alpn_protocols(list(protocols))

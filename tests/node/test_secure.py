@@ -58,7 +58,7 @@ async def exchange(server, context, name, request=PLAIN) -> bytes:
 
 def hello(name: str, *protocols: str) -> bytes:
     """The first flight of a client."""
-    context = ssl.create_default_context()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.set_alpn_protocols(list(protocols or ("http/1.1",)))
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     with contextlib.suppress(ssl.SSLWantReadError):
