@@ -6,8 +6,9 @@ is terminal: a connection that could not be framed is never parsed again. Respon
 as finished bytes past zttp's serializer (105k against 74k requests/s), by `encode_head`.
 
 zttp enforces the grammar and the framing rules of RFC 9112 §6; what it leaves to us is here: the
-limits that the operator sets, absolute-form, codings and versions that change the framing, the
-empty line before a request, and which status an error deserves, however its bytes were cut.
+limits that the operator sets, absolute-form, lengths, codings and versions that change the framing,
+targets that are no URI, Host in other versions, the empty line before a request, and which status
+an error deserves, however its bytes were cut. `tests/conformance/` says what follows from which.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import zttp
 from edge.errors import (
     HeadTooLarge,
     MalformedRequest,
+    Misdirected,
     NotImplementedByServer,
     RequestError,
     TargetTooLong,
@@ -69,6 +71,7 @@ class Http1:
     __slots__ = (
         "_connection",
         "_in_content",
+        "_is_secure",
         "_large",
         "_limits",
         "_lines",
@@ -79,9 +82,10 @@ class Http1:
         "trailers",
     )
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, *, is_secure: bool = False) -> None:
         self._connection = zttp.Connection(zttp.SERVER)
         self._limits = limits
+        self._is_secure = is_secure
         self._suspicious = limits.suspicious_bytes
         self._in_content = False
         self._large = False
@@ -186,12 +190,16 @@ class Http1:
                 manner = Manner(fields.get(b"host", b""), fields)  # type: ignore[union-attr, arg-type]
                 self._lines, self._manner = lines, manner
         authority = fields.get(b"host", b"") if manner is None else manner.authority  # type: ignore[union-attr]
+        if not target.isascii() or b"#" in target:
+            raise MalformedRequest("the request target holds a fragment or what is not ASCII")
         if target[0] != SLASH:
-            target, authority = split_target(event.method, target, authority)
+            target, authority = self._split(event.method, target, authority)
+        if event.http_version != b"1.1" and len(fields.getall(b"host")) > 1:  # type: ignore[union-attr]
+            raise MalformedRequest("Host is there twice")  # of 1.1 zttp sees it
         expects = event.expect_continue
         if not event.end_stream:
             self._in_content = True
-            check_coding(event)
+            check_framing(event)
             expects = expects and event.http_version != b"1.0"  # RFC 9110 §10.1.1
         return Request(
             event.method,
@@ -204,6 +212,12 @@ class Http1:
             expects,
             manner=manner,
         )
+
+    def _split(self, method: bytes, target: bytes, host: bytes) -> tuple[bytes, bytes]:
+        """As `split_target`; what belongs on a secured connection has to come by one."""
+        if not self._is_secure and target[:6].lower() == b"https:":  # RFC 9110 §7.4
+            raise Misdirected("this connection is not secured, as https has to be")
+        return split_target(method, target, host)
 
     # Heads in pieces, and errors
 
@@ -229,7 +243,7 @@ class Http1:
             return
         line = self._unfinished.find(b"\n", 2, limits.line_bytes + 2)  # past a leading empty line
         if line < 0:
-            raise TargetTooLong(f"the request line is longer than {limits.line_bytes} bytes")
+            raise endless(self._unfinished[: limits.line_bytes])
         if size - line > limits.field_bytes + len(BLANK_LINE):
             raise HeadTooLarge(f"the field section is larger than {limits.field_bytes} bytes")
 
@@ -262,7 +276,7 @@ class Http1:
         message = str(error)
         if "size limit" in message:
             if not self._in_content and CRLF not in pending[: self._limits.line_bytes + 2]:
-                return TargetTooLong(message)
+                return endless(pending[: self._limits.line_bytes])
             return HeadTooLarge(message)
         line = REQUEST_LINE.match(pending)
         if line is not None and line[1] != b"1":
@@ -271,6 +285,13 @@ class Http1:
         if "framing" in message and is_unknown_coding(head):
             return NotImplementedByServer("only the chunked transfer coding is implemented")
         return MalformedRequest(message)
+
+
+def endless(line: bytes | bytearray) -> RequestError:
+    """What is wrong with a request line that has no end within its limit."""
+    if b" " not in line:  # not even a method (RFC 9112 §3)
+        return MalformedRequest("no request line begins here")
+    return TargetTooLong(f"the request line is longer than {len(line)} bytes")
 
 
 def is_unknown_coding(head: bytes) -> bool:
@@ -282,20 +303,22 @@ def is_unknown_coding(head: bytes) -> bool:
     )
 
 
-def check_coding(event: zttp.Request) -> None:
+def check_framing(event: zttp.Request) -> None:
     """
-    Refuse transfer codings that zttp would pass on undecoded.
+    Refuse framings that zttp takes and that another server could read in another way.
 
     Raises:
-        MalformedRequest: an HTTP/1.0 client that sends any (RFC 9112 §6.1: the framing is faulty).
-        NotImplementedByServer: one besides chunked.
+        MalformedRequest: an HTTP/1.0 client that sends any transfer coding (RFC 9112 §6.1: the
+            framing is faulty), or a length that is there twice (§6.3 allows to refuse it).
+        NotImplementedByServer: a coding besides chunked, which would be passed on undecoded.
     """
-    coding = event.headers.get(b"transfer-encoding")  # type: ignore[union-attr]
-    if coding is None:
-        return
-    if event.http_version == b"1.0":
+    fields = event.headers
+    if len(fields.getall(b"content-length")) > 1:  # type: ignore[union-attr]
+        raise MalformedRequest("Content-Length is there twice")
+    codings = fields.getall(b"transfer-encoding")  # type: ignore[union-attr]
+    if codings and event.http_version == b"1.0":
         raise MalformedRequest("HTTP/1.0 has no transfer codings")
-    if coding.lower() != b"chunked":
+    if codings and [coding.lower() for coding in codings] != [b"chunked"]:
         raise NotImplementedByServer("only the chunked transfer coding is implemented")
 
 

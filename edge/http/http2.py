@@ -197,6 +197,8 @@ class Http2:
             return MalformedRequest("the request target is not a path")
         if b" " in target or b'"' in target:  # over HTTP/1.1 it would be refused, or another one
             return MalformedRequest("the request target holds a blank or a quote")
+        if not target.isascii() or b"#" in target:
+            return MalformedRequest("the request target holds a fragment or what is not ASCII")
         if len(request.fields) > limits.field_count:
             return HeadTooLarge("the request has too many field lines")
         octets = sum(map(len, map(b"".join, request.fields)))  # in C: half of what a loop costs

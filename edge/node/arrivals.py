@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
-from edge.errors import Misdirected
+from edge.errors import MalformedRequest, Misdirected
 from edge.http.message import Request, Response
 from edge.node.passages import scheme_of
 from edge.site import pages
@@ -58,6 +58,8 @@ class Arrivals:
             MalformedRequest: its authority is none.
             Misdirected: its connection was begun for another host.
         """
+        if not request.authority.isascii():  # several letters are mapped to one (RFC 3986 §3.2.2)
+            raise MalformedRequest("the authority is not a host name")
         site = snapshot.resolve(request.authority)
         if site is None:
             return None

@@ -62,7 +62,7 @@ class Http1Sender(Connection):
 
     def __init__(self, service: Service, sni: str | None = None) -> None:
         super().__init__(service, sni)
-        self._wire = Http1(service.wire)
+        self._wire = Http1(service.wire, is_secure=sni is not None)
         self._output: list[bytes] = []
         """Answers that are ready and not handed to the transport yet."""
         self._asked: Request | None = None
@@ -117,6 +117,7 @@ class Http1Sender(Connection):
             self._wire.should_close()
             or self._served >= self.service.requests_per_connection
             or response.closes
+            or request.method == b"CONNECT"  # what follows may be meant for a tunnel (RFC 9931 §5)
             or self._closing
             or (self._content is not None and self._refuses_content(request))
         ):

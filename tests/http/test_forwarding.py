@@ -303,6 +303,7 @@ def test_forwards_are_counted(method, value, left, expected):
         (b"GET", True, [(b"Content-Length", b"00")], [(b"content-length", b"0")]),
         (b"POST", True, [], [(b"content-length", b"0")]),
         (b"POST", False, [(b"Content-Length", b"5")], [(b"content-length", b"5")]),
+        (b"POST", False, [(b"Content-Length", b"010")], [(b"content-length", b"10")]),
         (b"POST", False, [(b"Content-Length", b"5")] * 2, [(b"content-length", b"5")]),
         (
             b"POST",

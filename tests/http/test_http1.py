@@ -136,7 +136,21 @@ REFUSED = {
     ),
     "long line": (b"GET /" + b"x" * 8200 + b" HTTP/1.1\r\n" + HOST + b"\r\n", 414),
     "endless line": (b"GET /" + LONG, 414),
-    "endless nothing": (LONG, 414),
+    "endless nothing": (LONG, 400),
+    "endless method": (LONG + b" / HTTP/1.1\r\n" + HOST + b"\r\n", 400),
+    "UTF-8 in the target": (b"GET /\xc3\xa9 HTTP/1.1\r\n" + HOST + b"\r\n", 400),
+    "fragment in the query": (b"GET /?q#x HTTP/1.1\r\n" + HOST + b"\r\n", 400),
+    "https in clear text": (b"GET https://a.test/ HTTP/1.1\r\n" + HOST + b"\r\n", 421),
+    "two Hosts in 1.0": (b"GET / HTTP/1.0\r\n" + HOST + HOST + b"\r\n", 400),
+    "two Hosts in 1.2": (b"GET / HTTP/1.2\r\n" + HOST + HOST + b"\r\n", 400),
+    "the same length twice": (
+        b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\n",
+        400,
+    ),
+    "chunked, and an empty line of codings": (
+        b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding:\r\n\r\n",
+        501,
+    ),
     "one long field": (b"GET / HTTP/1.1\r\n" + HOST + b"X: " + LONG + b"\r\n\r\n", 431),
     "long fields together": (
         b"GET / HTTP/1.1\r\n" + HOST + (b"X: " + b"y" * 700 + b"\r\n") * 30 + b"\r\n",
@@ -163,7 +177,6 @@ def test_a_mistake_has_its_status_however_it_is_cut(cut, data, status):
 
 CONTENT = {
     "by length": (b"Content-Length: 5\r\n\r\nhello", b"hello"),
-    "by equal lengths": (b"Content-Length: 5\r\nContent-Length: 5\r\n\r\nhello", b"hello"),
     "in chunks": (
         b"Transfer-Encoding: chunked\r\n\r\n3\r\nhel\r\n2;x=y\r\nlo\r\n0\r\n\r\n",
         b"hello",
@@ -366,6 +379,13 @@ def test_http10_expects_nothing(version, expects):
     """100-continue is an expectation of HTTP/1.1 clients alone (RFC 9110 §10.1.1)."""
     head = b"POST / HTTP/%b\r\nHost: a\r\nExpect: 100-Continue\r\nContent-Length: 3\r\n\r\n"
     assert Http1(Limits()).receive(head % version).expects is expects
+
+
+def test_https_may_be_named_on_a_secured_connection():
+    """The absolute form of https is for connections that are secured (RFC 9110 §7.4)."""
+    data = b"GET https://a.test/x HTTP/1.1\r\n" + HOST + b"\r\n"
+    (event,) = events(Http1(Limits(), is_secure=True), data)
+    assert (event.target, event.authority) == (b"/x", b"a.test")
 
 
 def test_split_target_leaves_connect_alone():

@@ -224,6 +224,8 @@ CHECKED = {
     "asterisk for GET": (head(1, path=b"*"), 400),
     "blank in the path": (head(1, path=b"/a b"), 400),
     "quote in the query": (head(1, path=b'/?a="b"'), 400),
+    "fragment": (head(1, path=b"/?a#b"), 400),
+    "UTF-8 in the path": (head(1, path=b"/\xc3\xa9"), 400),
     "CONNECT": (head(1, method=b"CONNECT"), 501),
     "extended CONNECT": (head(1, (b":protocol", b"websocket"), method=b"CONNECT"), 501),
 }

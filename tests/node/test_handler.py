@@ -76,7 +76,7 @@ async def test_other_methods_are_not_allowed(site, method):
 
 SPELLINGS = [
     "example.com", "example.com:8080", "EXAMPLE.Com", "example.com.", "Example.COM.:443",
-    "bücher.example", "BÜCHER.example", "xn--bcher-kva.example", "XN--BCHER-KVA.example.:80",
+    "xn--bcher-kva.example", "XN--BCHER-KVA.example.:80",
 ]  # fmt: skip
 DOMAINS = """
 domains:
@@ -100,7 +100,7 @@ async def test_a_host_is_one_host_however_it_is_spelled(tmp_path, host):
     "host",
     ["", " ", "a b", "example.com:", "example.com:80:80", "example.com:99999", "user@example.com",
      "example.com/", "a,b", "-a.example", "[::1", "[::g]", "exa%6dple.com", b"\xff\xfe", "..",
-     "a" * 2000],
+     "a" * 2000, "bücher.example", "ｅxample.com", "exa\u00admple.com", "example。com"],
 )  # fmt: skip
 async def test_a_malformed_host_is_refused(site, host):
     """What is no host is 400, and nothing is looked up for it."""
