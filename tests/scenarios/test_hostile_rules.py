@@ -433,7 +433,7 @@ def test_a_host_is_one_name_or_refused(wire, host, status):
 FORMS = [
     (b"http://main.splat.edge.localhost/r/x", b"main.splat.edge.localhost", 301),
     (b"HTTP://MAIN.splat.edge.localhost/r/x", b"main.splat.edge.localhost", 301),
-    (b"https://main.splat.edge.localhost/r/x", b"main.splat.edge.localhost", 301),
+    (b"https://main.splat.edge.localhost/r/x", b"main.splat.edge.localhost", 421),
     (b"http://main.splat.edge.localhost/r//evil.example", b"main.splat.edge.localhost", 301),
     (b"http://evil.example/r/x", b"main.splat.edge.localhost", 400),
     (b"http://main.splat.edge.localhost/r/x", b"evil.example", 400),
