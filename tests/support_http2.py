@@ -228,14 +228,14 @@ class StrictClient:
         self.send(b"")
         while not condition():
             assert not self.closed, f"the connection ended: {self.goaways}"
-            self._step()
+            self.step()
 
     def until_closed(self) -> None:
         """Read until the server ends the connection."""
         with contextlib.suppress(OSError):  # it ended while we still sent
             self.send(b"")
         while not self.closed:
-            self._step()
+            self.step()
 
     def read(self, *exchanges: Exchange) -> None:
         """Read until these are done; windows are as they are."""
@@ -252,7 +252,8 @@ class StrictClient:
             self.put(frame(PING, 0, 0, mark))
             self.until(lambda mark=mark: mark in self.pongs)
 
-    def _step(self) -> None:
+    def step(self) -> None:
+        """Read once."""
         try:
             data = self.socket.recv(1 << 16)
         except ConnectionError:

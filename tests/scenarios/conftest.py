@@ -1,4 +1,7 @@
-"""What the scenarios of the cache share: a node of two workers a file, and a path a test."""
+"""
+What scenarios share: of the cache, a node of two workers a file, and a path a test; of HTTP/2, one
+node for all files.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import hashlib
 
 import pytest
 
+from tests.support_http2_node import targeted
 from tests.support_stored import ORDERS, on_scene, staged
 
 
@@ -34,4 +38,11 @@ def place(request):
 async def scene(stage, place, order):
     """A test between clients of both workers and an origin."""
     async with on_scene(stage, place, order) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def target(tmp_path_factory):
+    """A node that HTTP/2 is spoken to, and an origin behind it."""
+    with targeted(tmp_path_factory.mktemp("http2")) as found:
         yield found

@@ -46,7 +46,7 @@ from tests.support_http2_cases import (
     setting,
     window,
 )
-from tests.support_http2_node import AUTHORITY, targeted
+from tests.support_http2_node import AUTHORITY
 from tests.support_wire import (
     DATA,
     END_HEADERS,
@@ -253,13 +253,6 @@ CASES = {
     for part, cases in (("generic", GENERIC), ("hpack", HPACK), ("http2", FRAMES | MESSAGES))
     for name, case in cases.items()
 }
-
-
-@pytest.fixture(scope="module")
-def target(tmp_path_factory):
-    """A node that all cases share."""
-    with targeted(tmp_path_factory.mktemp("h2spec")) as found:
-        yield found
 
 
 def test_all_of_them_are_here():

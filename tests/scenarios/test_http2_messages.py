@@ -23,7 +23,7 @@ from tests.support_http2_cases import (
     play,
     resets,
 )
-from tests.support_http2_node import AUTHORITY, targeted
+from tests.support_http2_node import AUTHORITY
 from tests.support_origin import Talk, echo
 from tests.support_wire import END_HEADERS, END_STREAM, frame
 
@@ -35,12 +35,10 @@ OURS = {"cdn-loop", "forwarded", "host", "via", "x-forwarded-for", "x-forwarded-
 OURS |= {"x-forwarded-host", "x-request-id", "accept-encoding"}
 
 
-@pytest.fixture(scope="module")
-def target(tmp_path_factory):
-    """A node that all tests here share."""
-    with targeted(tmp_path_factory.mktemp("messages")) as found:
-        found.origin.on("/recorded", echo)
-        yield found
+@pytest.fixture(autouse=True)
+def _origin(target):
+    """An origin that records."""
+    target.origin.on("/recorded", echo)
 
 
 def pseudo(**values: bytes | None) -> list[Pair]:

@@ -25,7 +25,7 @@ from tests.support_http2 import (
     StrictClient,
     contents,
 )
-from tests.support_http2_node import AUTHORITY, FILES, targeted
+from tests.support_http2_node import AUTHORITY, FILES
 from tests.support_wire import (
     DATA,
     END_HEADERS,
@@ -46,13 +46,6 @@ PROTOCOL_ERROR, FLOW_CONTROL_ERROR, STREAM_CLOSED, COMPRESSION_ERROR = 1, 3, 5, 
 WHOLE = END_HEADERS | END_STREAM
 ONE, CANCEL = struct.pack(">I", 1), struct.pack(">I", 8)
 MANY = 40
-
-
-@pytest.fixture(scope="module")
-def target(tmp_path_factory):
-    """A node that all tests here share."""
-    with targeted(tmp_path_factory.mktemp("repeated")) as found:
-        yield found
 
 
 @pytest.fixture(params=["h2c", "tls"])
@@ -505,7 +498,7 @@ def test_content_on_what_was_answered(plain, ends):
     plain.put(frame(PING, 0, 0, b"the end."))
     while not plain.closed and not plain.pongs:
         plain.send(b"")
-        plain._step()
+        plain.step()
     check(found)
     assert plain.closed or found[-1].reset == STREAM_CLOSED
     assert [code for _, code in plain.goaways] in ([], [STREAM_CLOSED], [PROTOCOL_ERROR])

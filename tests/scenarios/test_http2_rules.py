@@ -43,7 +43,6 @@ from tests.support_http2_cases import (
     setting,
     window,
 )
-from tests.support_http2_node import targeted
 from tests.support_wire import (
     DATA,
     END_HEADERS,
@@ -278,13 +277,6 @@ COMPRESSED = {
 }
 CASES = FRAMES | STATES | WINDOWS | COMPRESSED
 NAMES = [name.replace("§", "") for name in CASES]
-
-
-@pytest.fixture(scope="module")
-def target(tmp_path_factory):
-    """A node that all cases share."""
-    with targeted(tmp_path_factory.mktemp("rules")) as found:
-        yield found
 
 
 @pytest.mark.parametrize("way", ["h2c", "tls"])
