@@ -16,8 +16,8 @@ demo: $(VENV)/.runtime
 # What operators mean (`edge.site`) is covered whole, branch by branch, by its own tests; then the
 # rest, its longest files first.
 test: packages $(VENV)/.dev check
-	$(BIN)/pytest tests/site --cov=edge.site --cov-branch --cov-report=term-missing:skip-covered --cov-fail-under=100
-	$(BIN)/pytest tests/scenarios tests --ignore=tests/site -n 3 --dist loadfile
+	$(BIN)/pytest tests/site -n 2 --dist worksteal --cov=edge.site --cov-branch --cov-report=term-missing:skip-covered --cov-fail-under=100
+	$(BIN)/pytest tests/scenarios tests --ignore=tests/site -n 3 --dist loadfile --no-loadscope-reorder
 
 packages:
 	@.ci/packages || echo "make: not every package of .ci/packages.txt is there; tests that need them fail or are skipped"

@@ -221,6 +221,7 @@ def decide_all(plan, url):
     return {each.rule for each in decisions if each is not None}
 
 
+@pytest.mark.no_cover  # it repeats what others have covered, and counting costs seconds
 @settings(max_examples=300)
 @given(RULES, st.lists(URLS, min_size=10, max_size=40))
 def test_no_request_is_decided_by_a_rule_that_is_called_covered(rules, urls):
@@ -244,6 +245,7 @@ SMALL = st.builds(
 )
 
 
+@pytest.mark.no_cover  # it repeats what others have covered, and counting costs seconds
 @settings(max_examples=300)
 @given(SMALL, SMALL)
 def test_all_that_one_pattern_has_of_another_is_found(one, other):

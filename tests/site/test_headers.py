@@ -316,6 +316,7 @@ def test_a_thousand_entries_are_compared_with_few():
     assert len(list(plan._candidates("/a7/b/z.ext9"))) == 2
 
 
+@pytest.mark.no_cover  # it repeats what others have covered, and counting costs seconds
 def test_a_long_path_is_no_work_for_a_large_plan():
     """Eight KiB of slashes against a thousand entries, deep and shallow, take milliseconds."""
     deep = "/" + "a/" * 1000

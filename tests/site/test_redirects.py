@@ -241,6 +241,7 @@ def test_thousands_of_warnings_do_too():
     assert "the rule never matches" in warnings[0].message
 
 
+@pytest.mark.no_cover  # it repeats what others have covered, and counting costs seconds
 def test_a_hundred_thousand_rules_are_read():
     """There is no limit on their number."""
     rules = [
