@@ -132,6 +132,8 @@ class StrictClient:
         """The window that a new stream has, as the server has confirmed it."""
         self.initial_credit = FIRST_WINDOW
         self.next_stream = 1
+        self.pieces = 1
+        """In how many pieces everything is sent."""
         self.confirmed = 0
         """How many of our SETTINGS."""
         self.pongs: list[bytes] = []
@@ -153,8 +155,10 @@ class StrictClient:
 
     def send(self, data: bytes) -> None:
         """Raw bytes, with what was put by before them."""
-        self.socket.sendall(self._unsent + data)
-        self._unsent = b""
+        data, self._unsent = self._unsent + data, b""
+        step = len(data) // self.pieces + 1
+        for start in range(0, len(data), step):
+            self.socket.sendall(data[start : start + step])
 
     def put(self, data: bytes) -> None:
         """Raw bytes that go out in one piece with the next that are sent."""

@@ -260,11 +260,12 @@ def test_all_of_them_are_here():
     assert (len(GENERIC), len(HPACK), len(FRAMES | MESSAGES)) == (44, 8, 94)
 
 
-@pytest.mark.parametrize("way", ["h2c", "tls"])
+@pytest.mark.parametrize(("way", "pieces"), [("h2c", 1), ("tls", 1), ("h2c", 500)])
 @pytest.mark.parametrize(("data", "check"), CASES.values(), ids=CASES.keys())
-def test_case(target, data, check, way):
-    """What the bytes of a client lead to."""
+def test_case(target, data, check, way, pieces):
+    """What the bytes of a client lead to, however they arrive."""
     with target.client(way) as client:
+        client.pieces = pieces
         play(client, data, check)
 
 
