@@ -53,8 +53,8 @@ def back_up(places: Places, folders: Folders, file: BinaryIO, show: Show) -> Fro
     with held(places.blobs, PATIENCE), frozen(places) as still:
         for name, folder in msgspec.structs.asdict(folders).items():
             copy(Path(folder), still.state / OPERATORS / name)
+        blobs = sorted(_named(still))  # first: what nobody names goes by that
         files = list(_small(still))
-        blobs = sorted(_named(still))
         sizes = [each[2].st_size for each in (*files, *_blobs(places, blobs))]
         front = Front(
             format=FORMAT,

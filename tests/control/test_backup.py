@@ -107,6 +107,17 @@ def test_blobs_that_nothing_names_are_left_out(tmp_path, store):
     assert not places.blob(sha256("orphan")).exists()
 
 
+def test_documents_that_nothing_names_are_left_out(tmp_path, store):
+    """A change that was killed leaves them until the collection: a backup goes on without."""
+    orphan = places_of(tmp_path / "node").compiled / ("0" * 64)
+    orphan.write_bytes(b"{}")
+
+    places = restored(tmp_path / "other", saved(tmp_path / "node"))
+
+    assert orphan.exists()
+    assert not (places.compiled / orphan.name).exists()
+
+
 @pytest.mark.parametrize("damage", [None, b"blo", b"glob"], ids=["missing", "short", "other"])
 def test_a_damaged_blob_is_found_now(tmp_path, store, damage):
     """Not at the restore."""

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
 import os
 import struct
 import subprocess
 
 import pytest
 
-from edge.control.client import Client, Refusal
-from tests.support import Node, eventually, write_tree
+from edge.control.client import Refusal
+from tests.support import Node, eventually
+from tests.support_client import deploy, open_client
 
 EXT4_IOC_SHUTDOWN = 0x8004587D
 """_IOR('X', 125, __u32): whatever reads or writes afterwards gets EIO (fs/ext4/ext4.h)."""
@@ -115,31 +115,11 @@ def node(disk, tmp_path):
         found.kill_all()
 
 
-def open_client(node):
-    """Its admin API."""
-    token = (node.folder / "var" / "admin.token").read_text().strip()
-    return Client(f"127.0.0.1:{node.admin_port}", token)
-
-
-def deploy(client, folder, files):
-    """The id of a deployment that serves."""
-    write_tree(folder, files)
-    named = {name: (folder / name).read_bytes() for name in files}
-    digests = {name: hashlib.sha256(content).hexdigest() for name, content in named.items()}
-    announced = {name: {"sha256": digests[name], "size": len(named[name])} for name in files}
-    made = client.begin("site", "main", announced)
-    for name in files:
-        if digests[name] in made["missing"]:
-            with (folder / name).open("rb") as file:
-                client.put_blob(digests[name], file)
-    return client.activate(made["id"])["id"]
-
-
-def changes(client, folder, first):
+def changes(client, node, first):
     """Everything that writes, in an order in which it can also succeed."""
     host = "main.site.edge.localhost"
     return [
-        lambda: deploy(client, folder, NEW),
+        lambda: deploy(client, node, "v3", NEW),
         lambda: client.activate(first),
         lambda: client.rollback("site", "main"),
         client.reload,
@@ -169,8 +149,8 @@ def served(node):
 def test_a_disk_that_fails_costs_changes_and_nothing_else(disk, node, tmp_path):
     """Every refusal says what to do; afterwards every one of these calls goes through."""
     client = open_client(node)
-    first = deploy(client, tmp_path / "v1", OLD)
-    deploy(client, tmp_path / "v2", SERVED)
+    first = deploy(client, node, "v1", OLD)["id"]
+    deploy(client, node, "v2", SERVED)
     app = node.folder / "rules" / "site" / "app.yml"
     settings = app.read_text()
     app.write_text("trailing_slash: add\n")
@@ -179,7 +159,7 @@ def test_a_disk_that_fails_costs_changes_and_nothing_else(disk, node, tmp_path):
     before = stored(disk)
     disk.fail()
 
-    for change in changes(client, tmp_path / "v3", first):
+    for change in changes(client, node, first):
         with pytest.raises(Refusal) as refused:
             change()
         assert disk.says in str(refused.value)
@@ -192,7 +172,7 @@ def test_a_disk_that_fails_costs_changes_and_nothing_else(disk, node, tmp_path):
     assert stored(disk) == before
     assert served(node) == SERVED
     client = open_client(node)
-    for change in changes(client, tmp_path / "v3", first):
+    for change in changes(client, node, first):
         change()
     node.edge("backup", tmp_path / "backup")
     client.close()
