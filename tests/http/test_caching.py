@@ -402,7 +402,7 @@ def test_any_bytes_have_a_verdict(request_fields, response, status, policy):
 @pytest.mark.parametrize("value", [b'private="a",' * 9_000, b'a="' * 30_000, b"," * 100_000])
 def test_hostile_directives_take_linear_time(value):
     """A hundred kilobytes of Cache-Control take milliseconds."""
-    began = time.perf_counter()
+    began = time.process_time()
     reason(controlled(value))
 
-    assert time.perf_counter() - began < 1
+    assert time.process_time() - began < 1

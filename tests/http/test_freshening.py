@@ -393,7 +393,7 @@ def test_any_bytes_can_be_validated(response, update, status):
 def test_many_lines_take_linear_time():
     """Ten thousand lines in store and update take milliseconds."""
     lines = [(b"n%d" % number, b"x" * 10) for number in range(10_000)]
-    began = time.perf_counter()
+    began = time.process_time()
     freshen([DATE, *lines], fields(DATE, *lines, (b"connection", b"n," * 10_000)), NOW, POLICY)
 
-    assert time.perf_counter() - began < 1
+    assert time.process_time() - began < 1

@@ -381,8 +381,8 @@ def test_freshness_is_lifetime_above_age(response, later):
 @pytest.mark.parametrize("name", [b"date", b"age", b"expires", b"last-modified", b"etag"])
 def test_long_values_take_linear_time(name):
     """A hundred kilobytes in any field take milliseconds."""
-    began = time.perf_counter()
+    began = time.process_time()
     for value in (b"9" * 100_000, b"Sun, " * 20_000, b'"' * 100_000):
         stored(fields((name, value)), policy=GUESSING)
 
-    assert time.perf_counter() - began < 1
+    assert time.process_time() - began < 1

@@ -121,7 +121,7 @@ def test_any_bytes_point_somewhere_or_nowhere(reference):
 def test_a_long_location_takes_linear_time():
     """A hundred kilobytes of dot segments take milliseconds."""
     fields = pointing((b"location", b"/.." * 30_000))
-    began = time.perf_counter()
+    began = time.process_time()
     invalidated_targets(b"POST", 200, TARGET, fields)
 
-    assert time.perf_counter() - began < 1
+    assert time.process_time() - began < 1

@@ -218,8 +218,8 @@ def test_responses_do_not_get_fresher(value, moments):
 
 def test_long_wishes_take_linear_time():
     """A hundred kilobytes of directives take milliseconds."""
-    began = time.perf_counter()
+    began = time.process_time()
     for value in (b"max-age=1," * 10_000, b"max-age=" + b"9" * 100_000, b'a="' * 30_000):
         wishes(value)
 
-    assert time.perf_counter() - began < 1
+    assert time.process_time() - began < 1

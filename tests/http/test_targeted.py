@@ -225,10 +225,10 @@ def test_dictionaries_equal_the_steps_of_the_rfc(value):
 )
 def test_hostile_dictionaries_are_read_in_linear_time(value):
     """A hundred kilobytes of anything take milliseconds."""
-    began = time.perf_counter()
+    began = time.process_time()
     parse_dictionary(value)
 
-    assert time.perf_counter() - began < 1
+    assert time.process_time() - began < 1
 
 
 # Directives

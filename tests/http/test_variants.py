@@ -225,7 +225,7 @@ def test_long_values_take_linear_time():
         (b"accept-encoding", b"a," * 50_000),
         (b"foo", b", " * 50_000),
     )
-    began = time.perf_counter()
+    began = time.process_time()
     variant_key((b"accept-encoding", b"accept-language", b"foo"), fields)
 
-    assert time.perf_counter() - began < 1
+    assert time.process_time() - began < 1

@@ -61,11 +61,11 @@ def test_a_bad_pattern_is_told(text, problem):
 
 def test_a_slow_pattern_is_an_error_and_never_no_match():
     """A rule that refuses cannot be skipped by a path that makes it hang."""
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(PatternTooSlow, match=r"more than 5 ms, at the latest </\(a\+\)\+\$/>"):
         Budget(time.process_time).search(compile_expression("(a+)+$"), HOSTILE)
 
-    assert time.perf_counter() - began < 1
+    assert time.process_time() - began < 1
 
 
 def test_all_patterns_of_one_request_share_the_time():
