@@ -135,9 +135,8 @@ class Comparison:
             self.errand = Errand(self.scenario, self.ground.crowd, pace)
 
     def warm(self, _: str, server: Server) -> None:
-        """The round that is thrown away, and its log."""
+        """The round that is thrown away; its log is emptied before the first one that counts."""
         play_round(server, self.errand, WARM_S)
-        logs.emptied(server)
 
     def measure(self, name: str, server: Server, seconds: float, number: int) -> None:
         """One round; the log of the one before has been written by now, and is counted."""

@@ -33,42 +33,10 @@ comes to each file.
 SMALLEST, LARGEST = 500, 20_000
 """Sizes of a mix's files, evenly spread over their logarithms."""
 
-WORDS = [
-    "the",
-    "node",
-    "keeps",
-    "every",
-    "branch",
-    "apart",
-    "and",
-    "answers",
-    "with",
-    "what",
-    "was",
-    "deployed",
-    "last",
-    "a",
-    "file",
-    "is",
-    "stored",
-    "once",
-    "by",
-    "its",
-    "hash",
-    "whatever",
-    "it",
-    "is",
-    "called",
-    "<p>",
-    "</p>",
-    "<a",
-    "href=",
-    "class=",
-    "section",
-    "cache",
-    "field",
-    "value",
-]
+PROSE = (
+    "the node keeps every branch apart and answers with what was deployed last a file is stored "
+    "once by its hash whatever it is called <p> </p> <a href= class= section cache field value"
+)
 
 
 def write_site(folder: Path, scenarios: Iterable[Scenario]) -> Path:
@@ -99,7 +67,7 @@ def write_text(target: Path, size: int) -> None:
     if target.exists():
         return
     target.parent.mkdir(exist_ok=True)
-    words = random.Random(SEED).choices(WORDS, k=size)
+    words = random.Random(SEED).choices(PROSE.split(), k=size)
     text = f"<!doctype html><title>bench</title>{' '.join(words)}".encode()[:size]
     target.write_bytes(text)
     for coding, suffix in (("gzip", ".gz"), ("br", ".br")):

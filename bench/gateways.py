@@ -81,10 +81,11 @@ def serve_edge(
     limits: str = "",
     *,
     rules: int = 0,
+    more: str = "",
 ) -> Server:
     """A node that forwards to 127.0.0.1:`origin_port` what no other of its rules is about."""
     write_rule(work / "rules/bench", origin_port, rules)
-    server = servers.serve_edge(work, workers, core, edge_settings(origin_port, limits))
+    server = servers.serve_edge(work, workers, core, edge_settings(origin_port, limits) + more)
     site = work / "site"
     site.mkdir()
     (site / "index.html").write_text("<!doctype html><title>bench</title>\n")

@@ -31,7 +31,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import allocations
-from pipeline import conversation
+from pipeline import BATCH, conversation
 from rulesets import mixed_rules
 
 if TYPE_CHECKING:
@@ -208,6 +208,11 @@ PRICES = (
     ),
     Price("whole: hit", "edge.node.worker", conversation("/docs/a")),
     Price("whole: hit, 50 browsers", "edge.node.worker", conversation("/docs/a", people=50)),
+    Price(
+        "whole: hit, a rare file",
+        "edge.node.worker",
+        conversation("/docs/a", pages=2 * BATCH),
+    ),
     Price("whole: hit, ?query", "edge.node.worker", conversation("/docs/a?utm_source=b")),
     Price("whole: 304", "edge.node.worker", conversation("/docs/a", status=304)),
     Price("whole: 404", "edge.node.worker", conversation("/wp-login.php", status=404)),

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 RULES = 100
 
 BATCH = 256
-"""Requests after which the log is handed on; a worker does that four times a second."""
+"""Requests after which the log is handed on and counters are added up, as now and then it is."""
 
 PAGE = b"<!doctype html><title>bench</title>" + bytes(range(256)) * 4
 """About 1 KB that codings do not make smaller."""
@@ -100,15 +100,16 @@ def forget(_: list[bytes]) -> None:
     """The log's file."""
 
 
-def still_worker(folder: Path) -> Still:
-    """One that serves one page as `HOST`, with `RULES` rules of every kind beside it."""
+def still_worker(folder: Path, pages: int) -> Still:
+    """One that serves pages as `HOST`, with `RULES` rules of every kind beside them."""
     write_rules(folder / "rules", "bench", RULES)
     (folder / "edge.yml").write_text("")
     places = Places(folder / "var")
     changes = Changes(places, folder / "edge.yml")
     changes.open()
     digest = FileDigest(hashlib.sha256(PAGE).hexdigest(), len(PAGE))
-    header, missing = changes.begin("bench", "main", {"docs/a.html": digest})
+    names = ["docs/a.html", *(f"docs/a{number}.html" for number in range(1, pages))]
+    header, missing = changes.begin("bench", "main", dict.fromkeys(names, digest))
     for sha256 in missing:
         changes.blobs.put(sha256, [PAGE])
     changes.activate(header.id)
@@ -124,32 +125,34 @@ def request(path: str, lines: list[tuple[str, str]]) -> bytes:
 class Conversation:
     """A client of a worker that asks again and again; calling it asks once."""
 
-    def __init__(self, path: str, *, status: int = 200, people: int = 1) -> None:
+    def __init__(self, path: str, *, status: int = 200, people: int = 1, pages: int = 1) -> None:
         """
-        `people` browsers take turns, on a connection each.
+        `people` browsers take turns, on a connection each, or one asks for `pages` in turn.
 
         Raises:
             RuntimeError: The answer has another status.
         """
         self.folder = tempfile.TemporaryDirectory(prefix="edge-micro-", dir=memory_backed())
         atexit.register(self.folder.cleanup)
-        self.worker = still_worker(Path(self.folder.name))
+        self.worker = still_worker(Path(self.folder.name), pages)
         crowd = browsers(HOST)[:people]
-        asyncio.run(self.begin(path, crowd, is_conditional=status == 304))
+        paths = [path, *(f"{path}{number}" for number in range(1, pages))]
+        asyncio.run(self.begin(paths, crowd, is_conditional=status == 304))
         self.calls = 0
         self()
         if not self.answer.startswith(b"HTTP/1.1 %d" % status):
             raise RuntimeError(f"{path} is answered with {self.answer[:60]!r}")
 
     async def begin(
-        self, path: str, crowd: list[list[tuple[str, str]]], *, is_conditional: bool
+        self, paths: list[str], crowd: list[list[tuple[str, str]]], *, is_conditional: bool
     ) -> None:
         """Load, and ask once for what has to come from the disk."""
         await self.worker.begin()
         connections = [self.worker.connect() for _ in crowd]
         connection, self.transport = connections[0]
-        connection.data_received(request(path, crowd[0]))
-        await asyncio.gather(*(asyncio.all_tasks() - {asyncio.current_task()}))
+        for path in paths:
+            connection.data_received(request(path, crowd[0]))
+            await asyncio.gather(*(asyncio.all_tasks() - {asyncio.current_task()}))
         if is_conditional:
             etag = re.search(rb"\r\nETag: (.+?)\r\n", self.transport.last)
             assert etag
@@ -159,6 +162,7 @@ class Conversation:
             [
                 (each.data_received, request(path, lines))
                 for (each, _), lines in zip(connections, crowd, strict=True)
+                for path in paths
             ]
         )
 

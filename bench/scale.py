@@ -8,6 +8,7 @@ What a large node costs: memory, start, deployments, idle connections.
     python bench/scale.py names              10,000 certificates: start, memory, first handshakes
     python bench/scale.py rules              100,000 rules: how long they load, and their memory
     python bench/scale.py workers            two workers beside one: by what their cores gave
+    python bench/scale.py curve-rules        what a request costs beside 1 … 100,000 rules: a curve
     python bench/scale.py fleet --apps 10 --branches 2      the same, small: does it work at all?
 
 Everything lives in a temporary folder and goes with it. Memory is PSS (each shared page divided
@@ -27,6 +28,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
+import curves
 import processes
 import secure
 import servers
@@ -341,6 +343,13 @@ def load(state: str) -> None:
 
 # The command
 
+CURVES = (
+    ("curve-rules", curves.curve_rules, 100_000),
+    ("curve-hosts", curves.curve_hosts, 100_000),
+    ("curve-stored", curves.curve_stored, 1_000_000),
+    ("curve-connections", curves.curve_connections, 10_000),
+)
+
 
 def serve(work: Path, workers: int) -> Server:
     """A node that may use every core: here nothing is compared with a peer."""
@@ -357,6 +366,8 @@ def parse_arguments() -> argparse.Namespace:
     add_command(commands, "names", names, names=10_000, visits=500)
     add_command(commands, "rules", rules, rules=100_000, workers=2)
     add_command(commands, "workers", workers, workers=2, connections=256, rounds=5, seconds=3)
+    for command, function, most in CURVES:
+        add_command(commands, command, function, most=most, rounds=3, seconds=2)
     loader = commands.add_parser("load", help="(the other process of `rules`)")
     loader.add_argument("state")
     return parser.parse_args()

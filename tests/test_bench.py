@@ -11,16 +11,20 @@ import os
 import socket
 import ssl
 import threading
+import xml.etree.ElementTree as ET
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from edge.site.documents import decode_app
 from edge.site.places import Places
 from edge.site.plan import compile_plan
 from edge.site.redirects import decode_redirects
 from tests.support_bench import (
     allocations,
+    curves,
+    drawing,
     figures,
     holding,
     micro,
@@ -205,6 +209,46 @@ def test_two_workers_are_judged_by_the_busiest_core() -> None:
 
     assert [(each[-1].value, each[-1].met) for each in lines] == [("2.00", True), ("1.50", False)]
     assert [each[-2].value for each in lines] == ["100%", "75%"]
+
+
+@pytest.mark.parametrize(
+    ("most", "least", "counts"),
+    [
+        (1, 1, [1]),
+        (1_000, 1, [1, 10, 100, 1_000]),
+        (10_000, 64, [64, 640, 6_400, 10_000]),
+        (30, 64, [64]),
+    ],
+)
+def test_a_curve_has_a_point_a_power_of_ten(most: int, least: int, counts: list[int]) -> None:
+    """And one at its end, each once."""
+    assert curves.steps(most, least) == counts
+
+
+def test_a_curve_is_drawn_to_scale() -> None:
+    """Twice the cost stands twice as high, each power of ten is as wide; it is well-formed."""
+    text = drawing.svg("A & B", "hosts", "µs", [(1, 5.0), (10, 10.0), (100, 10.0)])
+
+    root = ET.fromstring(text)
+    spots = [
+        (float(each.attrib["cx"]), float(each.attrib["cy"]))
+        for each in root.iter("{http://www.w3.org/2000/svg}circle")
+    ]
+    floor = drawing.HEIGHT - drawing.BOTTOM
+    (x1, y1), (x2, y2), (x3, y3) = spots
+    assert floor - y2 == pytest.approx(2 * (floor - y1), abs=0.2)
+    assert y2 == y3
+    assert x2 - x1 == pytest.approx(x3 - x2, abs=0.2)
+
+
+def test_hosts_of_a_curve_are_an_app(tmp_path: Path) -> None:
+    """What is written is read without a complaint, and has as many domains."""
+    curves.write_hosts(tmp_path, 20)
+
+    app, errors = decode_app((tmp_path / "app.yml").read_text(), "app.yml")
+
+    assert errors == []
+    assert len(app.domains) == 20
 
 
 RECORD = """\
