@@ -160,6 +160,11 @@ class StrictClient:
         for start in range(0, len(data), step):
             self.socket.sendall(data[start : start + step])
 
+    def begin_with(self, data: bytes) -> None:
+        """Say this instead of hello."""
+        self._unsent = data
+        self._unconfirmed.clear()
+
     def put(self, data: bytes) -> None:
         """Raw bytes that go out in one piece with the next that are sent."""
         self._unsent += data

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from tests.support import Node, eventually, running, write_tree
-from tests.support_http2 import StrictClient
+from tests.support_http2 import Exchange, StrictClient, contents
 from tests.support_origin import Origin, echo, originating
 
 HOST = "main.site.edge.localhost"
@@ -25,6 +25,10 @@ FILES = {
     "/page.html": random.Random(1).randbytes(10_000),
     "/large.bin": random.Random(2).randbytes(1_048_576),
 }
+
+
+SMALL = FILES["/small.txt"]
+MANY = 40
 
 
 class Target(msgspec.Struct):
@@ -78,3 +82,15 @@ def has_certificate(target: Target) -> bool:
     except OSError:
         return False
     return True
+
+
+def get(client: StrictClient, times: int, path: bytes = b"/small.txt") -> list[Exchange]:
+    """Put by the same request so many times."""
+    return [client.request(path) for _ in range(times)]
+
+
+def check(exchanges: list[Exchange], content: bytes = SMALL) -> None:
+    """Each was answered with the whole content, as a request of its own."""
+    assert contents(exchanges) == [(200, content)] * len(exchanges)
+    identifiers = {found.fields[b"x-request-id"] for found in exchanges}
+    assert len(identifiers) == len(exchanges)

@@ -48,6 +48,8 @@ END_HEADERS = 4
 FRAME_HEAD = struct.Struct(">HBBBI")
 FIRST_WINDOW = 65_535
 """What a stream may send before anything of it is taken: we never say another (RFC 9113 §6.9.2)."""
+MOST = 2**63
+"""Content of a request that stated no length."""
 LARGEST_FRAME = 16_384
 """Whatever a client says, it takes one of that (RFC 9113 §4.2)."""
 NO_TABLE = b"\x20"
@@ -90,8 +92,10 @@ class Http2:
     """The server's side of one HTTP/2 connection."""
 
     __slots__ = (
+        "_broken",
         "_connection",
         "_is_sized",
+        "_left",
         "_limits",
         "_max_streams",
         "_untaken",
@@ -104,8 +108,12 @@ class Http2:
         self._max_streams = max_streams
         self._connection = zttp.Connection(zttp.SERVER, zttp.HTTP2)
         self._limits = limits
+        self._broken: dict[int, int] = {}
+        """Codes of streams that broke a rule in what is being read, unless zttp says so itself."""
         self._is_sized = False
         """Whether the client was told the size of our table."""
+        self._left: dict[int, int] = {}
+        """Bytes of content that may still come where a length was stated, by stream."""
         self._untaken: dict[int, int] = {}
         """Bytes of content that arrived and wait for their consumer, by stream."""
         self._withheld: dict[int, list[bytes]] = {}
@@ -150,7 +158,20 @@ class Http2:
                     any_reset = any_reset or type(ours) is Reset
         except zttp.RemoteProtocolError as error:
             raise error_of(str(error)) from error
-        return without_reset(events) if any_reset else events
+        return self._without_reset(events) if any_reset else events
+
+    def _without_reset(self, events: list[Event]) -> list[Event]:
+        """
+        Events without those of streams that are reset further on.
+
+        zttp has queued its RST_STREAM already, and nothing may follow that (RFC 9113 §5.4.2); what
+        the client took back at once is not begun.
+        """
+        for stream, code in self._broken.items():
+            self.reset(stream, code)
+        self._broken.clear()
+        ended = {event.stream for event in events if type(event) is Reset}
+        return [event for event in events if type(event) is Reset or event.stream not in ended]
 
     def _event(self, event: object) -> Event | None:
         kind = type(event)
@@ -161,11 +182,14 @@ class Http2:
         if kind is zttp.EndOfMessage:
             return End(event.stream_id, event.trailers)  # type: ignore[attr-defined]
         if kind is zttp.RstStream:
-            return Reset(event.stream_id)  # type: ignore[attr-defined]
+            known = self._broken.pop(event.stream_id, 0)  # type: ignore[attr-defined]
+            return None if known else Reset(event.stream_id)  # type: ignore[attr-defined]
         return Farewell() if kind is zttp.GoAway else None
 
     def _request(self, event: zttp.Request) -> Request:
         fields = FieldList(event.headers)  # type: ignore[arg-type]
+        if not event.end_stream and (length := fields.get(b"content-length")):
+            self._left[event.stream_id] = int(length)  # digits: zttp has seen to it
         return Request(
             b"CONNECT" if event.protocol is not None else event.method,  # RFC 8441, not offered
             event.target,
@@ -177,13 +201,19 @@ class Http2:
             not event.end_stream and fields.get(b"expect", b"").lower() == b"100-continue",
         )
 
-    def _content(self, event: zttp.Data) -> Content | Reset:
+    def _content(self, event: zttp.Data) -> Content | Reset | None:
         stream, data = event.stream_id, event.data
         untaken = self._untaken[stream] = self._untaken.get(stream, 0) + len(data)
+        left = self._left.get(stream, MOST) - len(data)
+        if stream in self._left:
+            self._left[stream] = left
+        if stream in self._broken:
+            return None
         if untaken > FIRST_WINDOW:  # zttp believes that it was credited
-            self.reset(stream, FLOW_CONTROL_ERROR)
-            return Reset(stream)
-        return Content(stream, data)
+            self._broken[stream] = FLOW_CONTROL_ERROR
+        elif left < 0:  # zttp says so at the end
+            self._broken[stream] = PROTOCOL_ERROR
+        return Reset(stream) if stream in self._broken else Content(stream, data)
 
     def check(self, request: Request) -> RequestError | None:
         """What is wrong with `request` by the operator's limits or RFC 9113 §8.3, or None."""
@@ -271,6 +301,8 @@ class Http2:
 
     def forget(self, stream: int) -> None:
         """Nothing more will be taken from the stream's content."""
+        if self._left:
+            self._left.pop(stream, None)
         if self._untaken:
             self._untaken.pop(stream, None)
             self._withheld.pop(stream, None)
@@ -341,17 +373,6 @@ def error_of(problem: str) -> RequestError:
     if TOO_LARGE in problem:
         return HeadTooLarge(problem)
     return Flooded(problem) if FLOOD in problem else MalformedRequest(problem)
-
-
-def without_reset(events: list[Event]) -> list[Event]:
-    """
-    Events without those of streams that are reset further on.
-
-    zttp has queued its RST_STREAM already, and nothing may follow that (RFC 9113 §5.4.2); what
-    the client took back at once is not begun.
-    """
-    ended = {event.stream for event in events if type(event) is Reset}
-    return [event for event in events if type(event) is Reset or event.stream not in ended]
 
 
 def is_end_of(event: Event, events: list[Event]) -> bool:

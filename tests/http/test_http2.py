@@ -283,6 +283,37 @@ def test_whoever_sends_more_than_the_window_is_reset(way):
     assert [type(event) for event in wire.receive(frame(DATA, 0, 3, b"x"))] == [Content]
 
 
+def test_whoever_sends_more_than_it_said_is_reset():
+    """As soon as it has, not at the end: what is beyond never goes on (RFC 9113 §8.1.1)."""
+    wire = opened()
+    start = head(1, (b"content-length", b"5"), method=b"POST", ends=False)
+    assert len(wire.receive(start + frame(DATA, 0, 1, b"hello"))) == 2
+    assert wire.receive(frame(DATA, 0, 1, b"!")) == [Reset(1)]
+    assert (RST_STREAM, 0, 1, b"\0\0\0\1") in frames(wire.flush())
+
+
+@pytest.mark.parametrize("ends", [0, END_STREAM])
+def test_a_stream_is_reset_once(ends):
+    """Though both of us see that there is too much."""
+    wire = opened()
+    start = head(1, (b"content-length", b"5"), method=b"POST", ends=False)
+    found = wire.receive(start + frame(DATA, 0, 1, b"hello!") + frame(DATA, ends, 1, b"!"))
+    assert found == [Reset(1)]
+    assert [f for f in frames(wire.flush()) if f[0] == RST_STREAM] == [(3, 0, 1, b"\0\0\0\1")]
+
+
+def test_lengths_of_streams_that_are_done_are_forgotten():
+    """However they end."""
+    wire = opened()
+    for stream in (1, 3, 5):
+        wire.receive(head(stream, (b"content-length", b"5"), method=b"POST", ends=False))
+    wire.receive(frame(DATA, 1, 1, b"hello"))
+    wire.forget(1)
+    wire.reset(3, 8)
+    wire.receive(frame(DATA, 0, 5, b"hello!"))
+    assert wire._left == {}
+
+
 def test_whoever_sends_all_of_the_window_is_not():
     """A window's worth, taken, and another."""
     wire = opened()

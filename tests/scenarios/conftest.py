@@ -46,3 +46,17 @@ def target(tmp_path_factory):
     """A node that HTTP/2 is spoken to, and an origin behind it."""
     with targeted(tmp_path_factory.mktemp("http2")) as found:
         yield found
+
+
+@pytest.fixture(params=["h2c", "tls"])
+def client(target, request):
+    """A strict client, either way."""
+    with target.client(request.param) as found:
+        yield found
+
+
+@pytest.fixture
+def plain(target):
+    """A strict client in the clear, whose second request is an index from end to end."""
+    with target.client("h2c") as found:
+        yield found

@@ -8,7 +8,7 @@ from collections import deque
 import pytest
 
 from tests.support_http2 import INITIAL_WINDOW_SIZE, LARGEST_FRAME, PADDED, Exchange, StrictClient
-from tests.support_http2_cases import FLOW_CONTROL_ERROR, NO_ERROR, goes_on
+from tests.support_http2_cases import FLOW_CONTROL_ERROR, NO_ERROR, PROTOCOL_ERROR, goes_on
 from tests.support_http2_node import FILES
 from tests.support_origin import Talk
 from tests.support_wire import DATA, END_STREAM, MIB, frame
@@ -18,13 +18,6 @@ MAX_STREAM = 2**31 - 1
 ASKED = int(os.environ.get("EDGE_TEST_REQUESTS", "4000"))
 """In CI; 10,000 and more by hand."""
 AT_ONCE = 40
-
-
-@pytest.fixture(params=["h2c", "tls"])
-def client(target, request):
-    """A strict client, either way."""
-    with target.client(request.param) as found:
-        yield found
 
 
 @pytest.fixture(autouse=True)
@@ -136,7 +129,7 @@ def test_content_that_nobody_wants_is_given_back(client):
         client.put(frame(DATA, END_STREAM, found.stream, bytes(LARGEST_FRAME)))
         client.credit -= 2 * LARGEST_FRAME
         client.until(lambda: client.credit >= 2 * LARGEST_FRAME)
-        assert found.reset
+        assert found.reset == PROTOCOL_ERROR
     last = client.request(b"/o/echo", b"POST", ends=False)
     client.upload(last, LARGE)
     client.read(last)

@@ -272,8 +272,7 @@ def test_case(target, data, check, way, pieces):
 def test_http2_3_5_2_over_tls(target):
     """An invalid preface (§3.4): GOAWAY where HTTP/2 was agreed on."""
     with target.client("tls") as client:
-        client._unsent = b""
-        client.send(b"INVALID CONNECTION PREFACE\r\n\r\n")
+        client.begin_with(b"INVALID CONNECTION PREFACE\r\n\r\n")
         breaks(PROTOCOL_ERROR)(client)
 
 

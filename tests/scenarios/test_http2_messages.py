@@ -124,6 +124,10 @@ MALFORMED = {
         [*pseudo(**CONNECT), (b":protocol", b"websocket"), (b":scheme", b"http")]
     ),
     "8.1.1 longer than it said": length(b"3", b"test"),
+    "8.1.1 longer than it said, and no end": (
+        heads(block((b"content-length", b"3"), method=b"POST", path=PATH), END_HEADERS)
+        + content(SMUGGLED, ends=False)
+    ),
     "8.1.1 shorter than it said": length(b"5", b"test"),
     "8.1.1 content that is not there": length(b"5"),
     "8.1.1 content in trailers": sent(

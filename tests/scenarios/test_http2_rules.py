@@ -50,6 +50,7 @@ from tests.support_wire import (
     GOAWAY,
     HEADERS,
     PING,
+    PREFACE,
     PRIORITY,
     RST_STREAM,
     SETTINGS,
@@ -286,3 +287,29 @@ def test_case(target, data, check, way, pieces):
     with target.client(way) as client:
         client.pieces = pieces
         play(client, data, check)
+
+
+FIRST = {
+    "PING": frame(PING, 0, 0, bytes(8)),
+    "HEADERS": ask(),
+    "WINDOW_UPDATE": update(1),
+    "PRIORITY": priority(1),
+    "GOAWAY": frame(GOAWAY, 0, 0, bytes(8)),
+    "an unknown frame": frame(GREASE, 0, 0, b"x"),
+}
+
+
+@pytest.mark.parametrize("way", ["h2c", "tls"])
+@pytest.mark.parametrize("data", FIRST.values(), ids=FIRST.keys())
+def test_settings_come_first(target, data, way):
+    """Anything else behind the preface makes it an invalid one (§3.4)."""
+    with target.client(way) as client:
+        client.begin_with(PREFACE + data + frame(SETTINGS, 0, 0))
+        breaks(PROTOCOL_ERROR)(client)
+
+
+def test_a_confirmation_is_taken_for_settings(target):
+    """It is a SETTINGS frame, of nothing; zttp looks at no more than that."""
+    with target.client("h2c") as client:
+        client.begin_with(PREFACE + frame(SETTINGS, 1, 0))
+        ignores(client)
