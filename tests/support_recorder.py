@@ -33,6 +33,8 @@ class Record:
         self.content = b""
         self.trailers: list[bytes] = []
         self.is_whole = False
+        self.rest = b""
+        """What came behind the head, where it was answered at once (`/o/early`)."""
         first, *lines = head.split(b"\r\n")
         line = REQUEST_LINE.fullmatch(first)
         if line is None:
@@ -111,7 +113,8 @@ class Recorder:
         self.records.append(record)
         if record.target.startswith(b"/o/early"):
             writer.write(b"HTTP/1.1 403 No\r\nContent-Length: 2\r\n\r\nno")
-            return True
+            record.rest = await reader.read()
+            return False
         await self._content(record, reader)
         record.is_whole = True
         content = b"" if record.method == b"HEAD" else record.content

@@ -18,13 +18,17 @@ from tests.conformance import (
     http1_probe_compliance,
     http1_truncated,
 )
+from tests.conformance.http1_probe import CHUNKED
 from tests.support import running, write_tree
 from tests.support_cases import (
     ECHO,
+    HOST,
     MANNERS,
     Case,
     Reply,
     at_a_file,
+    connected,
+    get,
     judge,
     judge_truncated,
     labelled,
@@ -101,10 +105,31 @@ class Run:
         recorder: Recorder,
         wrong: dict[str, list[str]],
         replies: dict[str, list[Reply]],
+        early: dict[bytes, list[int]],
     ) -> None:
         self.recorder = recorder
         self.wrong = wrong
         self.replies = replies
+        self.early = early
+
+
+EARLY = {
+    b"Content-Length: 65536": b"x" * 16384,
+    CHUNKED: b"4000\r\n" + b"x" * 16384 + b"\r\n",
+}
+"""Framings of content, and the part of it that is sent."""
+
+
+async def ask_early(port: int, lines: bytes) -> list[int]:
+    """The statuses of a request that is answered before its content is there, and of another."""
+    head = b"POST /o/early HTTP/1.1\r\n" + HOST + lines + b"\r\n\r\n"
+    statuses = []
+    for sent in (head + EARLY[lines], get(target=b"/o/after")):
+        async with connected(port) as wire:
+            await wire.send(sent)
+            await wire.read(1)
+            statuses += [reply.status for reply in wire.finals()]
+    return statuses
 
 
 @pytest.fixture(scope="module")
@@ -121,10 +146,11 @@ async def everything(folder) -> Run:
         try:
             wrong = await judge(node.port, LABELS.items())
             wrong |= await judge_truncated(node.port, TRUNCATED.items())
+            early = {lines: await ask_early(node.port, lines) for lines in EARLY}
             replies = {name: await replies_to(node.port, case) for name, case in ASKED.items()}
         finally:
             await asyncio.to_thread(starting.close)
-    return Run(recorder, wrong, replies)
+    return Run(recorder, wrong, replies, early)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -178,8 +204,17 @@ def test_an_origin_gets_canonical_requests_alone(run):
     """No line, length or chunk that could be read in two ways, and no request but those."""
     records = run.recorder.records
     assert run.recorder.anomalies == []
-    known = {ECHO, *(path_of(LABELS[name]) for name in FORWARDED)}
+    known = {ECHO, b"/o/after", *(path_of(LABELS[name]) for name in FORWARDED)}
     assert {record.target for record in records if record.is_whole} <= known
     trailers = [line.lower() for record in records for line in record.trailers]
     assert not [line for line in trailers if line.startswith((b"authorization", b"host"))]
     assert not [record.head for record in records if ALIASES & set(record.fields)]
+
+
+@pytest.mark.parametrize("number", range(len(EARLY)))
+def test_an_origins_connection_is_not_used_again_after_an_early_answer(run, number):
+    """It still waits for content that nobody sends: the next request would be read as that."""
+    early, later = run.recorder.of(b"/o/early")[number], run.recorder.of(b"/o/after")[number]
+    assert list(run.early.values())[number] == [403, 200]
+    assert early.connection != later.connection
+    assert b"HTTP/1.1" not in early.rest
