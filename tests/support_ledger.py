@@ -49,7 +49,7 @@ class Entered:
 
     def entries(self) -> list[dict[str, Any]]:
         """What was written, each line a document."""
-        self.log.flush()
+        self.site.worker._ledger.flush()
         lines = b"".join(self.written).split(b"\n")
         assert lines.pop() == b"", "every line ends"
         return [json.loads(line) for line in lines]

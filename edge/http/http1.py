@@ -26,7 +26,7 @@ from edge.errors import (
     TargetTooLong,
     VersionNotSupported,
 )
-from edge.http.manner import Manner
+from edge.http.manner import Manner, Manners, remember
 from edge.http.message import CRLF, REASONS, Request, Response
 
 NEED_DATA = zttp.NEED_DATA
@@ -41,6 +41,7 @@ HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 BLANK_LINE = CRLF + CRLF
+PLAIN = (b"GET", b"1.1", SLASH)
 REQUEST_LINE = re.compile(rb"[!#-'*+\-.0-9A-Z^_`a-z|~]+ [^\x00-\x20\x7f]+ HTTP/(\d)\.\d\r?\n")
 ABSOLUTE_FORM = re.compile(rb"(?i)https?://([^/?#@]+)((?:[/?][^#]*)?)")
 CHUNKED = re.compile(rb"(?i)\r\ntransfer-encoding:(?:[^\r\n]*,)?[ \t]*chunked[ \t]*\r\n")
@@ -71,33 +72,35 @@ class Http1:
     __slots__ = (
         "_connection",
         "_in_content",
-        "_is_secure",
         "_large",
         "_limits",
-        "_lines",
-        "_manner",
+        "_manners",
         "_recent",
+        "_sni",
         "_suspicious",
         "_unfinished",
+        "is_between",
         "trailers",
     )
 
-    def __init__(self, limits: Limits, *, is_secure: bool = False) -> None:
+    def __init__(
+        self, limits: Limits, manners: Manners | None = None, sni: str | None = None
+    ) -> None:
+        """`manners` are of all connections; with TLS this one was begun for `sni`."""
+        self._manners = {} if manners is None else manners
+        self._sni = sni
         self._connection = zttp.Connection(zttp.SERVER)
         self._limits = limits
-        self._is_secure = is_secure
         self._suspicious = limits.suspicious_bytes
         self._in_content = False
         self._large = False
         """Whether a head so far could have passed its limit unmeasured."""
-        self._lines = b""
-        """The field lines of the last request that was alone in what arrived."""
-        self._manner: Manner | None = None
-        """What they say."""
         self._recent: bytes | None = b""
         """The bytes that held the last head; None when content came after it."""
         self._unfinished: bytearray | None = None
         """What arrived of a head that is not whole yet; only for its limits and its errors."""
+        self.is_between = False
+        """Whether nothing arrived since the last request, which was whole: a head begins next."""
         self.trailers: list[tuple[bytes, bytes]] = []
         """What came behind the last content."""
 
@@ -110,6 +113,7 @@ class Http1:
         """
         if len(data) > self._suspicious:
             self._large = True
+        self.is_between = False
         try:
             event = self._connection.receive_event(data)
         except zttp.RemoteProtocolError as error:
@@ -130,6 +134,7 @@ class Http1:
     def hold(self, data: bytes) -> None:
         """Take bytes that came while an earlier request was answered; `next` has their events."""
         self._large = True
+        self.is_between = False
         self._recent = self._pending() + data
         self._connection.receive_data(data)
 
@@ -183,12 +188,7 @@ class Http1:
             raise HeadTooLarge(f"the field section is larger than {limits.field_bytes} bytes")
         manner = None
         if head is not None and event.end_stream:
-            lines = head[head.find(CRLF) :]
-            if lines == self._lines:
-                manner = self._manner
-            else:
-                manner = Manner(fields.get(b"host", b""), fields)  # type: ignore[union-attr, arg-type]
-                self._lines, self._manner = lines, manner
+            manner = self._manner(event, head)
         authority = fields.get(b"host", b"") if manner is None else manner.authority  # type: ignore[union-attr]
         if not target.isascii() or b"#" in target:
             raise MalformedRequest("the request target holds a fragment or what is not ASCII")
@@ -215,9 +215,21 @@ class Http1:
 
     def _split(self, method: bytes, target: bytes, host: bytes) -> tuple[bytes, bytes]:
         """As `split_target`; what belongs on a secured connection has to come by one."""
-        if not self._is_secure and target[:6].lower() == b"https:":  # RFC 9110 §7.4
+        if self._sni is None and target[:6].lower() == b"https:":  # RFC 9110 §7.4
             raise Misdirected("this connection is not secured, as https has to be")
         return split_target(method, target, host)
+
+    def _manner(self, event: zttp.Request, head: bytes) -> Manner:
+        """What the fields say of a request that begins `head` and has no content."""
+        lines = head.partition(CRLF)[2]
+        self.is_between = lines.find(BLANK_LINE) == len(lines) - len(BLANK_LINE)
+        known, spelling = self._manners, lines if self._sni is None else (self._sni, lines)
+        manner = known.get(spelling)
+        if manner is None:
+            manner = Manner(event.headers.get(b"host", b""), event.headers)  # type: ignore[union-attr, arg-type]
+            if self.is_between and (event.method, event.http_version, event.target[0]) == PLAIN:
+                remember(known, spelling, manner)
+        return manner
 
     # Heads in pieces, and errors
 

@@ -1,16 +1,28 @@
 """
 What the fields of a request say that answers of files depend on: looked up once for many requests.
 
-Laws: a client that keeps its connection sends the same field lines again and again; bytes that are
-the same mean the same. Ten look-ups (1.2 µs) become one comparison. Nothing here decides.
+Laws: clients send the same field lines again and again; bytes that are the same mean the same.
+Ten look-ups (1.2 µs) become one. Nothing here decides.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from edge.http.fields import Fields
+
+
+KEEP_ALIVE: Final = b"keep-alive"
+REMEMBERED: Final = 1024
+"""Field lines that are remembered; browsers have some, each of their users with cookies others."""
+
+LONGEST: Final = 2048
+"""Bytes of field lines that are remembered."""
+
+NOTHING: Final[dict[bytes, object]] = {}
 
 
 class Manner:
@@ -22,9 +34,10 @@ class Manner:
         "authority",
         "fields",
         "forwarded",
+        "host",
         "is_conditional",
         "is_read",
-        "lead",
+        "lines",
         "referer",
         "told",
     )
@@ -42,8 +55,10 @@ class Manner:
         self.fields = fields
         self.is_read = False
         """Whether the rest is there."""
-        self.lead: bytes | None = None
-        """How the log begins with a GET of it, where all of its connection begin alike."""
+        self.host: bytes | None = None
+        """What the log says of the authority, once it was asked."""
+        self.lines: Mapping[bytes, object] = NOTHING
+        """What is remembered of the site that they are for, by request line."""
         self.told: bytes | None = None
         """What the log says of what it says about itself, once it was asked."""
 
@@ -63,3 +78,33 @@ class Manner:
         )
         self.is_read = True
         return self
+
+
+Spelling = bytes | tuple[str, bytes]
+Manners = dict[Spelling, Manner]
+"""
+Field lines of whole GETs that were accepted, and what they say; with TLS, its name before them.
+
+What stands in front of such bytes is the request line alone. Who knows that one too need not parse:
+no length, no coding and no option of the connection can hide in them, since none did before.
+"""
+
+
+def remember(known: Manners, spelling: Spelling, manner: Manner) -> None:
+    """Keep the field lines of a whole GET, if they ask for all of a file and nothing else."""
+    lines = spelling if isinstance(spelling, bytes) else spelling[1]
+    if len(lines) <= LONGEST and is_plain(manner):
+        if len(known) >= REMEMBERED:
+            known.clear()
+        known[spelling] = manner
+
+
+def is_plain(manner: Manner) -> bool:
+    """Whether fields set no condition, and ask nothing of the connection but that it stays."""
+    fields = manner.fields
+    return (
+        all(each.lower() == KEEP_ALIVE for each in fields.getall(b"connection"))
+        and not fields.getall(b"expect")
+        and not fields.getall(b"upgrade")
+        and not manner.read().is_conditional
+    )

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from edge.http.manner import Manner
     from edge.http.message import Head, Request, Response
     from edge.node.clients import Clients
-    from edge.node.ledger import Facts, Repeat
+    from edge.node.ledger import Facts, Recalled
     from edge.node.transport import Connection
 
 REMEMBERED: Final = 4096
@@ -108,46 +108,38 @@ class AccessLog:
             )
         )
 
-    def repeat(
-        self, connection: Connection, request: Request, repeat: Repeat, received: int, total: float
-    ) -> None:
+    def repeat(self, recalled: list[Recalled]) -> None:
         """
-        One line of an answer that many get: a third of the price.
+        A line each of answers that many get: a third of the price.
 
         Cost: eleven pieces that are there, joined.
         """
-        began = request.began
-        milliseconds = int((began - self._second) * 1000)
-        if not 0 <= milliseconds < 1000:
-            milliseconds = self._begin_second(began)
-        micro = int(total * 1e6)
-        manner: Manner = request.manner  # type: ignore[assignment]  # looked at by `Files.hit`
-        self._lines.append(
-            b"".join(
-                (
-                    self._date,
-                    MILLISECONDS[milliseconds],
-                    request.id,
-                    manner.lead or self._tell_lead(connection, request, manner),
-                    self._targets.get(request.target) or self._tell_target(request.target),
-                    repeat.lead,
-                    NUMBERS[received] if received < 4096 else b"%d" % received,
-                    TIMES[micro] if micro < 1000 else LONG % (total, total),
-                    manner.told or self._tell_manner(manner),
-                    repeat.tail,
-                )
+        append, targets = self._lines.append, self._targets
+        for repeat, began, total, received, identifier, client, manner, target in recalled:
+            milliseconds = int((began - self._second) * 1000)
+            if not 0 <= milliseconds < 1000:
+                milliseconds = self._begin_second(began)
+            micro = int(total * 1e6)
+            line = (
+                self._date,
+                MILLISECONDS[milliseconds],
+                identifier,
+                client or b"",
+                manner.host or self._tell_manner_host(manner),
+                targets.get(target) or self._tell_target(target),
+                repeat.lead,
+                NUMBERS[received] if received < 4096 else b"%d" % received,
+                TIMES[micro] if micro < 1000 else LONG % (total, total),
+                manner.told or self._tell_manner(manner),
+                repeat.tail,
             )
-        )
+            append(b"".join(line))
         if len(self._lines) >= BATCH:
             self.flush()
 
-    def _tell_lead(self, connection: Connection, request: Request, manner: Manner) -> bytes:
-        """Who asks, and whom; for good, where it is the same for all that a connection asks."""
-        client = connection.told.get(request.method) or self._tell_client(connection, request)
-        lead = client + (self._hosts.get(request.authority) or self._tell_host(request.authority))
-        if connection.told:
-            manner.lead = lead
-        return lead
+    def _tell_manner_host(self, manner: Manner) -> bytes:
+        told = manner.host = self._hosts.get(manner.authority) or self._tell_host(manner.authority)
+        return told
 
     def _begin(self, connection: Connection, request: Request) -> tuple[bytes, ...]:
         """When, who and what."""

@@ -42,6 +42,17 @@ SECOND_CHANCES = 64
 Key = tuple[bytes, int, "Envelope"]
 
 
+class Shown:
+    """What a stored response looks like in one second, to be kept by who found it."""
+
+    __slots__ = ("response", "second")
+
+    def __init__(self) -> None:
+        self.second = -1
+        """The epoch second; -1 while it is not stored, or nobody asked."""
+        self.response: Response | None = None
+
+
 class Stored:
     """One stored response: a finished head, its content, and what it looks like this second."""
 
@@ -57,8 +68,7 @@ class Stored:
         "lifetime",
         "modified",
         "not_modified",
-        "response",
-        "second",
+        "shown",
         "size",
         "stored_at",
         "used",
@@ -88,20 +98,26 @@ class Stored:
         self.lifetime = self.envelope.lifetime
         """Seconds from `stored_at` for which it is fresh."""
         self.used = False
-        self.second = -1
-        self.response: Response | None = None
+        self.shown = Shown()
 
     def store(self, stored_at: int) -> None:
         """Count as stored at `stored_at` (epoch seconds)."""
         self.stored_at = stored_at
-        self.second = -1
+        self.shown.second = -1
+
+    def let_go(self) -> None:
+        """It is no longer stored: nobody finds it any more, by whatever way."""
+        del self.asset.stored[self.key]
+        self.shown.second = -1
+        self.shown.response = None
 
     def hit(self, clock: Clock) -> Response:
         """The whole response as a hit; made once a second, shared by all requests of it."""
-        if self.second != clock.epoch:
-            self.second = clock.epoch
-            self.response = self._finish(self.block(clock))
-        return self.response  # type: ignore[return-value]  # made for this second above
+        shown = self.shown
+        if shown.second != clock.epoch:
+            shown.second = clock.epoch
+            shown.response = self._finish(self.block(clock))
+        return shown.response  # type: ignore[return-value]  # made for this second above
 
     def _finish(self, block: bytes) -> Response:
         """Small contents are joined to their head in every write; what is shared is made here."""
@@ -160,7 +176,7 @@ class Cache:
         """Forget everything; how many responses that was."""
         count = len(self._queue)
         for stored in self._queue:
-            del stored.asset.stored[stored.key]
+            stored.let_go()
         self._queue.clear()
         self.size = 0
         return count
@@ -180,5 +196,5 @@ class Cache:
 
     def _remove(self, stored: Stored) -> None:
         del self._queue[stored]
-        del stored.asset.stored[stored.key]
+        stored.let_go()
         self.size -= stored.cost

@@ -15,11 +15,7 @@ from time import monotonic
 from typing import cast
 
 from edge.errors import MalformedRequest, RequestError, RequestTimedOut
-from edge.http.http1 import (
-    CONTINUE,
-    END,
-    HTTP2_PREFACE,
-)
+from edge.http.http1 import CONTINUE, END, HTTP2_PREFACE
 from edge.http.message import Request, Response
 from edge.node.allowance import Allowance
 from edge.node.cache import JOIN_BELOW
@@ -107,11 +103,14 @@ class Http1Connection(Http1Sender):
 
     def data_received(self, data: bytes) -> None:
         """Read requests and answer those that can be answered now."""
-        if self.lingering:
-            return
+        began = monotonic()
+        if not (self._wire.is_between and self.recall(data, began)) and not self.lingering:
+            self._receive(data, began)
+
+    def _receive(self, data: bytes, began: float) -> None:
+        self._began = began
         self.touched = self.clock.now
         self.received += len(data)
-        self._began = monotonic()
         if self.tunnel is not None:
             if not self.tunnel.feed(data):
                 self.transport.pause_reading()
@@ -213,6 +212,7 @@ class Http1Connection(Http1Sender):
         if self._output:
             self._flush()
         self._answering = True
+        self._wire.is_between = False
         self._asked = request
         if isinstance(answer, Later):
             self._answer = answer

@@ -94,12 +94,14 @@ class Doors:
     def _hang(self) -> None:
         """Give the service the function that is due."""
         service = self._service
+        service.recalls = False
         if service.sheds:
             service.respond = self._shed
         elif self._rates is not None:
             service.respond = self._by_rate
         else:
             service.respond = self._handler.respond
+            service.recalls = True
 
     # Requests
 

@@ -24,7 +24,7 @@ from edge.http.fields import acceptable_codings, format_http_date
 from edge.http.manner import Manner
 from edge.http.message import CRLF, Request, Response, finish_head, parse_lines
 from edge.node.blobs import Blobs
-from edge.node.cache import Cache, Stored
+from edge.node.cache import Cache, Shown, Stored
 from edge.site.pages import page_head, render
 
 if TYPE_CHECKING:
@@ -40,6 +40,9 @@ PREFERENCES = 1024
 LONGEST_PREFERENCE = 128
 """Bytes of such a value; longer ones are read each time."""
 
+WISHES = 8
+"""Values of Accept-Encoding that a path remembers its stored responses for."""
+
 Span = tuple[int, int]
 Answer = Response | Awaitable[Response]
 
@@ -54,22 +57,28 @@ class Files:
         self.max_object = max_object
         self._preferences: dict[bytes, tuple[bytes, ...]] = {}
 
-    def hit(self, request: Request, shortcut: Shortcut) -> Response | None:
+    def hit(self, manner: Manner, shortcut: Shortcut) -> Response | None:
         """The stored response, if it is fresh and the request sets no conditions; else None."""
-        manner = request.manner or manner_of(request)
         if not manner.is_read:
             manner.read()
         if manner.is_conditional:
             return None
+        wish, recent = manner.accept_encoding, shortcut.recent
+        shown: Shown | None = recent.get(wish)  # type: ignore[assignment]  # a cast is a call
+        if shown is not None and shown.second == self.clock.epoch:
+            return shown.response
         asset = shortcut.asset
         coding = IDENTITY
         if asset.codings:
-            coding = self._choose_coding(manner.accept_encoding, asset)
+            coding = self._choose_coding(wish, asset)
         stored: Stored | None = asset.stored.get((coding, 200, shortcut.envelope))
         clock = self.clock
         if stored is None or clock.epoch - stored.stored_at >= stored.lifetime:
             return None
         stored.used = True
+        if len(recent) >= WISHES:
+            recent.clear()
+        recent[wish] = stored.shown
         return stored.hit(clock)
 
     def serve(

@@ -22,6 +22,7 @@ from edge.http.target import split_query
 from edge.node.access import Access, Verdict, Verifier
 from edge.node.arrivals import Arrivals
 from edge.node.country import Countries
+from edge.node.files import Files, manner_of
 from edge.node.later import Later
 from edge.node.ledger import Facts
 from edge.node.notices import Notices
@@ -45,7 +46,6 @@ from edge.site.snapshot import Branch, Retained, Shortcut, Site, Snapshot
 
 if TYPE_CHECKING:
     from edge.node.clock import Clock
-    from edge.node.files import Files
     from edge.node.forward import Forwarder
     from edge.node.tls import Contexts
     from edge.node.trees import Trees
@@ -89,10 +89,12 @@ class Handler:
         sni, authority = request.sni, request.authority
         site = self.snapshot.known.get(authority if sni is None else (sni, authority))
         if site is not None and request.method == b"GET":
-            target = request.target
+            target, manner = request.target, request.manner
+            if manner is not None:
+                manner.lines = site.lines
             shortcut = site.found.get(target) or site.found.get(target.partition(b"?")[0])
             if shortcut is not None:
-                hit = self.files.hit(request, shortcut)
+                hit = self.files.hit(manner or manner_of(request), shortcut)
                 if hit is not None:
                     request.facts = shortcut.facts
                     return hit

@@ -179,8 +179,7 @@ class Machine:
 
     def _close_log(self) -> None:
         """Write what there is; waits for the disk, a few seconds at most."""
-        if self._ledger.log is not None:
-            self._ledger.log.flush()
+        self._ledger.flush()
         if self._logfile is not None:
             self._logfile.close()
         if self._exporter is not None:

@@ -27,7 +27,9 @@ from edge.node.content import closing, discard, sliced
 from edge.node.transport import Connection, Service
 
 if TYPE_CHECKING:
+    from edge.node.cache import Shown
     from edge.node.content import Inflow
+    from edge.site.snapshot import Shortcut
 
 RESET = struct.pack("ii", 1, 0)
 """For SO_LINGER: to close is to reset."""
@@ -62,7 +64,7 @@ class Http1Sender(Connection):
 
     def __init__(self, service: Service, sni: str | None = None) -> None:
         super().__init__(service, sni)
-        self._wire = Http1(service.wire, is_secure=sni is not None)
+        self._wire = Http1(service.wire, service.manners, sni)
         self._output: list[bytes] = []
         """Answers that are ready and not handed to the transport yet."""
         self._asked: Request | None = None
@@ -87,6 +89,38 @@ class Http1Sender(Connection):
         """Whether the end of the connection is that of the content."""
         self.tunnel: Tunnel | None = None
         """Where the client's bytes go after 101."""
+
+    def recall(self, data: bytes, began: float) -> bool:
+        """Answer what was asked before, unparsed (1.5 for 5 µs); False where that cannot be."""
+        service, ledger, sni = self.service, self.service.ledger, self.sni
+        line, _, lines = data.partition(CRLF)
+        manner = service.manners.get(lines if sni is None else (sni, lines))
+        if (
+            manner is None
+            or self._closing
+            or self.lingering
+            or self.paused
+            or not service.recalls
+            or ledger.is_traced
+            or self._served + 1 >= service.requests_per_connection
+            or (self.lead is None and ledger.log is not None)
+        ):
+            return False
+        shortcut: Shortcut | None = manner.lines.get(line)  # type: ignore[assignment]
+        if shortcut is None:
+            return False
+        shown: Shown | None = shortcut.recent.get(manner.accept_encoding)  # type: ignore[assignment]
+        clock = self.clock
+        if shown is None or shown.second != clock.epoch:
+            return False
+        response = shown.response
+        if response is None or not response.opening:
+            return False
+        self.touched = clock.now
+        self._served += 1
+        self.received = len(data)
+        self.send_one(ledger.repeat(self, response, manner, shortcut, began))
+        return True
 
     def _flush(self) -> None:
         self.send(self._output)

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final, cast
 
 from edge.http.http1 import Limits
+from edge.http.manner import Manners
 from edge.http.message import Request, Response
 from edge.node.allowance import Allowance, acknowledged
 from edge.node.cache import JOIN_BELOW
@@ -68,6 +69,10 @@ class Service:
         self.ledger = ledger or Ledger(Counters())
         self.counters = self.ledger.counters
         self.respond = respond
+        self.manners: Manners = {}
+        """What heads that were accepted before say, and where it leads in this snapshot."""
+        self.recalls = False
+        """Whether a head that is known by these is answered without anybody being asked."""
         self.refuse = refuse
         """Turns any error into the response for it: the handler's `error_response`."""
         self.speak_http2 = speak_http2
@@ -95,7 +100,12 @@ class Service:
         self.accepted = 0
 
     def configure(self, limits: Bounds) -> None:
-        """Bound connections as the operator says; those that are open too, but for their heads."""
+        """
+        Bound connections as the operator says; those that are open too, but for their heads.
+
+        Called with every snapshot: what was remembered of another one is forgotten here.
+        """
+        self.manners.clear()
         self.limits = limits
         self.wire = Limits(limits.request_line, limits.fields, limits.field_count)
         self.header_timeout = limits.header_timeout
@@ -128,6 +138,7 @@ class Connection(asyncio.Protocol):
         "_writable",
         "clock",
         "half_closed",
+        "lead",
         "lingering",
         "paused",
         "peer",
@@ -162,6 +173,8 @@ class Connection(asyncio.Protocol):
         """Bytes since the last answer was entered."""
         self.told = NOTHING_TOLD
         """What the log says of it, by method, once it was asked."""
+        self.lead: bytes | None = None
+        """The same of a GET."""
         self._backlog = 0
         self._acknowledged: int | None = 0
         self._allowance: Allowance | None = None
@@ -244,32 +257,48 @@ class Connection(asyncio.Protocol):
             await self._writable
 
     def send(self, output: list[bytes]) -> None:
+        """Write now, pieces of a message or of several."""
+        if len(output) == 1:
+            self.send_one(output[0])
+        elif sum(map(len, output)) < JOIN_BELOW:
+            self.send_one(b"".join(output))
+        elif self._descriptor < 0 or self.paused or self.transport.get_write_buffer_size():
+            self.transport.writelines(output)
+        else:
+            try:
+                sent = os.writev(self._descriptor, output)
+            except OSError as error:
+                self._send_rest(output, error)
+            else:
+                self._send_rest(output, sent)
+
+    def send_one(self, message: bytes) -> None:
         """
         Write now, past the transport's queue while that is empty (108k for 92k requests/s).
 
         Only where the transport is known to be open: a closed one's descriptor is another's.
         """
-        transport = self.transport
-        if len(output) > 1 and sum(map(len, output)) < JOIN_BELOW:
-            output = [b"".join(output)]
-        if self._descriptor < 0 or self.paused or transport.get_write_buffer_size():
-            transport.writelines(output)
+        if self._descriptor < 0 or self.transport.get_write_buffer_size():
+            self.transport.write(message)
             return
         try:
-            if len(output) == 1:
-                sent = os.write(self._descriptor, output[0])
-                if sent == len(output[0]):
-                    return  # nearly always
-            else:
-                sent = os.writev(self._descriptor, output)
-        except BlockingIOError:
-            sent = 0
-        except OSError:
-            transport.abort()
+            sent = os.write(self._descriptor, message)
+        except OSError as error:
+            self._send_rest([message], error)
             return
+        if sent != len(message):
+            self._send_rest([message], sent)
+
+    def _send_rest(self, output: list[bytes], sent: int | OSError) -> None:
+        """Leave to the transport what the kernel did not take."""
+        if isinstance(sent, OSError):
+            if not isinstance(sent, BlockingIOError):
+                self.transport.abort()
+                return
+            sent = 0
         for piece in output:
             if sent < len(piece):
-                transport.write(memoryview(piece)[sent:] if sent else piece)
+                self.transport.write(memoryview(piece)[sent:] if sent else piece)
             sent = max(0, sent - len(piece))
 
     # The end

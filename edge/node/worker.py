@@ -153,8 +153,7 @@ class Worker(Machine):
         """Hand lines to the log's thread a few times a second."""
         while True:
             await asyncio.sleep(FLUSH_SECONDS)
-            if self._ledger.log is not None:
-                self._ledger.log.flush()
+            self._ledger.flush()
 
     # Generations
 

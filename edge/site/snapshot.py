@@ -164,19 +164,23 @@ class Branch:
 class Shortcut:
     """What a path leads to while nothing else than the path decides."""
 
-    __slots__ = ("asset", "envelope", "facts")
+    __slots__ = ("asset", "envelope", "facts", "recent", "target")
 
     def __init__(self, asset: Asset, envelope: Envelope, facts: object = None) -> None:
         self.asset = asset
         self.envelope = envelope
         self.facts = facts
         """What the log says of its requests."""
+        self.target = b""
+        """The path as it arrives, once it is remembered."""
+        self.recent: dict[bytes | None, object] = {}
+        """What its stored responses look like, by Accept-Encoding."""
 
 
 class Site:
     """What a hostname leads to."""
 
-    __slots__ = ("__weakref__", "branch", "envelopes", "found", "host", "noindex")
+    __slots__ = ("__weakref__", "branch", "envelopes", "found", "host", "lines", "noindex")
 
     def __init__(self, host: str, branch: Branch | None, *, noindex: bool) -> None:
         self.host = host
@@ -186,6 +190,8 @@ class Site:
         """Whether crawlers are told to stay away: default-domain and automatic hosts."""
         self.found: dict[bytes, Shortcut] = {}
         """By path as it arrives, where the answer depends on nothing else."""
+        self.lines: dict[bytes, Shortcut] = {}
+        """The same by the request line of HTTP/1.1, for those who need not parse it."""
         self.envelopes: dict[tuple[Sharing, tuple[int, ...]], Envelope] = {}
         """By who may store it, and the entries of custom headers."""
 
@@ -242,13 +248,15 @@ class Shortcuts:
         if self.count >= REMEMBERED:
             self.clear()
         self.count += path not in site.found
-        site.found[path] = shortcut
+        shortcut.target = path
+        site.found[path] = site.lines[b"GET %b HTTP/1.1" % path] = shortcut
         self._sites.add(site)
 
     def clear(self) -> None:
         """Forget all."""
         for site in self._sites:
             site.found.clear()
+            site.lines.clear()
         self._sites.clear()
         self.count = 0
 

@@ -384,7 +384,7 @@ def test_http10_expects_nothing(version, expects):
 def test_https_may_be_named_on_a_secured_connection():
     """The absolute form of https is for connections that are secured (RFC 9110 §7.4)."""
     data = b"GET https://a.test/x HTTP/1.1\r\n" + HOST + b"\r\n"
-    (event,) = events(Http1(Limits(), is_secure=True), data)
+    (event,) = events(Http1(Limits(), sni="a.test"), data)
     assert (event.target, event.authority) == (b"/x", b"a.test")
 
 

@@ -1,0 +1,285 @@
+"""A request that is like one before is answered unparsed: with the same answer, or not at all."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.support_ledger import Entered, entering
+from tests.support_serving import HOST, Site
+from tests.support_wire import until
+
+FIELDS = f"Host: {HOST}\r\nAccept-Encoding: gzip\r\n\r\n".encode()
+GET = b"GET /a.txt HTTP/1.1\r\n" + FIELDS
+TREE = {"index.html": "home", "a.txt": "first " * 200, "b.txt": "other"}
+IDENTIFIER = re.compile(rb"X-Request-Id: ([0-9a-f]+)\r\n")
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """`TREE`, deployed once."""
+    site = Site(tmp_path_factory.mktemp("recalling"))
+    site.deploy(TREE)
+    return site
+
+
+@pytest.fixture
+async def node(built, tmp_path):
+    """The site, listening, its clock standing still."""
+    site = await built.copy_to(tmp_path / "site").start()
+    async with entering(site) as found:
+        yield found
+
+
+class Raw:
+    """A connection whose answers are compared byte by byte."""
+
+    def __init__(self, node: Entered, client) -> None:
+        self.node = node
+        self.client = client
+
+    async def ask(self, data: bytes = GET) -> tuple[bytes, bytes, bytes]:
+        """What is answered: the head without its identifier, that, the content."""
+        self.client.send(data)
+        head = await self.client.reader.readuntil(b"\r\n\r\n")
+        length = re.search(rb"(?i)content-length: (\d+)", head)
+        content = await self.client.reader.readexactly(int(length[1]) if length else 0)
+        (identifier,) = IDENTIFIER.findall(head)
+        return IDENTIFIER.sub(b"", head), identifier, content
+
+    async def warm(self, data: bytes = GET) -> tuple[bytes, bytes, bytes]:
+        """Ask until nothing of it is new: read, stored, remembered, recalled."""
+        for _ in range(3):
+            answer = await self.ask(data)
+        return answer
+
+    @property
+    def parsed(self) -> int:
+        """How often a site was looked up, which who is recalled does not need."""
+        return self.node.parsed
+
+
+@pytest.fixture
+async def raw(node):
+    """A connection, and how many of its requests were looked at by the handler."""
+    node.parsed = 0
+    respond = node.site.worker._handler.respond
+
+    def count(request):
+        node.parsed += 1
+        return respond(request)
+
+    node.site.worker._service.respond = count
+    return Raw(node, await node.client())
+
+
+async def test_the_same_again_is_answered_the_same(raw):
+    """But for its identifier; and nobody has looked at it."""
+    known = await raw.warm()
+    looked_at = raw.parsed
+    again = await raw.ask()
+
+    assert b"Cache-Status: edge; hit" in known[0]
+    assert (again[0], again[2]) == (known[0], known[2])
+    assert again[1] != known[1]
+    assert raw.parsed == looked_at
+
+
+async def test_another_connection_is_known_by_its_lines(raw):
+    """Its first request is parsed, its second is not."""
+    known = await raw.warm()
+    other = Raw(raw.node, await raw.node.client())
+    first, second = await other.ask(), await other.ask()
+
+    assert first[0] == second[0] == known[0]
+    assert len({known[1], first[1], second[1]}) == 3
+
+
+async def test_each_is_a_line_and_a_number(raw):
+    """In their order, with those that were parsed; each with its own identifier."""
+    asked = [GET, GET, GET, GET.replace(b"/a", b"/nothing"), GET, GET]
+    answers = [await raw.ask(each) for each in asked]
+    entries = await raw.node.wait(6)
+    tally = raw.node.tally()
+
+    assert [each["id"].encode() for each in entries] == [each[1] for each in answers]
+    assert [each["status"] for each in entries] == [200, 200, 200, 404, 200, 200]
+    assert {each["bytes_in"] for each in entries} == {len(GET), len(asked[3])}
+    assert [each["time"] for each in entries] == sorted(each["time"] for each in entries)
+    assert {each["client"] for each in entries} == {"127.0.0.1"}
+    assert tally.classes == [0, 0, 5, 0, 1, 0]
+    assert tally.bytes_up == sum(map(len, asked))
+    assert tally.bytes_down == sum(each["bytes_out"] for each in entries)
+    assert sum(tally.latency) == 6
+
+
+DIFFERENT = {
+    "another path": GET.replace(b"/a.txt", b"/b.txt"),
+    "a query": GET.replace(b"/a.txt", b"/a.txt?x"),
+    "HTTP/1.0": GET.replace(b"HTTP/1.1", b"HTTP/1.0"),
+    "HEAD": GET.replace(b"GET", b"HEAD"),
+    "an option": GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"),
+    "a condition": GET.replace(b"\r\n\r\n", b"\r\nIf-None-Match: *\r\n\r\n"),
+    "a range": GET.replace(b"\r\n\r\n", b"\r\nRange: bytes=0-2\r\n\r\n"),
+    "a length": GET.replace(b"\r\n\r\n", b"\r\nContent-Length: 0\r\n\r\n"),
+    "no host": GET.replace(b"Host:", b"Hosts:"),
+    "another host": GET.replace(b"Host: main", b"Host: test"),
+    "a blank": GET.replace(b"GET ", b"GET  "),
+    "a bare line feed": GET.replace(b"1.1\r\n", b"1.1\n"),
+    "a fragment": GET.replace(b"/a.txt", b"/a.txt#x"),
+    "absolute-form": GET.replace(b"/a.txt", f"http://{HOST}/a.txt".encode()),
+}
+
+
+@pytest.mark.parametrize("what", DIFFERENT)
+async def test_what_differs_is_looked_at(raw, what):
+    """As on a new connection, to the byte; before and after it was asked once."""
+    fresh = Raw(raw.node, await raw.node.client())
+    fresh.client.send(DIFFERENT[what])
+    fresh.client.half_close()
+    expected = IDENTIFIER.sub(b"", await fresh.client.reader.read())
+    await raw.warm()
+    raw.client.send(DIFFERENT[what])
+    raw.client.half_close()
+    found = IDENTIFIER.sub(b"", await raw.client.reader.read())
+
+    assert fresh_of(found) == fresh_of(expected)
+
+
+def fresh_of(answer: bytes) -> bytes:
+    """Without what a second request of the same finds otherwise, and what half-closing adds."""
+    answer = re.sub(rb"(?i)(cache-status: edge); [^\r]*", rb"\1", answer)
+    return re.sub(rb"(?i)\r\n(age: 0|connection: close)(?=\r\n)", b"", answer)
+
+
+@pytest.mark.parametrize("size", [1, 7, len(GET) - 1])
+async def test_in_pieces_it_is_parsed(raw, size):
+    """The same answer, whole, and the next one too."""
+    known = await raw.warm()
+    await raw.client.drip(GET, size)
+    in_pieces = await raw.ask(b"")
+    again = await raw.ask()
+
+    assert in_pieces[0] == again[0] == known[0]
+    assert in_pieces[2] == again[2] == known[2]
+
+
+@pytest.mark.parametrize("cut", [0, 1, 30, len(GET)])
+async def test_what_stands_behind_it_is_not_lost(raw, cut):
+    """Two at once, or one and the beginning of another."""
+    known = await raw.warm()
+    raw.client.send(GET + GET[:cut])
+    first = await raw.ask(b"")
+    second = await raw.ask(GET[cut:])
+
+    assert first[0] == second[0] == known[0]
+
+
+async def test_the_beginning_of_a_head_is_not_forgotten(raw):
+    """What follows it is the rest of that head, however like a head of its own it looks."""
+    await raw.warm()
+    raw.client.send(b"GET /b.txt HTTP/1.1\r\nX-Other: ")
+    await until(lambda: any(each._head_since for each in raw.node.site.worker._service.connections))
+    answer = await raw.ask(GET)
+
+    assert answer[2] == b"other"
+
+
+async def test_after_an_upload_it_is_parsed_again(raw):
+    """Content is no head."""
+    known = await raw.warm()
+    upload = b"POST /a.txt HTTP/1.1\r\nHost: %b\r\nContent-Length: %d\r\n\r\n" % (
+        HOST.encode(),
+        len(GET),
+    )
+    refused = await raw.ask(upload + GET)
+    again = await raw.ask()
+
+    assert refused[0].startswith(b"HTTP/1.1 405 ")
+    assert again[0] == known[0]
+
+
+async def test_a_purge_is_obeyed_at_once(raw):
+    """What is no longer stored is not recalled either."""
+    await raw.warm()
+    cache = raw.node.site.worker._cache
+    cache.clear()
+    after = await raw.ask()
+
+    assert b"edge; fwd=uri-miss; stored" in after[0]
+
+
+async def test_another_deployment_answers_at_once(raw):
+    """What was remembered of the one before is not recalled."""
+    await raw.warm()
+    raw.node.site.deploy({**TREE, "a.txt": "second"})
+    await raw.node.site.follow()
+    found = [(await raw.ask())[2] for _ in range(3)]
+
+    assert found == [b"second"] * 3
+
+
+async def test_a_password_counts_at_once(raw):
+    """A reload that closes the branch closes it for those who asked before."""
+    await raw.warm()
+    site = raw.node.site
+    hashed = "$2b$04$" + "a" * 53
+    site.configure(f"access: {{users: {{ann: '{hashed}'}}}}\n")
+    site.changes.reload()
+    await site.follow()
+    answer = await raw.ask()
+
+    assert answer[0].startswith(b"HTTP/1.1 401 ")
+
+
+async def test_the_last_request_of_a_connection_says_so(raw):
+    """The limit counts what is recalled."""
+    service = raw.node.site.worker._service
+    service.requests_per_connection = 5
+    heads = [(await raw.ask())[0] for _ in range(5)]
+
+    assert [b"Connection: close" in each for each in heads] == [False] * 4 + [True]
+    assert await raw.client.reader.read() == b""
+
+
+async def test_a_drain_is_told_by_the_next_answer(raw):
+    """A connection that ends recalls nothing."""
+    await raw.warm()
+    for connection in raw.node.site.worker._service.connections:
+        connection.drain()
+    answer = await raw.ask()
+
+    assert b"Connection: close" in answer[0]
+
+
+async def test_a_second_later_it_is_another_second(raw):
+    """Date and Age go on."""
+    known = await raw.warm()
+    clock = raw.node.site.worker._clock
+    clock.epoch += 7
+    later = await raw.ask()
+
+    assert b"Age: 0" in known[0]
+    assert b"Age: 7" in later[0]
+
+
+async def test_past_its_lifetime_it_is_stale(raw):
+    """What is recalled is fresh."""
+    await raw.warm()
+    raw.node.site.worker._clock.epoch += 601
+    later = await raw.ask()
+
+    assert b"edge; fwd=stale; stored" in later[0]
+
+
+async def test_as_many_lines_as_there_are_clients(raw):
+    """Memory has a bound; who comes again is known again."""
+    raw.node.site.worker._service.requests_per_connection = 2000
+    known = await raw.warm()
+    for number in range(1100):
+        await raw.ask(GET.replace(b"gzip\r\n", b"gzip\r\nX-Number: %d\r\n" % number))
+    manners = raw.node.site.worker._service.manners
+
+    assert len(manners) <= 1024
+    assert (await raw.ask())[0] == known[0]
