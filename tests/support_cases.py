@@ -314,6 +314,20 @@ async def judge(port: int, cases: Iterable[tuple[str, Case]]) -> dict[str, list[
     return found
 
 
+async def judge_steps(port: int, sequence: tuple[Case, ...]) -> str:
+    """What was wrong with requests that are sent one after another; the last may end it."""
+    expected: list[int] = []
+    async with connected(port) as wire:
+        for case in sequence:
+            expected += case.statuses
+            await wire.send(case.sent)
+            await wire.read(len(expected))
+        await wire.send(LAST)
+        await wire.read_to_end()
+        last = sequence[-1]
+        return _difference(wire, expected + [200] * (not last.closes), last)
+
+
 async def replies_to(port: int, case: Case) -> list[Reply]:
     """Everything that is answered to a case alone, interim answers too."""
     async with connected(port) as wire:

@@ -19,6 +19,7 @@ from tests.conformance import (
     http1_truncated,
 )
 from tests.conformance.http1_probe import CHUNKED
+from tests.conformance.http1_remembered import REMEMBERED
 from tests.support import running, write_tree
 from tests.support_cases import (
     ECHO,
@@ -30,6 +31,7 @@ from tests.support_cases import (
     connected,
     get,
     judge,
+    judge_steps,
     judge_truncated,
     labelled,
     replies_to,
@@ -147,6 +149,8 @@ async def everything(folder) -> Run:
             wrong = await judge(node.port, LABELS.items())
             wrong |= await judge_truncated(node.port, TRUNCATED.items())
             early = {lines: await ask_early(node.port, lines) for lines in EARLY}
+            for name, steps in REMEMBERED.items():
+                wrong[name] = [await judge_steps(node.port, steps) for _ in range(2)]
             replies = {name: await replies_to(node.port, case) for name, case in ASKED.items()}
         finally:
             await asyncio.to_thread(starting.close)
@@ -171,6 +175,12 @@ def test_an_answer_has_the_fields_that_its_status_asks_for(run, name):
     assert (b"allow" in reply.fields) == (reply.status in {204, 405})
     assert (b"content-length" in reply.fields) == (reply.status != 204)
     assert b"content-type" in reply.fields or not reply.content
+
+
+@pytest.mark.parametrize("name", REMEMBERED)
+def test_what_is_known_by_heart_is_framed_as_it_says(run, name):
+    """Every line was seen before, and not together; twice, on connections of the same worker."""
+    assert run.wrong[name] == ["", ""]
 
 
 @pytest.mark.parametrize("name", TRUNCATED)
