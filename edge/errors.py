@@ -55,6 +55,8 @@ class RequestError(EdgeError):
     status: ClassVar[int] = 400
     reason: ClassVar[str] = ""
     """How `edge_refused_total` counts it; empty for what breaks no limit."""
+    asks_head: bool = False
+    """Whether HEAD was the method, whose answer has no content (RFC 9110 §9.3.2)."""
 
 
 class MalformedRequest(RequestError):

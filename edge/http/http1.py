@@ -119,16 +119,24 @@ class Http1:
         except zttp.RemoteProtocolError as error:
             return self._recover(error, self._pending() + data)
         if event is NEED_DATA:
-            self._extend(data)
+            try:
+                self._extend(data)
+            except RequestError as error:
+                error.asks_head = self._pending().startswith(b"HEAD ")
+                raise
             return None
         if self._unfinished is not None:
             data = self._pending() + data
             self._unfinished = None
         if type(event) is zttp.Request:
             before, self._recent = self._recent, data
-            if before == b"" or (before is not None and before.endswith(BLANK_LINE)):
-                return self._request(event, data)
-            return self._request(event)
+            try:
+                if before == b"" or (before is not None and before.endswith(BLANK_LINE)):
+                    return self._request(event, data)
+                return self._request(event)
+            except RequestError as error:
+                error.asks_head = event.method == b"HEAD"
+                raise
         return self._content(event)
 
     def hold(self, data: bytes) -> None:
@@ -151,7 +159,13 @@ class Http1:
             return self._recover(error, self._failing())
         if event is NEED_DATA:
             return None
-        return self._request(event) if type(event) is zttp.Request else self._content(event)
+        if type(event) is not zttp.Request:
+            return self._content(event)
+        try:
+            return self._request(event)
+        except RequestError as error:
+            error.asks_head = event.method == b"HEAD"
+            raise
 
     def start_next(self) -> None:
         """Make ready for the next request: the last one is whole and answered."""
@@ -277,7 +291,9 @@ class Http1:
         """
         is_boundary = self._recent is not None and not self._in_content
         if not is_boundary or not pending.startswith(CRLF) or pending.startswith(BLANK_LINE):
-            raise self._translate(error, pending) from error
+            refusal = self._translate(error, pending)
+            refusal.asks_head = pending.startswith(b"HEAD ")
+            raise refusal from error
         self._connection = zttp.Connection(zttp.SERVER)
         self._unfinished = None
         self._recent = b""

@@ -336,6 +336,8 @@ class Http1Connection(Http1Sender):
             content.fail(error)  # its handler answers, or has answered
         elif not self._answering:
             unknown = self.service.ledger.unknown(self._began)
+            if error.asks_head:
+                unknown.method = b"HEAD"
             self._append(unknown, self.service.refuse(error))
         if self._output:
             self._flush()
