@@ -201,7 +201,7 @@ STATES = {
 }
 WINDOWS = {
     "§6.9.1 a window of a stream": (
-        window(0) + ask() + update(MOST_WINDOW, 1) + update(1, 1),
+        window(0) + post() + update(MOST_WINDOW, 1) + update(1, 1),
         resets(FLOW_CONTROL_ERROR),
     ),
     "§6.9.1 the largest": (window(0) + ask() + update(MOST_WINDOW, 1), answers()),
@@ -211,7 +211,7 @@ WINDOWS = {
     ),
     "§6.9.1 the largest of the connection": (update(MOST_WINDOW - 65_535) + ask(), answers()),
     "§6.9.2 settings over a window": (
-        window(1) + ask() + update(MOST_WINDOW - 65_535, 1) + window(65_537),
+        window(1) + post() + update(MOST_WINDOW - 1, 1) + window(2),
         breaks(FLOW_CONTROL_ERROR),
     ),
     "§6.9.2 settings below a window": ((window(3) + ask(), window(0) + update(2, 1)), holds(3)),
