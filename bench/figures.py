@@ -79,7 +79,7 @@ def parse_wrk(text: str, size: float) -> Run:
 
 def parse_h2load(text: str, size: float) -> Run:
     """
-    The run that `h2load -n` describes in `text`, for a file of `size` bytes.
+    The run that `h2load` describes in `text`, for a file of `size` bytes.
 
     Raises:
         Refused: A request that failed or was not answered with 2xx, or answers too short.

@@ -26,11 +26,10 @@ if TYPE_CHECKING:
     from processes import Server
     from scenarios import Load, Scenario
 
-REQUESTS_PER_CONNECTION = 900
+UNEVEN = 0.8
 """
-For HTTP/2, for each second of a run. h2load 1.52 does not open a connection again that has ended:
-with `-D` it would idle, and call what was in flight errors. So a round is as many runs as fit into
-its seconds, each with fresh connections, and nobody ends one by itself.
+Part of a mix's mean size that an answer has at least by HTTP/2: connections do not come equally far
+in their list of files, and small runs end early in it.
 """
 
 HERE = Path(__file__).parent
@@ -128,7 +127,7 @@ def load_http2(errand: Errand, server: Server, seconds: float) -> Run:
     if scenario.is_secure:
         port, scheme = server.tls_port, "https"
     what = [f"{scheme}://{processes.HOST}:{port}{scenario.path}"]
-    return h2load(errand, port, what, scenario.size, seconds)
+    return figures.parse_h2load(h2load(errand, port, what, seconds), scenario.size)
 
 
 def load_mix_http2(errand: Errand, server: Server, seconds: float) -> Run:
@@ -137,27 +136,26 @@ def load_mix_http2(errand: Errand, server: Server, seconds: float) -> Run:
     fields = [line for line in browsers(processes.HOST)[0] if line[0] not in left_out]
     what = [option for name, value in fields for option in ("-H", f"{name.lower()}: {value}")]
     what += ["-i", str(errand.crowd / "urls.txt")]
-    return h2load(errand, server.h2_port, what, contents.mean_size(streams(seconds)), seconds)
+    run = figures.parse_h2load(h2load(errand, server.h2_port, what, seconds), 0)
+    each = max(1, run.requests // CONNECTIONS)
+    return figures.checked("h2load", run, UNEVEN * contents.mean_size(each))
 
 
-def streams(seconds: float) -> int:
-    """Requests on each connection."""
-    return REQUESTS_PER_CONNECTION * max(1, round(seconds))
+def h2load(errand: Errand, port: int, what: list[str], seconds: float) -> str:
+    """
+    What it prints.
 
-
-def h2load(errand: Errand, port: int, what: list[str], size: float, seconds: float) -> Run:
-    """Runs until `seconds` of load are together."""
+    It does not open a connection again that was ended (1.52), and would call what was in flight
+    errors: so nobody may end one.
+    """
     command = [
         "h2load", "-t1", "-c", str(CONNECTIONS), "-m", str(STREAMS),
-        "-n", str(CONNECTIONS * streams(seconds)), "--connect-to", f"127.0.0.1:{port}", *what,
+        "-D", f"{round(seconds * 1000)}ms", "--connect-to", f"127.0.0.1:{port}", *what,
     ]  # fmt: skip
-    runs: list[Run] = []
-    while sum(run.seconds for run in runs) < seconds:
-        said = generate(command, seconds)
-        if errand.scenario.is_secure:
-            figures.check_protocols(said, "h2")
-        runs.append(figures.parse_h2load(said, size))
-    return figures.joined(runs)
+    said = generate(command, seconds)
+    if errand.scenario.is_secure:
+        figures.check_protocols(said, "h2")
+    return said
 
 
 def load_handshakes(errand: Errand, server: Server, seconds: float) -> Run:
