@@ -231,12 +231,16 @@ async def trailed(wire: Wire, case: Case) -> None:
     await wire.send(case.sent + LAST)
 
 
-async def after(wire: Wire, case: Case) -> None:
-    """On a connection that has served what is remembered: twice, so that nothing is new in it."""
+async def among(wire: Wire, case: Case) -> None:
+    """Between requests that are known by heart, each alone in its write: two before, one behind."""
     for number in (1, 2):
         await wire.send(GOOD)
         await wire.read(number)
-    await wire.send(case.sent + LAST)
+    await wire.send(case.sent)
+    await wire.read(2 + len(case.statuses))
+    await wire.send(GOOD)
+    await wire.read(3 + len(case.statuses))
+    await wire.send(LAST)
 
 
 async def behind(wire: Wire, case: Case) -> None:
@@ -265,7 +269,7 @@ MANNERS: dict[str, tuple[Manner, int]] = {
     "whole": (whole, 0),
     "byte by byte": (dripped, 0),
     "with trailing bytes": (trailed, 0),
-    "after good ones": (after, 2),
+    "among good ones": (among, 2),
     "behind a good one": (behind, 1),
     "across an answer": (straddled, 1),
     "a second time": (repeated, 0),
@@ -277,7 +281,8 @@ async def verdict(port: int, case: Case, name: str) -> str:
     """What was wrong with the answers to a case in a manner; empty where nothing was."""
     manner, good = MANNERS[name]
     times = 2 if manner is repeated and not case.closes else 1
-    expected = [200] * good + list(case.statuses) * times + [200] * (not case.closes)
+    rest = 2 if manner is among else 1
+    expected = [200] * good + list(case.statuses) * times + [200] * rest * (not case.closes)
     async with connected(port) as wire:
         if case.sent.startswith(b"HEAD "):
             wire.bodyless = set(range(good, good + times))
