@@ -279,8 +279,12 @@ def fuzz_http1(data: bytes) -> None:
 
 
 def read_requests(pieces: list[bytes]) -> list[tuple[bytes, ...]]:
-    """What was asked, as far as the bytes can be framed."""
-    wire, found, ended = Http1(Limits()), [], True
+    """
+    What was asked, as far as the bytes can be framed, and the status of what cannot.
+
+    Behind content the status depends on the cut: the bytes are not kept that would tell 505.
+    """
+    wire, found, ended, content = Http1(Limits()), [], True, False
     try:
         for piece in pieces:
             event = wire.receive(piece) if piece else None
@@ -288,13 +292,16 @@ def read_requests(pieces: list[bytes]) -> list[tuple[bytes, ...]]:
                 if isinstance(event, Request):
                     found.append((event.method, event.target, event.authority))
                     ended = event.ends
+                    content = content or not ended
                 elif event is END:
                     ended = True
+                if ended and wire.should_close():
+                    return found  # what follows is never read
                 if ended:
                     wire.start_next()
                 event = wire.next()
     except RequestError as error:
-        found.append((b"refused", b"%d" % error.status))
+        found.append((b"refused", b"" if content else b"%d" % error.status))
     return found
 
 
