@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import io
+import os
 import shutil
 import ssl
 import tempfile
@@ -200,9 +201,9 @@ class Deploying(RuleBasedStateMachine):
 
     @rule(hours=st.sampled_from([0, 2]))
     def collect(self, hours):
-        """Blobs that nothing names go once their lease is over."""
+        """Blobs that nothing names go once their lease, and that of old documents, is over."""
         places = places_of(self.folder)
-        for folder in (places.blobs, places.staged):
+        for folder in (places.blobs, places.staged, places.compiled, places.generations):
             age(folder, hours * LEASE)
         self.changes.collect()
         if hours:
@@ -275,10 +276,15 @@ class Deploying(RuleBasedStateMachine):
                 assert (answer.status, found) == expected, (name, path)
 
 
+TIMES = int(os.environ.get("EDGE_FUZZ_TIMES", "1"))
+"""So many times more stories, and others each time, by hand; the same ones in CI."""
+
+
 def test_deployments_are_what_the_plainest_model_says(monkeypatch):
     """Any story of twenty steps."""
     made_once = functools.cache(ssl.create_default_context)
     monkeypatch.setattr(ssl, "create_default_context", made_once)
-    run_state_machine_as_test(
-        Deploying, settings=settings(max_examples=25, stateful_step_count=20, deadline=None)
+    stories = settings(
+        max_examples=25 * TIMES, stateful_step_count=20, deadline=None, derandomize=TIMES == 1
     )
+    run_state_machine_as_test(Deploying, settings=stories)
