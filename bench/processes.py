@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import os
+import random
 import shutil
 import signal
 import socket
@@ -129,10 +130,16 @@ def stat_fields(pid: str) -> list[str] | None:
 
 
 def free_port() -> int:
-    """A port on 127.0.0.1 that nobody has at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """
+    A port on 127.0.0.1 that nobody has at the moment.
+
+    Of those below 32,768, which the kernel gives no client: until it is bound, one may come.
+    """
+    for port in random.sample(range(10_240, 32_768), 100):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise NotStarted("a hundred ports in a row are taken")
 
 
 @dataclass(frozen=True, slots=True)
