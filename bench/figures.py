@@ -23,6 +23,10 @@ UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
+KEPT = 0.9
+"""Share of a fixed rate to be reached: below it, the times are those of a growing queue."""
+
+
 class Refused(Exception):
     """A run whose number would mislead; the text says what happened."""
 
@@ -103,7 +107,7 @@ def parse_paced(text: str, rate: float) -> Run:
     The run that `pacing.py` describes in `text`, of a given rate.
 
     Raises:
-        Refused: Not every request had its answer in time.
+        Refused: Not every request had its answer in time, or the rate was not kept, by whomever.
     """
     try:
         said = json.loads(text)
@@ -112,6 +116,9 @@ def parse_paced(text: str, rate: float) -> Run:
     if said["problem"] or said["answered"] < said["planned"]:
         counts = f"{said['answered']} of {said['planned']} answered at {rate:,.0f}/s"
         raise Refused(f"pacing.py: {counts}: {said['problem']}")
+    if said["answered"] / said["seconds"] < KEPT * rate:
+        reached = said["answered"] / said["seconds"]
+        raise Refused(f"pacing.py: {reached:,.0f}/s instead of {rate:,.0f}/s: see --pace")
     return Run(
         said["answered"], said["seconds"], said["bytes_read"],
         p99_s=said["p99"], p50_s=said["p50"], p999_s=said["p999"], lag_s=said["lag_p99"],

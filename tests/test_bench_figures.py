@@ -255,9 +255,10 @@ def test_a_paced_output_becomes_a_run() -> None:
     [
         (json.dumps(PACED | {"answered": 99, "problem": "overcome"}), "99 of 100 .* overcome"),
         (json.dumps(PACED | {"problem": "a connection was ended"}), "was ended"),
+        (json.dumps(PACED | {"seconds": 1.0}), "100/s instead of 200/s"),
         ("Traceback\nKeyError: 1\n", "no result: KeyError: 1"),
     ],
-    ids=["late", "ended", "broken"],
+    ids=["late", "ended", "slow", "broken"],
 )
 def test_a_paced_run_with_trouble_is_refused(text: str, reason: str) -> None:
     """A server that left one request unanswered has no percentiles: the slowest are missing."""
