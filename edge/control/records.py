@@ -39,7 +39,7 @@ from typing import BinaryIO, Final, Literal, Self
 import msgspec
 
 from edge.errors import MalformedRequest, StoreError
-from edge.http.http1 import ABSOLUTE_FORM
+from edge.http.target import ABSOLUTE_FORM
 from edge.site.decoding import decoder_of
 from edge.site.hosts import parse_authority
 from edge.site.logline import raw

@@ -8,9 +8,19 @@ request and nothing else costs 0.4 µs, and leaves `is_noisy` as it was.
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Iterator
 from typing import Final
 
 FRAME_HEAD: Final = 9
+HEAD: Final = struct.Struct(">HBBBI")
+LARGEST_FRAME: Final = 16_384
+"""Whatever anybody says, everybody takes one of that (RFC 9113 §4.2)."""
+
+NO_TABLE: Final = b"\x20"
+"""A dynamic table size update to 0 (RFC 7541 §6.3)."""
+
+END_HEADERS: Final = 4
 END_STREAM: Final = 1
 PADDED: Final = 8
 DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PING, WINDOW_UPDATE, CONTINUATION = (
@@ -88,6 +98,12 @@ class Tally:
             self._begun = data[position:]
         self._skip = max(0, position - size)
 
+    def count_update(self) -> None:
+        """One WINDOW_UPDATE that was read by somebody else."""
+        self.updates += 1
+        if not self.updates % NOTICED:
+            self.is_noisy = True
+
     def _count(self, kind: int, flags: int, length: int, padding: int) -> None:
         """One frame that is not plainly a request or content."""
         if kind == DATA:
@@ -108,3 +124,26 @@ class Tally:
         elif kind != CONTINUATION:  # zttp ends the connection at the 17th of one head
             self.priorities += 1
         self.is_noisy = True
+
+
+# Frames of ours
+
+
+def frames_of(output: bytes) -> Iterator[bytes]:
+    """Whole frames, one by one."""
+    position = 0
+    while position < len(output):
+        size = FRAME_HEAD + int.from_bytes(output[position : position + 3], "big")
+        yield output[position : position + size]
+        position += size
+
+
+def without_table(frame: bytes) -> bytes:
+    """HEADERS (neither padded nor with a priority) whose block begins with NO_TABLE."""
+    high, low, kind, flags, stream = HEAD.unpack_from(frame)
+    block = frame[FRAME_HEAD:]
+    if len(block) < LARGEST_FRAME:
+        high, low = divmod(len(block) + 1, 256)
+        return HEAD.pack(high, low, kind, flags, stream) + NO_TABLE + block
+    first = HEAD.pack(0, 1, kind, flags & ~END_HEADERS, stream) + NO_TABLE
+    return first + HEAD.pack(high, low, CONTINUATION, flags & END_HEADERS, stream) + block

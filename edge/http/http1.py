@@ -28,6 +28,7 @@ from edge.errors import (
 )
 from edge.http.manner import Manner, Manners, remember
 from edge.http.message import CRLF, REASONS, Request, Response
+from edge.http.target import split_target
 
 NEED_DATA = zttp.NEED_DATA
 SLASH = ord("/")
@@ -43,7 +44,6 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 BLANK_LINE = CRLF + CRLF
 PLAIN = (b"GET", b"1.1", SLASH)
 REQUEST_LINE = re.compile(rb"[!#-'*+\-.0-9A-Z^_`a-z|~]+ [^\x00-\x20\x7f]+ HTTP/(\d)\.\d\r?\n")
-ABSOLUTE_FORM = re.compile(rb"(?i)https?://([^/?#@]+)((?:[/?][^#]*)?)")
 CHUNKED = re.compile(rb"(?i)\r\ntransfer-encoding:(?:[^\r\n]*,)?[ \t]*chunked[ \t]*\r\n")
 OTHER_CODING = re.compile(rb"(?i)\r\ntransfer-encoding:[ \t]*\w+[ \t]*\r\n")
 CONTENT_LENGTH = re.compile(rb"(?i)\r\ncontent-length:")
@@ -348,29 +348,6 @@ def check_framing(event: zttp.Request) -> None:
         raise MalformedRequest("HTTP/1.0 has no transfer codings")
     if codings and [coding.lower() for coding in codings] != [b"chunked"]:
         raise NotImplementedByServer("only the chunked transfer coding is implemented")
-
-
-def split_target(method: bytes, target: bytes, host: bytes) -> tuple[bytes, bytes]:
-    """
-    (origin-form or `*`, authority) of a request target that is not in origin-form.
-
-    A `Host` that disagrees with an absolute-form target is refused: a front and a back that pick
-    different ones is how hosts are confused (RFC 9112 §3.2.2 would let the target win).
-
-    Raises:
-        MalformedRequest: authority-form outside CONNECT, or another form that means nothing here.
-    """
-    if target == b"*" and method == b"OPTIONS":
-        return target, host
-    if method == b"CONNECT":
-        return target, host
-    absolute = ABSOLUTE_FORM.fullmatch(target)
-    if absolute is None:
-        raise MalformedRequest("the request target is neither a path nor an absolute URL")
-    authority, rest = absolute[1], absolute[2]
-    if host and host.lower() != authority.lower():
-        raise MalformedRequest("Host and the authority of the request target differ")
-    return (rest if rest[:1] == b"/" else b"/" + rest), authority
 
 
 LAST_CHUNK = b"0\r\n"

@@ -15,7 +15,6 @@ do by itself is done here to its output, frame by frame:
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 
 import msgspec
 import zttp
@@ -29,31 +28,26 @@ from edge.errors import (
     TargetTooLong,
 )
 from edge.http.fields import FieldList
-from edge.http.frames import Tally
+from edge.http.frames import HEAD, HEADERS, SETTINGS, WINDOW_UPDATE, Tally, frames_of, without_table
 from edge.http.http1 import SLASH, Limits
 from edge.http.message import Request
+from edge.http.sieve import Sieve
 
 NO_ERROR = 0
 PROTOCOL_ERROR = 1
 INTERNAL_ERROR = 2
 FLOW_CONTROL_ERROR = 3
+STREAM_CLOSED = 5
 REFUSED_STREAM = 7
 CANCEL = 8
 ENHANCE_YOUR_CALM = 11
 LAST_STREAM = 2**31 - 1
 """In a GOAWAY: nothing is refused yet."""
 
-HEADERS, SETTINGS, WINDOW_UPDATE, CONTINUATION = 1, 4, 8, 9
-END_HEADERS = 4
-FRAME_HEAD = struct.Struct(">HBBBI")
 FIRST_WINDOW = 65_535
 """What a stream may send before anything of it is taken: we never say another (RFC 9113 §6.9.2)."""
 MOST = 2**63
 """Content of a request that stated no length."""
-LARGEST_FRAME = 16_384
-"""Whatever a client says, it takes one of that (RFC 9113 §4.2)."""
-NO_TABLE = b"\x20"
-"""A dynamic table size update to 0 (RFC 7541 §6.3)."""
 TOO_LARGE = "size limit"
 FLOOD = "flood"
 """What zttp says of heads that unpack to too much, and of heads in too many frames."""
@@ -101,6 +95,7 @@ class Http2:
         "_untaken",
         "_withheld",
         "sent",
+        "sieve",
         "tally",
     )
 
@@ -120,6 +115,8 @@ class Http2:
         """WINDOW_UPDATE frames kept back, by stream."""
         self.tally = Tally()
         """What the client has sent: fed by the owner, who bounds it before anything is parsed."""
+        self.sieve = Sieve()
+        """What of it zttp gets to see."""
         self.sent = 0
         """Bytes of content that had waited and were sent."""
 
@@ -132,7 +129,7 @@ class Http2:
             (zttp.H2Settings.MAX_HEADER_LIST_SIZE, self._limits.field_bytes),
         )
         payload = b"".join(struct.pack(">HI", *parameter) for parameter in parameters)
-        return FRAME_HEAD.pack(0, len(payload), SETTINGS, 0, 0) + payload
+        return HEAD.pack(0, len(payload), SETTINGS, 0, 0) + payload
 
     # What comes in
 
@@ -150,7 +147,7 @@ class Http2:
             raise MalformedRequest("PRIORITY on stream 0")
         any_reset = False
         try:
-            connection.receive_data(data)
+            connection.receive_data(self._sift(data))
             while (event := connection.next_event()) is not zttp.NEED_DATA:
                 ours = self._event(event)
                 if ours is not None and not is_end_of(ours, events):
@@ -159,6 +156,31 @@ class Http2:
         except zttp.RemoteProtocolError as error:
             raise error_of(str(error)) from error
         return self._without_reset(events) if any_reset else events
+
+    def _sift(self, data: bytes) -> bytes:
+        try:
+            return self.sieve.sift(data)
+        except MalformedRequest:
+            self._connection.close(STREAM_CLOSED, self.sieve.highest)
+            raise
+
+    def take_update(self, frame: bytes) -> bool:
+        """Whether a WINDOW_UPDATE is nothing that zttp has to know."""
+        if not self.sieve.takes(frame):
+            return False
+        self.tally.count_update()
+        return True
+
+    @property
+    def send_window(self) -> int:
+        """Bytes of content that the connection's window takes now."""
+        return self._connection.send_window - self.sieve.debt
+
+    def has_room(self, stream: int, size: int) -> bool:
+        """Whether a new stream may have so much content at once."""
+        sieve = self.sieve
+        is_new = sieve.highest < stream <= LAST_STREAM and stream & 1
+        return bool(is_new) and size <= sieve.window and size <= self.send_window
 
     def _without_reset(self, events: list[Event]) -> list[Event]:
         """
@@ -262,7 +284,7 @@ class Http2:
         handle.send_response(status, pairs, not size)
         if not size:
             return 0
-        window = min(handle.send_window or 0, connection.send_window, size, most)
+        window = min(handle.send_window or 0, self.send_window, size, most)
         if window <= 0:
             return 0
         handle.send_data(content if window == size else content[:window])
@@ -277,7 +299,7 @@ class Http2:
     def send_content(self, stream: int, content: memoryview) -> int:
         """Queue as much of `content` as both windows allow now; how many bytes that was."""
         handle = self._connection.stream(stream)
-        window = min(handle.send_window or 0, self._connection.send_window, len(content))
+        window = min(handle.send_window or 0, self.send_window, len(content))
         if window <= 0:
             return 0
         handle.send_data(content[:window])
@@ -286,7 +308,7 @@ class Http2:
 
     def blames(self, stream: int) -> bool | None:
         """Whether a stream's own window is why it waits; None where it is the connection's."""
-        if self._connection.send_window <= 0:
+        if self.send_window <= 0:
             return None
         return (self._connection.stream(stream).send_window or 0) <= 0
 
@@ -330,7 +352,7 @@ class Http2:
     def _withhold(self, output: bytes) -> bytes:
         kept: list[bytes] = []
         for frame in frames_of(output):
-            _, _, kind, _, stream = FRAME_HEAD.unpack_from(frame)
+            _, _, kind, _, stream = HEAD.unpack_from(frame)
             if kind == WINDOW_UPDATE and stream in self._untaken:
                 self._withheld.setdefault(stream, []).append(frame)
             else:
@@ -346,26 +368,6 @@ class Http2:
                 self._is_sized = True
                 break
         return b"".join(frames)
-
-
-def frames_of(output: bytes) -> Iterator[bytes]:
-    """Whole frames, one by one."""
-    position = 0
-    while position < len(output):
-        size = 9 + int.from_bytes(output[position : position + 3], "big")
-        yield output[position : position + size]
-        position += size
-
-
-def without_table(frame: bytes) -> bytes:
-    """HEADERS (neither padded nor with a priority) whose block begins with NO_TABLE."""
-    high, low, kind, flags, stream = FRAME_HEAD.unpack_from(frame)
-    block = frame[9:]
-    if len(block) < LARGEST_FRAME:
-        high, low = divmod(len(block) + 1, 256)
-        return FRAME_HEAD.pack(high, low, kind, flags, stream) + NO_TABLE + block
-    first = FRAME_HEAD.pack(0, 1, kind, flags & ~END_HEADERS, stream) + NO_TABLE
-    return first + FRAME_HEAD.pack(high, low, CONTINUATION, flags & END_HEADERS, stream) + block
 
 
 def error_of(problem: str) -> RequestError:

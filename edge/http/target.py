@@ -18,6 +18,7 @@ PLAIN = re.compile(rb"(?:/(?!\.)[A-Za-z0-9._~!$&'()*+,;=:@-]*)+")
 
 ESCAPE = re.compile(rb"%(?:([0-9A-Fa-f]{2})|)")
 FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\\]")
+ABSOLUTE_FORM = re.compile(rb"(?i)https?://([^/?#@]+)((?:[/?][^#]*)?)")
 SAFE = "/!$&'()*+,;=:@~"
 """Characters of RFC 3986 §3.3 `pchar` that `quote` would escape."""
 
@@ -82,3 +83,26 @@ def _resolve_dots(path: str) -> str:
     if parts[-1] in (".", ".."):
         segments.append("")
     return "/" + "/".join(segments)
+
+
+def split_target(method: bytes, target: bytes, host: bytes) -> tuple[bytes, bytes]:
+    """
+    (origin-form or `*`, authority) of a request target that is not in origin-form.
+
+    A `Host` that disagrees with an absolute-form target is refused: a front and a back that pick
+    different ones is how hosts are confused (RFC 9112 §3.2.2 would let the target win).
+
+    Raises:
+        MalformedRequest: authority-form outside CONNECT, or another form that means nothing here.
+    """
+    if target == b"*" and method == b"OPTIONS":
+        return target, host
+    if method == b"CONNECT":
+        return target, host
+    absolute = ABSOLUTE_FORM.fullmatch(target)
+    if absolute is None:
+        raise MalformedRequest("the request target is neither a path nor an absolute URL")
+    authority, rest = absolute[1], absolute[2]
+    if host and host.lower() != authority.lower():
+        raise MalformedRequest("Host and the authority of the request target differ")
+    return (rest if rest[:1] == b"/" else b"/" + rest), authority

@@ -89,12 +89,11 @@ class Handler:
         sni, authority = request.sni, request.authority
         site = self.snapshot.known.get(authority if sni is None else (sni, authority))
         if site is not None and request.method == b"GET":
-            target, manner = request.target, request.manner
-            if manner is not None:
-                manner.lines = site.lines
+            target, manner = request.target, request.manner or manner_of(request)
+            manner.lines = site.lines
             shortcut = site.found.get(target) or site.found.get(target.partition(b"?")[0])
             if shortcut is not None:
-                hit = self.files.hit(manner or manner_of(request), shortcut)
+                hit = self.files.hit(manner, shortcut)
                 if hit is not None:
                     request.facts = shortcut.facts
                     return hit

@@ -96,12 +96,13 @@ class Repeat:
         "tally",
     )
 
-    def __init__(self, response: Response, facts: Facts, identifier: int) -> None:
-        """`identifier` is the bytes that one takes, between `opening` and `closing`."""
+    def __init__(self, response: Response, facts: Facts, size: int) -> None:
+        """`size` is the bytes that go out."""
+        response.verdict = "hit"  # what is repeated comes from the store
         self.tally = facts.tally
-        self.opening = response.opening
-        self.closing = BLANK + cast("bytes", response.content)
-        self.size = size = len(response.opening) + identifier + len(self.closing)
+        self.size = size
+        self.opening = self.closing = b""
+        """Of a message of HTTP/1.1: what goes out before and after the identifier."""
         self.count = 0
         self.received = 0
         self.seconds = 0.0
@@ -147,6 +148,8 @@ class Ledger:
         """Of requests that no branch answers."""
         self.name = secrets.token_hex(6)
         """Of this worker: what its identifiers begin with."""
+        self.identifier_size = len(self.name) + 8
+        """Bytes of an identifier."""
         self._turns = 0
         self._identifiers: Iterator[bytes] = iter(())
         self._recalled: list[Recalled] = []
@@ -167,7 +170,7 @@ class Ledger:
 
     def _turn(self) -> bytes:
         """Begin the next 4,096; adding the end of each to their front is left to C."""
-        front = f"{self.name}{self._turns:05x}".encode()
+        front = f"{self.name}{self._turns & 0xFFFFF:05x}".encode()
         self._turns += 1
         self._identifiers = map(front.__add__, DIGITS)
         return next(self._identifiers)
@@ -226,20 +229,27 @@ class Ledger:
         asked: Request | Shortcut,
         began: float,
     ) -> bytes:
-        """
-        The same where nothing is traced and, if there is a log, it knows the client.
+        """The same where nothing is traced and, if there is a log, it knows the client."""
+        repeat: Repeat = response.repeat or first_of(response, asked.facts, self.identifier_size)  # type: ignore[assignment, arg-type]
+        identifier = self.note(connection, repeat, manner, asked.target, began)
+        return b"".join((repeat.opening, identifier, repeat.closing))
 
-        Nothing is written or counted here: many at once are entered in a fifth of the time.
+    def note(
+        self, connection: Connection, repeat: Repeat, manner: Manner, target: bytes, began: float
+    ) -> bytes:
+        """
+        The identifier of an answer from memory that goes out now, to be entered with others.
+
+        Nothing is written or counted here: many at once take a fifth of the time.
         """
         identifier = next(self._identifiers, None) or self._turn()
-        repeat: Repeat = response.repeat or first_of(response, asked.facts, len(identifier))  # type: ignore[assignment, arg-type]
         received, connection.received = connection.received, 0
         lead, total = connection.lead, monotonic() - began
         recalled = self._recalled
-        recalled.append((repeat, began, total, received, identifier, lead, manner, asked.target))
+        recalled.append((repeat, began, total, received, identifier, lead, manner, target))
         if len(recalled) >= SETTLED:
             self.settle()
-        return b"".join((repeat.opening, identifier, repeat.closing))
+        return identifier
 
     def settle(self) -> None:
         """Enter what was answered from memory: with others before any other answer."""
@@ -294,9 +304,11 @@ class Ledger:
 
 
 def first_of(response: Response, facts: Facts, identifier: int) -> Repeat:
-    """What is kept of an answer that many get, from its first one on; always of the store."""
-    response.verdict = "hit"
-    repeat = response.repeat = Repeat(response, facts, identifier)
+    """What is kept of an answer that many get by HTTP/1.1, from its first one on."""
+    closing = BLANK + cast("bytes", response.content)
+    size = len(response.opening) + identifier + len(closing)
+    repeat = response.repeat = Repeat(response, facts, size)
+    repeat.opening, repeat.closing = response.opening, closing
     return repeat
 
 

@@ -33,7 +33,8 @@ from edge.http.message import Request, Response
 from edge.node.content import Inflow, discard
 from edge.node.floods import Floods
 from edge.node.later import Later
-from edge.node.responses import Http2Sender, Stream
+from edge.node.recurring import Http2Recaller
+from edge.node.responses import Stream
 from edge.node.tasks import spawn
 from edge.node.transport import GONE_SECONDS, Answer, Connection, Service
 
@@ -48,25 +49,21 @@ PARTING_SECONDS = 1.0
 """Between the two GOAWAYs: by then the client has seen the first, whatever its round trip."""
 
 
-class Http2Connection(Http2Sender):
+class Http2Connection(Http2Recaller):
     """HTTP/2, whichever way it was agreed on."""
 
     __slots__ = (
         "_began",
         "_floods",
-        "_last",
         "_leaving_since",
         "_parting_since",
         "_resets_in_all",
-        "_served",
     )
 
     def __init__(self, service: Service, sni: str | None = None) -> None:
         super().__init__(service, sni)
-        self._served = 0
         self._began = 0.0
         """When the last bytes came, in monotonic seconds."""
-        self._last = 0
         self._leaving_since = 0.0
         """Since when the connection is to end, in monotonic seconds; 0.0 while it is not."""
         self._parting_since = 0.0
@@ -106,8 +103,12 @@ class Http2Connection(Http2Sender):
         """Read events, answer what can be answered now, send what the windows allow."""
         if self.lingering:
             return
-        self.received += len(data)
         self._began = monotonic()
+        if not self._leaving_since and self.may_recall():
+            data = self.recall(data, self._began)
+            if not data and not self.wire.tally.is_noisy:
+                return
+        self.received += len(data)
         self.wire.tally.read(data)
         if reason := self._floods.excess(self.service.limits, len(self.cut)):
             self._calm(reason)  # before any of it costs more than counting
@@ -169,6 +170,8 @@ class Http2Connection(Http2Sender):
         answer = self.service.refuse(error) if error else self.service.respond(request)
         if type(answer) is Response and type(answer.content) in (bytes, NoneType):
             self.send_response(request, stream, answer)
+            if answer.opening and request.ends:
+                self.learn(request, answer)
             return
         stream = self.streams[request.stream] = stream or Stream(request, self.touched)
         stream.answer = spawn(self._answer_later(request, stream, answer), "answer")

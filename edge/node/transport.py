@@ -71,6 +71,8 @@ class Service:
         self.respond = respond
         self.manners: Manners = {}
         """What heads that were accepted before say, and where it leads in this snapshot."""
+        self.world = object()
+        """Another one with each snapshot."""
         self.recalls = False
         """Whether a head that is known by these is answered without anybody being asked."""
         self.refuse = refuse
@@ -106,6 +108,7 @@ class Service:
         Called with every snapshot: what was remembered of another one is forgotten here.
         """
         self.manners.clear()
+        self.world = object()
         self.limits = limits
         self.wire = Limits(limits.request_line, limits.fields, limits.field_count)
         self.header_timeout = limits.header_timeout

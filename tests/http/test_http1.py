@@ -11,9 +11,9 @@ from edge.http.http1 import (
     Http1,
     Limits,
     encode_head,
-    split_target,
 )
 from edge.http.message import Request, Response, finish_head
+from edge.http.target import split_target
 
 HOST = b"Host: a.test\r\n"
 PLAIN = b"GET /plain HTTP/1.1\r\n" + HOST + b"\r\n"

@@ -1,0 +1,178 @@
+"""
+Requests of HTTP/2 that are like one before, answered past the parser.
+
+Laws: as `Http1Sender.recall`: only what is a static file's fresh answer, in one frame that every
+window has room for now; else the parser has it, and all that comes behind it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from edge.http.blocks import STATUS, write_block, write_integer
+from edge.http.frames import (
+    DATA,
+    END_HEADERS,
+    END_STREAM,
+    FRAME_HEAD,
+    HEADERS,
+    LARGEST_FRAME,
+    WINDOW_UPDATE,
+)
+from edge.http.message import Request, Response, response_pairs
+from edge.http.sieve import block_of
+from edge.node.ledger import Repeat
+from edge.node.responses import Http2Sender, size_of
+
+if TYPE_CHECKING:
+    from edge.http.manner import Manner
+    from edge.node.cache import Shown
+    from edge.node.ledger import Facts
+    from edge.node.transport import Service
+    from edge.site.snapshot import Shortcut
+
+AT_ONCE: Final = 256 * 1024
+"""Content of one piece's answers; what is asked beyond has its turns."""
+
+NAME: Final = b"\x00\x0cx-request-id"
+
+
+class Framed:
+    """An answer in frames, but for its stream and its identifier."""
+
+    __slots__ = ("block", "content", "data", "head", "repeat", "size")
+
+    def __init__(self, block: bytes, content: bytes, identifier: int, repeat: Repeat) -> None:
+        self.size = size = len(content)
+        """Bytes that count against the windows."""
+        flags = END_HEADERS if size else END_HEADERS | END_STREAM
+        self.head = (len(block) + identifier).to_bytes(3, "big") + bytes([HEADERS, flags])
+        self.block = block
+        self.data = size.to_bytes(3, "big") + bytes([DATA, END_STREAM])
+        self.content = content
+        self.repeat = repeat
+
+    def pieces(self, stream: bytes, identifier: bytes) -> tuple[bytes, ...]:
+        """The frames on a stream, whose identifier is in four bytes."""
+        if not self.size:
+            return self.head, stream, self.block, identifier
+        return self.head, stream, self.block, identifier, self.data, stream, self.content
+
+
+def frame(response: Response, facts: Facts, identifier: int) -> Framed | None:
+    """`response` in a frame for its head and one for its content; None where that is not enough."""
+    content: bytes = response.content  # type: ignore[assignment]  # what is recalled is in memory
+    if len(content) > LARGEST_FRAME or response.head.status not in STATUS:
+        return None
+    block = write_block(response.head.status, response_pairs(response))
+    block += NAME + write_integer(identifier, 7)
+    if len(block) + identifier > LARGEST_FRAME:
+        return None
+    repeat = Repeat(response, facts, len(content) + size_of(response))
+    framed = response.framed = Framed(block, content, identifier, repeat)
+    return framed
+
+
+Known = tuple["Manner", bytes, object]
+"""The fields of a request, its line as HTTP/1.1 has it, and what knew it."""
+
+Found = tuple[Framed, "Manner", bytes]
+"""An answer, to what fields, and what target."""
+
+
+class Http2Recaller(Http2Sender):
+    """The half of an HTTP/2 connection that looks nothing up twice."""
+
+    __slots__ = ("_last", "_served")
+
+    def __init__(self, service: Service, sni: str | None = None) -> None:
+        super().__init__(service, sni)
+        self._served = 0
+        self._last = 0
+        """The last stream that was begun."""
+
+    def learn(self, request: Request, response: Response) -> None:
+        """Remember what a request led to, if that was a file and nothing else was asked."""
+        manner = request.manner
+        if manner is None or not manner.is_read or manner.is_conditional or not response.opening:
+            return
+        line = b"GET %b HTTP/1.1" % request.target
+        if request.method == b"GET" and line in manner.lines:
+            self.lead = self.told.get(b"GET")
+            self.wire.sieve.learn(request.stream, (manner, line, self.service.world))
+
+    def may_recall(self) -> bool:
+        """Whether anything is known, and nothing else is due."""
+        service, sieve = self.service, self.wire.sieve
+        return (
+            bool(sieve.known)
+            and sieve.is_between
+            and service.recalls
+            and not (self.closing or self.paused or self._waiting or service.draining)
+            and len(self.streams) < service.max_streams
+            and not service.ledger.is_traced
+            and (self.lead is not None or service.ledger.log is None)
+        )
+
+    def recall(self, data: bytes, began: float) -> bytes:
+        """Answer what is known at the beginning of a piece; the rest is for the parser."""
+        output: list[bytes] = []
+        passed: list[bytes] = []
+        """WINDOW_UPDATEs that the parser has to know: whenever, since what is owed is known."""
+        position, size, queued = 0, len(data), 0
+        while position + FRAME_HEAD < size and queued < AT_ONCE:
+            end = position + FRAME_HEAD + int.from_bytes(data[position : position + 3], "big")
+            if end > size:
+                break
+            kind = data[position + 3]
+            if kind == HEADERS:
+                stream = data[position + 5 : position + 9]
+                found = self._find(data[position:end], int.from_bytes(stream, "big"))
+                if found is None:
+                    break
+                identifier = self._enter_found(found, began, end - position)
+                output += found[0].pieces(stream, identifier)
+                queued += found[0].size
+            elif kind != WINDOW_UPDATE:
+                break
+            elif not self.wire.take_update(data[position:end]):
+                passed.append(data[position:end])
+            position = end
+        if output:
+            self.touched = self.clock.now
+            self.send_one(b"".join(output))
+        return b"".join((*passed, data[position:]))
+
+    def _find(self, head: bytes, stream: int) -> Found | None:
+        """The answer to HEADERS that were asked before, if a new stream may have it now."""
+        wire, service = self.wire, self.service
+        known: Known | None = wire.sieve.known.get(block_of(head))  # type: ignore[assignment, arg-type]
+        if known is None or known[2] is not service.world:
+            return None
+        manner, line, _ = known
+        shortcut: Shortcut | None = manner.lines.get(line)  # type: ignore[assignment]
+        if shortcut is None or self._served + 1 >= service.streams_per_connection:
+            return None
+        shown: Shown | None = shortcut.recent.get(manner.accept_encoding)  # type: ignore[assignment]
+        if shown is None or shown.second != self.clock.epoch or shown.response is None:
+            return None
+        framed: Framed | None = shown.response.framed or frame(  # type: ignore[assignment]
+            shown.response,
+            shortcut.facts,  # type: ignore[arg-type]
+            service.ledger.identifier_size,
+        )
+        if framed is None or not wire.has_room(stream, framed.size):
+            return None
+        self._served += 1
+        self._last = stream
+        wire.sieve.answer(stream, framed.size)
+        return framed, manner, shortcut.target
+
+    def _enter_found(self, found: Found, began: float, received: int) -> bytes:
+        """Its identifier."""
+        framed, manner, target = found
+        self.wire.tally.requests += 1
+        waiting, self.received = self.received, received
+        identifier = self.service.ledger.note(self, framed.repeat, manner, target, began)
+        self.received = waiting
+        return identifier
