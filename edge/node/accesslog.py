@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from edge.node.ledger import Facts, Recalled
     from edge.node.transport import Connection
 
-REMEMBERED: Final = 4096
+REMEMBERED: Final = 16_384
 """Values of each kind that are kept as they are written; then they are forgotten together."""
 
 LONGEST: Final = 256

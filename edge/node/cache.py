@@ -45,12 +45,22 @@ Key = tuple[bytes, int, "Envelope"]
 class Shown:
     """What a stored response looks like in one second, to be kept by who found it."""
 
-    __slots__ = ("response", "second")
+    __slots__ = ("response", "second", "stored")
 
-    def __init__(self) -> None:
+    def __init__(self, stored: Stored) -> None:
+        self.stored: Stored | None = stored
+        """None once it is let go of: who keeps this does not keep that."""
         self.second = -1
-        """The epoch second; -1 while it is not stored, or nobody asked."""
+        """The epoch second that `response` is of; -1 while there is none."""
         self.response: Response | None = None
+
+    def renew(self, clock: Clock) -> Response | None:
+        """What it looks like now; None where it is not fresh, or not stored."""
+        stored = self.stored
+        if stored is None or not stored.is_fresh(clock):
+            return None
+        stored.used = True
+        return stored.hit(clock)
 
 
 class Stored:
@@ -98,7 +108,7 @@ class Stored:
         self.lifetime = self.envelope.lifetime
         """Seconds from `stored_at` for which it is fresh."""
         self.used = False
-        self.shown = Shown()
+        self.shown = Shown(self)
 
     def store(self, stored_at: int) -> None:
         """Count as stored at `stored_at` (epoch seconds)."""
@@ -108,15 +118,21 @@ class Stored:
     def let_go(self) -> None:
         """It is no longer stored: nobody finds it any more, by whatever way."""
         del self.asset.stored[self.key]
-        self.shown.second = -1
-        self.shown.response = None
+        shown = self.shown
+        shown.second, shown.response, shown.stored = -1, None, None
+
+    def is_fresh(self, clock: Clock) -> bool:
+        """Whether it may be sent as it is (RFC 9111 §4.2)."""
+        return clock.epoch - self.stored_at < self.lifetime
 
     def hit(self, clock: Clock) -> Response:
         """The whole response as a hit; made once a second, shared by all requests of it."""
         shown = self.shown
         if shown.second != clock.epoch:
-            shown.second = clock.epoch
-            shown.response = self._finish(self.block(clock))
+            shown.second, before = clock.epoch, shown.response
+            shown.response = response = self._finish(self.block(clock))
+            if before is not None and len(before.opening) == len(response.opening):
+                response.repeat = before.repeat  # what is entered of it is the same
         return shown.response  # type: ignore[return-value]  # made for this second above
 
     def _finish(self, block: bytes) -> Response:

@@ -73,13 +73,24 @@ class Files:
             coding = self._choose_coding(wish, asset)
         stored: Stored | None = asset.stored.get((coding, 200, shortcut.envelope))
         clock = self.clock
-        if stored is None or clock.epoch - stored.stored_at >= stored.lifetime:
+        if stored is None or not stored.is_fresh(clock):
             return None
         stored.used = True
         if len(recent) >= WISHES:
             recent.clear()
         recent[wish] = stored.shown
         return stored.hit(clock)
+
+    def select(self, request: Request, shortcut: Shortcut) -> Response | None:
+        """What of the stored response a request with conditions gets; None if it is not fresh."""
+        asset, coding = shortcut.asset, IDENTITY
+        if asset.codings:
+            coding = self._choose_coding(request.fields.get(b"accept-encoding"), asset)
+        stored: Stored | None = asset.stored.get((coding, 200, shortcut.envelope))
+        if stored is None or not stored.is_fresh(self.clock):
+            return None
+        stored.used = True
+        return self._select(request, stored, stored.block(self.clock))
 
     def serve(
         self,

@@ -93,7 +93,7 @@ class Handler:
             manner.lines = site.lines
             shortcut = site.found.get(target) or site.found.get(target.partition(b"?")[0])
             if shortcut is not None:
-                hit = self.files.hit(manner, shortcut)
+                hit = self.files.hit(manner, shortcut) or self.files.select(request, shortcut)
                 if hit is not None:
                     request.facts = shortcut.facts
                     return hit

@@ -81,14 +81,13 @@ class Facts:
 
 
 class Repeat:
-    """An answer that many requests get within a second; what they add up to, until it is added."""
+    """An answer that many requests get; what they add up to, until it is added."""
 
     __slots__ = (
         "closing",
         "count",
         "lead",
         "long",
-        "opening",
         "received",
         "seconds",
         "size",
@@ -101,8 +100,8 @@ class Repeat:
         response.verdict = "hit"  # what is repeated comes from the store
         self.tally = facts.tally
         self.size = size
-        self.opening = self.closing = b""
-        """Of a message of HTTP/1.1: what goes out before and after the identifier."""
+        self.closing = b""
+        """Of a message of HTTP/1.1: what goes out behind the identifier."""
         self.count = 0
         self.received = 0
         self.seconds = 0.0
@@ -232,7 +231,7 @@ class Ledger:
         """The same where nothing is traced and, if there is a log, it knows the client."""
         repeat: Repeat = response.repeat or first_of(response, asked.facts, self.identifier_size)  # type: ignore[assignment, arg-type]
         identifier = self.note(connection, repeat, manner, asked.target, began)
-        return b"".join((repeat.opening, identifier, repeat.closing))
+        return b"".join((response.opening, identifier, repeat.closing))
 
     def note(
         self, connection: Connection, repeat: Repeat, manner: Manner, target: bytes, began: float
@@ -308,7 +307,7 @@ def first_of(response: Response, facts: Facts, identifier: int) -> Repeat:
     closing = BLANK + cast("bytes", response.content)
     size = len(response.opening) + identifier + len(closing)
     repeat = response.repeat = Repeat(response, facts, size)
-    repeat.opening, repeat.closing = response.opening, closing
+    repeat.closing = closing
     return repeat
 
 

@@ -154,10 +154,14 @@ class Http2Recaller(Http2Sender):
         if shortcut is None or self._served + 1 >= service.streams_per_connection:
             return None
         shown: Shown | None = shortcut.recent.get(manner.accept_encoding)  # type: ignore[assignment]
-        if shown is None or shown.second != self.clock.epoch or shown.response is None:
+        clock = self.clock
+        if shown is None:
             return None
-        framed: Framed | None = shown.response.framed or frame(  # type: ignore[assignment]
-            shown.response,
+        response = shown.response if shown.second == clock.epoch else shown.renew(clock)
+        if response is None:
+            return None
+        framed: Framed | None = response.framed or frame(  # type: ignore[assignment]
+            response,
             shortcut.facts,  # type: ignore[arg-type]
             service.ledger.identifier_size,
         )

@@ -110,10 +110,10 @@ class Http1Sender(Connection):
         if shortcut is None:
             return False
         shown: Shown | None = shortcut.recent.get(manner.accept_encoding)  # type: ignore[assignment]
-        clock = self.clock
-        if shown is None or shown.second != clock.epoch:
+        if shown is None:
             return False
-        response = shown.response
+        clock = self.clock
+        response = shown.response if shown.second == clock.epoch else shown.renew(clock)
         if response is None or not response.opening:
             return False
         self.touched = clock.now
