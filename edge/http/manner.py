@@ -38,6 +38,7 @@ class Manner:
         "is_conditional",
         "is_read",
         "lines",
+        "none_match",
         "referer",
         "told",
     )
@@ -49,6 +50,8 @@ class Manner:
     """X-Forwarded-For."""
     is_conditional: bool
     """Whether less than the whole representation is asked for (RFC 9110 §13.1, §14.2)."""
+    none_match: bytes | None
+    """If-None-Match where it alone decides, and is said once: browsers' way to ask again."""
 
     def __init__(self, authority: bytes, fields: Fields) -> None:
         self.authority = authority
@@ -69,13 +72,17 @@ class Manner:
         self.agent = get(b"user-agent")
         self.referer = get(b"referer")
         self.forwarded = get(b"x-forwarded-for")
-        self.is_conditional = (
-            get(b"if-none-match") is not None
-            or get(b"if-modified-since") is not None
-            or get(b"range") is not None
+        self.none_match = get(b"if-none-match")
+        is_special = (
+            get(b"range") is not None
             or get(b"if-match") is not None
             or get(b"if-unmodified-since") is not None
         )
+        self.is_conditional = (
+            is_special or self.none_match is not None or get(b"if-modified-since") is not None
+        )
+        if is_special or len(self.fields.getall(b"if-none-match")) != 1:
+            self.none_match = None
         self.is_read = True
         return self
 

@@ -45,7 +45,7 @@ Key = tuple[bytes, int, "Envelope"]
 class Shown:
     """What a stored response looks like in one second, to be kept by who found it."""
 
-    __slots__ = ("response", "second", "stored")
+    __slots__ = ("asked", "response", "second", "stored", "unchanged")
 
     def __init__(self, stored: Stored) -> None:
         self.stored: Stored | None = stored
@@ -53,6 +53,10 @@ class Shown:
         self.second = -1
         """The epoch second that `response` is of; -1 while there is none."""
         self.response: Response | None = None
+        self.asked = -1
+        """The epoch second that `unchanged` is of."""
+        self.unchanged: Response | None = None
+        """304."""
 
     def renew(self, clock: Clock) -> Response | None:
         """What it looks like now; None where it is not fresh, or not stored."""
@@ -113,13 +117,13 @@ class Stored:
     def store(self, stored_at: int) -> None:
         """Count as stored at `stored_at` (epoch seconds)."""
         self.stored_at = stored_at
-        self.shown.second = -1
+        self.shown.second = self.shown.asked = -1
 
     def let_go(self) -> None:
         """It is no longer stored: nobody finds it any more, by whatever way."""
         del self.asset.stored[self.key]
         shown = self.shown
-        shown.second, shown.response, shown.stored = -1, None, None
+        shown.second, shown.response, shown.unchanged, shown.stored = -1, None, None, None
 
     def is_fresh(self, clock: Clock) -> bool:
         """Whether it may be sent as it is (RFC 9111 §4.2)."""
@@ -134,6 +138,15 @@ class Stored:
             if before is not None and len(before.opening) == len(response.opening):
                 response.repeat = before.repeat  # what is entered of it is the same
         return shown.response  # type: ignore[return-value]  # made for this second above
+
+    def unchanged(self, clock: Clock) -> Response:
+        """304 (Not Modified), likewise."""
+        shown = self.shown
+        if shown.asked != clock.epoch or shown.unchanged is None:
+            shown.asked, block = clock.epoch, self.block(clock)
+            shown.unchanged = response = Response(self.not_modified, block, b"")
+            response.opening = self.not_modified.lines + block[:-2] + REQUEST_ID
+        return shown.unchanged
 
     def _finish(self, block: bytes) -> Response:
         """Small contents are joined to their head in every write; what is shared is made here."""

@@ -62,34 +62,42 @@ class Files:
         if not manner.is_read:
             manner.read()
         if manner.is_conditional:
-            return None
+            return None if manner.none_match is None else self._unchanged(manner, shortcut)
         wish, recent = manner.accept_encoding, shortcut.recent
         shown: Shown | None = recent.get(wish)  # type: ignore[assignment]  # a cast is a call
         if shown is not None and shown.second == self.clock.epoch:
             return shown.response
-        asset = shortcut.asset
-        coding = IDENTITY
-        if asset.codings:
-            coding = self._choose_coding(wish, asset)
-        stored: Stored | None = asset.stored.get((coding, 200, shortcut.envelope))
-        clock = self.clock
-        if stored is None or not stored.is_fresh(clock):
+        stored = self._find(wish, shortcut)
+        if stored is None:
             return None
-        stored.used = True
         if len(recent) >= WISHES:
             recent.clear()
         recent[wish] = stored.shown
-        return stored.hit(clock)
+        return stored.hit(self.clock)
 
-    def select(self, request: Request, shortcut: Shortcut) -> Response | None:
-        """What of the stored response a request with conditions gets; None if it is not fresh."""
+    def _unchanged(self, manner: Manner, shortcut: Shortcut) -> Response | None:
+        """304, if what is stored has the very entity-tag that is asked about (RFC 9110 §13.1.2)."""
+        stored = self._find(manner.accept_encoding, shortcut)
+        if stored is None or stored.etag != manner.none_match:
+            return None
+        return stored.unchanged(self.clock)
+
+    def _find(self, wish: bytes | None, shortcut: Shortcut) -> Stored | None:
+        """What is stored and fresh of a remembered path."""
         asset, coding = shortcut.asset, IDENTITY
         if asset.codings:
-            coding = self._choose_coding(request.fields.get(b"accept-encoding"), asset)
+            coding = self._choose_coding(wish, asset)
         stored: Stored | None = asset.stored.get((coding, 200, shortcut.envelope))
         if stored is None or not stored.is_fresh(self.clock):
             return None
         stored.used = True
+        return stored
+
+    def select(self, request: Request, shortcut: Shortcut) -> Response | None:
+        """What of the stored response a request with conditions gets; None if it is not fresh."""
+        stored = self._find(request.fields.get(b"accept-encoding"), shortcut)
+        if stored is None:
+            return None
         return self._select(request, stored, stored.block(self.clock))
 
     def serve(

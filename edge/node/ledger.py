@@ -86,6 +86,7 @@ class Repeat:
     __slots__ = (
         "closing",
         "count",
+        "kind",
         "lead",
         "long",
         "received",
@@ -99,6 +100,8 @@ class Repeat:
         """`size` is the bytes that go out."""
         response.verdict = "hit"  # what is repeated comes from the store
         self.tally = facts.tally
+        self.kind = response.head.status // 100
+        """The class of its status."""
         self.size = size
         self.closing = b""
         """Of a message of HTTP/1.1: what goes out behind the identifier."""
@@ -117,7 +120,7 @@ class Repeat:
         tally, count = self.tally, self.count
         tally.bytes_down += count * self.size
         tally.bytes_up += self.received
-        tally.classes[2] += count
+        tally.classes[self.kind] += count
         tally.verdicts["hit"] += count
         tally.latency[0] += count - len(self.long)
         tally.seconds += self.seconds

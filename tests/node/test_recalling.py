@@ -283,3 +283,22 @@ async def test_as_many_lines_as_there_are_clients(raw):
 
     assert len(manners) <= 1024
     assert (await raw.ask())[0] == known[0]
+
+
+async def test_what_has_not_changed_is_said_to_be_so(raw):
+    """Each time with an identifier of its own, as a 304 in the log and the counters."""
+    known = await raw.warm()
+    etag = re.search(rb"(?i)\r\netag: ([^\r]+)", known[0])[1]
+    asked = GET.replace(b"\r\n\r\n", b"\r\nIf-None-Match: %b\r\n\r\n" % etag)
+    answers = [await raw.ask(asked) for _ in range(3)]
+    changed = await raw.ask(asked.replace(etag, b'"another"'))
+    both = await raw.ask(asked.replace(etag, b'"another", %b' % etag))
+    entries = await raw.node.wait(8)
+
+    assert {each[0][:13] for each in (*answers, both)} == {b"HTTP/1.1 304 "}
+    assert {each[2] for each in (*answers, both)} == {b""}
+    assert len({each[0] for each in answers}) == 1
+    assert len({each[1] for each in answers}) == 3
+    assert (changed[0], changed[2]) == (known[0], known[2])
+    assert [each["status"] for each in entries] == [200] * 3 + [304] * 3 + [200, 304]
+    assert raw.node.tally().classes == [0, 0, 4, 4, 0, 0]
