@@ -140,3 +140,14 @@ def test_the_readmes_examples_are_valid():
 
     assert errors == []
     assert app.domains["example.com"].auto_subdomains == ("pr-*",)
+
+
+def test_every_class_of_failure_is_in_the_checklist():
+    """All 32, with tests that exist or with what is missing."""
+    text = (ROOT / "tests" / "conformance" / "CHECKLIST.md").read_text()
+    rows = re.findall(r"^\| (\d+) \| .+? \| (.*) \|$", text, re.MULTILINE)
+    files = re.findall(r"`(tests/[^`]+)`", text)
+
+    assert [int(number) for number, _ in rows] == [*range(1, 33)]
+    assert all("`tests/" in tests or "none" in tests for _, tests in rows)
+    assert [name for name in files if not (ROOT / name).is_file()] == []
