@@ -137,6 +137,21 @@ async def test_the_coding_is_the_one_the_client_likes_best(site, accepted, codin
         assert decode(answer) == WORDS.encode()
 
 
+async def test_other_bytes_of_the_same_size_have_another_etag(tmp_path):
+    """Whatever the time of their deployment: what was asked about is not what is there now."""
+    site = Site(tmp_path)
+    site.deploy({"a.bin": "aaaa"})
+    await site.start()
+    before = (await site.ask("/a.bin")).fields
+    site.deploy({"a.bin": "bbbb"})
+    await site.follow()
+    asked = {"if_none_match": before["etag"], "if_modified_since": before["last-modified"]}
+    after = await site.ask("/a.bin", **asked)
+
+    assert (after.status, after.content) == (200, b"bbbb")
+    assert after.fields["etag"] != before["etag"]
+
+
 async def test_every_variant_has_an_etag_of_its_own(site):
     """The strong ETag tells codings apart, and is the same at every request."""
     tags = [

@@ -102,6 +102,24 @@ async def test_who_has_no_branch_is_counted_without_names(node):
     assert (second["status"], second["method"], second["path"]) == (400, "-", "-")
 
 
+async def test_hosts_that_nobody_has_make_no_series(node):
+    """Whatever clients write: what is counted is named by the configuration alone."""
+    await node.ask("/")
+    worker = node.site.worker
+    before = len(worker._counters.report()["branches"])
+    client = await node.client()
+    worker._service.requests_per_connection = 10_000
+    for number in range(50):
+        hosts = range(number * 100, number * 100 + 100)
+        client.send(
+            b"".join(b"GET /%d HTTP/1.1\r\nHost: h%d.example\r\n\r\n" % (n, n) for n in hosts)
+        )
+        assert [(await client.read())[0] for _ in hosts] == [404] * 100
+
+    assert node.tally("", "").classes[4] == 5000
+    assert len(worker._counters.report()["branches"]) == before
+
+
 async def test_an_answer_of_an_origin_says_whose_it_is(node, origin):
     """What the store did with it, and the rule that led there."""
     origin.on("/x", saying(b"hello", 200, "Cache-Control: max-age=60", "X-Request-Id: its-own"))
