@@ -13,7 +13,7 @@ import re
 import socket
 import threading
 from collections import Counter
-from typing import Final
+from typing import BinaryIO, Final
 
 from tests.support import Node
 from tests.support_client import deploy, open_client
@@ -77,7 +77,9 @@ class Visitor:
                 if assets is None or self._ask(connection, reader, sorted(assets)) is None:
                     return
 
-    def _ask(self, connection: socket.socket, reader: object, paths: list[str]) -> set[str] | None:
+    def _ask(
+        self, connection: socket.socket, reader: BinaryIO, paths: list[str]
+    ) -> set[str] | None:
         """
         Send requests at once, judge their answers; the assets that they name.
 
@@ -114,7 +116,7 @@ class Visitor:
             assets.add(found[2].decode() if found else "/no-asset")
 
 
-def answer_of(reader: object) -> tuple[bytes, bytes]:
+def answer_of(reader: BinaryIO) -> tuple[bytes, bytes]:
     """
     Head and content of the next answer.
 
@@ -123,12 +125,12 @@ def answer_of(reader: object) -> tuple[bytes, bytes]:
     """
     head = b""
     while not head.endswith(b"\r\n\r\n"):
-        line = reader.readline()  # type: ignore[attr-defined]
+        line = reader.readline()
         if not line:
             raise ConnectionError("it ended before its answers did")
         head += line
     size = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
-    content = reader.read(size)  # type: ignore[attr-defined]
+    content = reader.read(size)
     if len(content) != size:
         raise ConnectionError("it ended within an answer")
     return head, content

@@ -122,7 +122,7 @@ class Chaos:
         change = self._chance.choice((*changes, *changes, *others))
         victim = self._chance.choice(VICTIMS)
         delay = self._chance.uniform(0.0, 1.2 * self._took.get(change.__name__, 0.3))
-        done = Round(change.__name__.strip("_"), victim, delay, False)  # noqa: FBT003
+        done = Round(change.__name__.strip("_"), victim, delay, went_through=False)
         try:
             done = done._replace(went_through=self._disturb(change, victim, delay))
             self._heal()

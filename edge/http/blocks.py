@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import Final
 
 INDEXED: Final = 0x80
-INSERTED: Final = 0x40
 RESIZED: Final = 0x20
 
 STATUS: Final = {200: b"\x88", 204: b"\x89", 304: b"\x8b", 404: b"\x8d"}
