@@ -16,6 +16,7 @@ import pytest
 from edge.control.client import Refusal
 from tests.support import Node, eventually
 from tests.support_client import deploy, open_client
+from tests.support_tls import is_secured
 
 EXT4_IOC_SHUTDOWN = 0x8004587D
 """_IOR('X', 125, __u32): whatever reads or writes afterwards gets EIO (fs/ext4/ext4.h)."""
@@ -155,7 +156,7 @@ def test_a_disk_that_fails_costs_changes_and_nothing_else(disk, node, tmp_path):
     settings = app.read_text()
     app.write_text("trailing_slash: add\n")
     assert served(node) == SERVED
-    eventually(lambda: "valid" in [each["state"] for each in client.certificates()["certificates"]])
+    eventually(lambda: is_secured(node, "main.site.edge.localhost"))
     before = stored(disk)
     disk.fail()
 
