@@ -23,6 +23,8 @@ class Entered:
         self.port = port
         self.written: list[bytes] = []
         self.clients: list[Client] = []
+        self.parsed = 0
+        """Requests that its handler looked at, where they are counted (`support_recalling`)."""
         handler = site.worker._handler
         self.log = AccessLog(self.written.extend, handler.forwarder.clients, handler.country)
         site.worker._ledger.write_to(self.log)

@@ -40,6 +40,7 @@ class Manner:
         "lines",
         "none_match",
         "referer",
+        "stored",
         "told",
     )
 
@@ -62,6 +63,8 @@ class Manner:
         """What the log says of the authority, once it was asked."""
         self.lines: Mapping[bytes, object] = NOTHING
         """What is remembered of the site that they are for, by request line."""
+        self.stored: Mapping[bytes, object] = NOTHING
+        """Likewise of origins' answers, once one of them was found by these fields."""
         self.told: bytes | None = None
         """What the log says of what it says about itself, once it was asked."""
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from edge.http.message import Response
     from edge.node.accesslog import Measured
     from edge.node.counters import Counters, Tally
+    from edge.node.recalls import Recall
     from edge.node.transport import Connection
     from edge.site.snapshot import Shortcut
 
@@ -228,7 +229,7 @@ class Ledger:
         connection: Connection,
         response: Response,
         manner: Manner,
-        asked: Request | Shortcut,
+        asked: Request | Shortcut | Recall,
         began: float,
     ) -> bytes:
         """The same where nothing is traced and, if there is a log, it knows the client."""

@@ -3,7 +3,8 @@ Hits of stored answers that need no decision: what one address led to before, it
 
 Laws: only where host and target alone decide, in one snapshot; whatever else could make a
 difference (a password, a country, cookies in the key, conditions, proxies on the way) takes the
-long way. What is dropped from the shelf is not found here either, for nothing is stored here.
+long way. What is dropped from the shelf is not found here either, for nothing is stored here: an
+entry tells what shows it (`Dressed.let_go`).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from edge.http.freshness import current_age, remaining
 from edge.http.message import REASONS, REQUEST_ID, Response, pass_head
 from edge.http.variants import ACCEPT_ENCODING
 from edge.node.cache import JOIN_BELOW
-from edge.node.files import has_conditions
+from edge.node.files import WISHES, has_conditions
 from edge.node.passages import scheme_of
 from edge.site.manifest import is_fingerprinted
 
@@ -38,6 +39,8 @@ CODINGS: Final = 1024
 PLAIN_VARY: Final = ((), (ACCEPT_ENCODING,))
 """What an answer may vary by: anything else is looked for in what its origin was sent."""
 
+PROTO: Final = b"x-forwarded-proto"
+
 MAX_DRESSES: Final = 4
 """Addresses that one stored answer is remembered for, each as it is sent there."""
 
@@ -45,7 +48,19 @@ MAX_DRESSES: Final = 4
 class Recall:
     """What one address leads to."""
 
-    __slots__ = ("branch", "counts_cookies", "facts", "key", "name", "rule", "scheme", "site")
+    __slots__ = (
+        "branch",
+        "counts_cookies",
+        "facts",
+        "hits",
+        "key",
+        "name",
+        "recent",
+        "rule",
+        "scheme",
+        "site",
+        "target",
+    )
 
     def __init__(
         self, site: Site, rule: int, key: bytes, scheme: bytes, facts: object = None
@@ -57,11 +72,21 @@ class Recall:
         """As the snapshot had it that decided."""
         self.branch: Branch = site.branch
         self.rule = rule
+        self.hits = self.branch.plan.hits
+        """How often rules decided, by number."""
         self.key = key
         self.scheme = scheme
         self.facts = facts
         """What the log says of its requests."""
         self.counts_cookies = site.branch.cache.cookies != "none"
+        self.target = b""
+        """The target as it arrives, once it is recalled by that."""
+        self.recent: dict[bytes | None, Dressed] = {}
+        """What it led to, by Accept-Encoding."""
+
+    def count(self) -> None:
+        """One more request that its rule decided."""
+        self.hits[self.rule] = self.hits.get(self.rule, 0) + 1
 
     def is_same(self, other: Recall) -> bool:
         """Whether another one of the same address leads to the same."""
@@ -71,27 +96,48 @@ class Recall:
 class Dressed:
     """One stored answer with an operator's fields, and what it looks like this second."""
 
-    __slots__ = ("content", "head", "origin", "response", "second")
+    __slots__ = ("entry", "head", "origin", "response", "second")
 
-    def __init__(self, status: int, lines: list[Line], content: bytes, origin: bytes) -> None:
+    def __init__(self, entry: Entry, lines: list[Line], origin: bytes) -> None:
         """`lines` are all but Age and Cache-Status."""
+        self.entry: Entry | None = entry
+        """None once it is let go of: who keeps this does not keep that."""
         self.origin = origin
+        status = entry.stored.status
         self.head = pass_head(status, REASONS.get(status, b""), lines)
-        self.content = content
         self.second = -1
-        self.response: Response
+        """The epoch second that `response` is of; -1 while there is none."""
+        self.response: Response | None = None
+
+    def let_go(self) -> None:
+        """It may not be sent any more as it is: nobody finds it, by whatever way."""
+        self.second, self.response, self.entry = -1, None, None
+
+    def renew(self, clock: Clock) -> Response | None:
+        """What it looks like now; None where it is not fresh, or not stored."""
+        entry = self.entry
+        if entry is None or clock.epoch >= entry.stored.fresh_until:
+            return None
+        entry.used = True
+        return self.hit(entry, clock)
 
     def hit(self, entry: Entry, clock: Clock) -> Response:
         """The whole answer; made once a second, shared by all requests of it."""
         if self.second != clock.epoch:
-            self.second = clock.epoch
-            age = int(current_age(entry.stored, clock.epoch))
-            ttl = remaining(entry.stored, clock.epoch)
-            block = b"Age: %d\r\nCache-Status: edge; hit; ttl=%d\r\n\r\n" % (age, ttl)
-            self.response = Response(self.head, block, self.content, origin=self.origin)
-            if len(self.content) < JOIN_BELOW:
-                self.response.opening = self.head.lines + block[:-2] + REQUEST_ID
-        return self.response
+            self.second, before = clock.epoch, self.response
+            self.response = response = self._finish(entry, clock)
+            if before is not None and len(before.opening) == len(response.opening):
+                response.repeat = before.repeat  # what is entered of it is the same
+        return self.response  # type: ignore[return-value]  # made for this second above
+
+    def _finish(self, entry: Entry, clock: Clock) -> Response:
+        age = int(current_age(entry.stored, clock.epoch))
+        ttl = remaining(entry.stored, clock.epoch)
+        block = b"Age: %d\r\nCache-Status: edge; hit; ttl=%d\r\n\r\n" % (age, ttl)
+        response = Response(self.head, block, entry.content, origin=self.origin)
+        if len(entry.content) < JOIN_BELOW:
+            response.opening = self.head.lines + block[:-2] + REQUEST_ID
+        return response
 
 
 class Recalls:
@@ -101,12 +147,17 @@ class Recalls:
         self._broker = broker
         self._clock = broker.origins.clock
         self._known: dict[tuple[bytes, bytes], Recall] = {}
+        self._lines: dict[tuple[bytes, bytes], dict[bytes, Recall]] = {}
+        """Scheme and authority → what request lines lead to, for fields that state no more."""
         self._codings: dict[bytes | None, bytes | None] = {}
         """Accept-Encoding as it arrives → what variants by coding are known by (1.4 µs less)."""
 
     def clear(self) -> None:
         """Another snapshot decides from now on."""
         self._known.clear()
+        for lines in self._lines.values():
+            lines.clear()  # they are known elsewhere too
+        self._lines.clear()
 
     def hit(self, request: Request, site: Site, clients: Clients) -> Response | None:
         """The stored answer to a GET, if it is fresh and nothing else decides; else None."""
@@ -126,9 +177,25 @@ class Recalls:
             return None
         entry.used = True
         request.facts = recall.facts
-        hits = recall.branch.plan.hits
-        hits[recall.rule] = hits.get(recall.rule, 0) + 1
+        recall.count()
+        self._shorten(request, recall, dressed)
         return dressed.hit(entry, self._clock)
+
+    def _shorten(self, request: Request, recall: Recall, dressed: Dressed) -> None:
+        """Have the same bytes, and other lines with the same fields, answered unparsed."""
+        manner = request.manner
+        assert manner is not None, "it was asked for conditions"
+        accepted = manner.accept_encoding
+        if recall.recent.get(accepted) is dressed and manner.stored:
+            return
+        if manner.authority != request.authority or request.fields.get(PROTO) is not None:
+            return  # whose word that is depends on the peer
+        manner.stored = lines = self._lines.setdefault((recall.scheme, request.authority), {})
+        if len(recall.recent) >= WISHES:
+            recall.recent.clear()
+        recall.recent[accepted] = dressed
+        recall.target = request.target
+        lines[b"GET %b HTTP/1.1" % request.target] = recall
 
     def _is_usual(self, request: Request, recall: Recall) -> bool:
         """Whether a request states nothing that makes another key, or another answer."""
@@ -179,14 +246,14 @@ class Recalls:
         if not self._is_usual(exchange.request, recall):
             return
         if len(self._known) >= REMEMBERED:
-            self._known.clear()
+            self.clear()
         address = exchange.request.authority, exchange.request.target
         known = self._known.get(address)
         if known is None or not known.is_same(recall):
             known = self._known[address] = recall
         if len(entry.dressed) >= MAX_DRESSES:
-            entry.dressed.clear()
-        entry.dressed[known.name] = Dressed(entry.stored.status, lines, entry.content, origin)
+            entry.undress()
+        entry.dressed[known.name] = Dressed(entry, lines, origin)
 
 
 def is_plain(request: Request, *, counts_cookies: bool) -> bool:

@@ -1,8 +1,8 @@
 """
 Requests of HTTP/2 that are like one before, answered past the parser.
 
-Laws: as `Http1Sender.recall`: only what is a static file's fresh answer, in one frame that every
-window has room for now; else the parser has it, and all that comes behind it.
+Laws: as `Http1Sender.recall`: only what is a fresh answer in memory, in one frame that every window
+has room for now; else the parser has it, and all that comes behind it.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from edge.http.manner import Manner
     from edge.node.cache import Shown
     from edge.node.ledger import Facts
+    from edge.node.recalls import Dressed, Recall
     from edge.node.transport import Service
     from edge.site.snapshot import Shortcut
 
@@ -97,7 +98,7 @@ class Http2Recaller(Http2Sender):
         if manner is None or not manner.is_read or manner.is_conditional or not response.opening:
             return
         line = b"GET %b HTTP/1.1" % request.target
-        if request.method == b"GET" and line in manner.lines:
+        if request.method == b"GET" and (line in manner.lines or line in manner.stored):
             self.lead = self.told.get(b"GET")
             self.wire.sieve.learn(request.stream, (manner, line, self.service.world))
 
@@ -150,10 +151,11 @@ class Http2Recaller(Http2Sender):
         if known is None or known[2] is not service.world:
             return None
         manner, line, _ = known
-        shortcut: Shortcut | None = manner.lines.get(line)  # type: ignore[assignment]
+        shortcut: Shortcut | Recall | None
+        shortcut = manner.lines.get(line) or manner.stored.get(line)  # type: ignore[assignment]
         if shortcut is None or self._served + 1 >= service.streams_per_connection:
             return None
-        shown: Shown | None = shortcut.recent.get(manner.accept_encoding)  # type: ignore[assignment]
+        shown: Shown | Dressed | None = shortcut.recent.get(manner.accept_encoding)  # type: ignore[assignment]
         clock = self.clock
         if shown is None:
             return None
@@ -167,6 +169,8 @@ class Http2Recaller(Http2Sender):
         )
         if framed is None or not wire.has_room(stream, framed.size):
             return None
+        if shortcut.hits is not None:
+            shortcut.count()
         self._served += 1
         self._last = stream
         wire.sieve.answer(stream, framed.size)

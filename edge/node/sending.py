@@ -29,6 +29,7 @@ from edge.node.transport import Connection, Service
 if TYPE_CHECKING:
     from edge.node.cache import Shown
     from edge.node.content import Inflow
+    from edge.node.recalls import Dressed, Recall
     from edge.site.snapshot import Shortcut
 
 RESET = struct.pack("ii", 1, 0)
@@ -106,16 +107,19 @@ class Http1Sender(Connection):
             or (self.lead is None and ledger.log is not None)
         ):
             return False
-        shortcut: Shortcut | None = manner.lines.get(line)  # type: ignore[assignment]
+        shortcut: Shortcut | Recall | None
+        shortcut = manner.lines.get(line) or manner.stored.get(line)  # type: ignore[assignment]
         if shortcut is None:
             return False
-        shown: Shown | None = shortcut.recent.get(manner.accept_encoding)  # type: ignore[assignment]
+        shown: Shown | Dressed | None = shortcut.recent.get(manner.accept_encoding)  # type: ignore[assignment]
         if shown is None:
             return False
         clock = self.clock
         response = shown.response if shown.second == clock.epoch else shown.renew(clock)
         if response is None or not response.opening:
             return False
+        if shortcut.hits is not None:
+            shortcut.count()
         self.touched = clock.now
         self._served += 1
         self.received = len(data)

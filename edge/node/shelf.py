@@ -102,6 +102,12 @@ class Entry:
         self.cost = 0
         """Bytes of memory, once it is stored."""
 
+    def undress(self) -> None:
+        """Have it looked for anew by all who know what it looks like."""
+        for dressed in self.dressed.values():
+            dressed.let_go()
+        self.dressed.clear()
+
     def renewed(self, stored: Stored, lines: list[Line]) -> Entry:
         """The same content with what a 304 says of it."""
         entry = Entry(self.key, self.variant, stored, lines, self.content)
@@ -187,8 +193,11 @@ class Shelf:
 
     def put(self, entry: Entry) -> bool:
         """Store an answer in place of the one it replaces; False when there is no room for it."""
-        for other in [each for each in self.variants(entry.key) if each.variant == entry.variant]:
-            self.remove(other)
+        for other in tuple(self.variants(entry.key)):
+            if other.variant == entry.variant:
+                self.remove(other)
+            elif other.stored.vary != entry.stored.vary:
+                other.undress()  # both may be selected: the most recent one is
         entry.cost = entry.count()
         if entry.cost > self.room.capacity // (SHARE if entry.is_copy else 1):
             return False
@@ -324,6 +333,7 @@ class Shelf:
 
     def age(self, entry: Entry, now: float) -> None:
         """Have an answer validated before it serves again."""
+        entry.undress()
         entry.stored = mark_stale(entry.stored, now)
         if entry.is_lent:
             self.on_lent_gone(entry.key)
@@ -365,5 +375,5 @@ class Shelf:
             self._copied -= entry.cost
         elif entry.is_lent:
             self.on_lent_gone(entry.key)
-        entry.dressed.clear()
+        entry.undress()
         self.size -= entry.cost

@@ -166,6 +166,9 @@ class Shortcut:
 
     __slots__ = ("asset", "envelope", "facts", "recent", "target")
 
+    hits: None = None
+    """No rule decides it, none is counted."""
+
     def __init__(self, asset: Asset, envelope: Envelope, facts: object = None) -> None:
         self.asset = asset
         self.envelope = envelope

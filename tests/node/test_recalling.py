@@ -6,14 +6,12 @@ import re
 
 import pytest
 
-from tests.support_ledger import Entered, entering
+from tests.support_ledger import entering
+from tests.support_recalling import GET, IDENTIFIER, Raw, raw_of
 from tests.support_serving import HOST, Site
 from tests.support_wire import until
 
-FIELDS = f"Host: {HOST}\r\nAccept-Encoding: gzip\r\n\r\n".encode()
-GET = b"GET /a.txt HTTP/1.1\r\n" + FIELDS
 TREE = {"index.html": "home", "a.txt": "first " * 200, "b.txt": "other"}
-IDENTIFIER = re.compile(rb"X-Request-Id: ([0-9a-f]+)\r\n")
 
 
 @pytest.fixture(scope="module")
@@ -32,46 +30,10 @@ async def node(built, tmp_path):
         yield found
 
 
-class Raw:
-    """A connection whose answers are compared byte by byte."""
-
-    def __init__(self, node: Entered, client) -> None:
-        self.node = node
-        self.client = client
-
-    async def ask(self, data: bytes = GET) -> tuple[bytes, bytes, bytes]:
-        """What is answered: the head without its identifier, that, the content."""
-        self.client.send(data)
-        head = await self.client.reader.readuntil(b"\r\n\r\n")
-        length = re.search(rb"(?i)content-length: (\d+)", head)
-        content = await self.client.reader.readexactly(int(length[1]) if length else 0)
-        (identifier,) = IDENTIFIER.findall(head)
-        return IDENTIFIER.sub(b"", head), identifier, content
-
-    async def warm(self, data: bytes = GET) -> tuple[bytes, bytes, bytes]:
-        """Ask until nothing of it is new: read, stored, remembered, recalled."""
-        for _ in range(3):
-            answer = await self.ask(data)
-        return answer
-
-    @property
-    def parsed(self) -> int:
-        """How often a site was looked up, which who is recalled does not need."""
-        return self.node.parsed
-
-
 @pytest.fixture
 async def raw(node):
     """A connection, and how many of its requests were looked at by the handler."""
-    node.parsed = 0
-    respond = node.site.worker._handler.respond
-
-    def count(request):
-        node.parsed += 1
-        return respond(request)
-
-    node.site.worker._service.respond = count
-    return Raw(node, await node.client())
+    return await raw_of(node)
 
 
 async def test_the_same_again_is_answered_the_same(raw):

@@ -6,6 +6,8 @@ import hpack
 import pytest
 
 from tests.support_ledger import entering
+from tests.support_origin import originating, saying
+from tests.support_proxied import FRESH, broker_of, hits_of, proxied, quiet
 from tests.support_serving import HOST, Site
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
@@ -110,6 +112,25 @@ async def test_the_same_again_is_answered_the_same(talk, path):
     assert [same(each) for each in again] == [same(known)] * 3
     assert len({each[0]["x-request-id"] for each in [known, *again]}) == 4
     assert talk.looked_at == looked_at
+
+
+async def test_what_an_origin_answered_too(tmp_path):
+    """Once it is stored; its rule is counted for each, and a purge is obeyed at once."""
+    with originating() as origin:
+        origin.on("/a", saying(b"hello", 200, FRESH))
+        site = await proxied(tmp_path, origin).start()
+        async with entering(site) as node:
+            talk = Talk(node, await node.client())
+            known, looked_at = await talk.warm("/o/a"), talk.looked_at
+            again = await talk.ask("/o/a", "/o/a")
+            assert known[0]["cache-status"].startswith("edge; hit")
+            assert [same(each) for each in again] == [same(known)] * 2
+            assert talk.looked_at == looked_at
+            assert [list(hits.values()) for hits in hits_of(site).values()] == [[6]]
+            broker_of(site).clear()
+            origin.on("/a", saying(b"new", 200, FRESH))
+            assert (await talk.ask("/o/a"))[0][1] == b"new"
+        await quiet(site)
 
 
 async def test_what_is_more_than_a_frame_is_looked_at(talk):
