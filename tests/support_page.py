@@ -193,6 +193,15 @@ class Tab:
         result = await self.call("Runtime.evaluate", expression=expression, returnByValue=True)
         return result["result"].get("value")
 
+    async def run(self, promise: str) -> Any:
+        """What a promise of the page is fulfilled with."""
+        async with asyncio.timeout(15):
+            result = await self.call(
+                "Runtime.evaluate", expression=promise, returnByValue=True, awaitPromise=True
+            )
+        assert "exceptionDetails" not in result, result
+        return result["result"]["value"]
+
     async def until(self, expression: str) -> None:
         """Wait for a page in which an expression is true."""
         async with asyncio.timeout(15):

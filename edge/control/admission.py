@@ -14,6 +14,7 @@ import math
 import secrets
 import time
 from collections.abc import Collection, Mapping
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -27,7 +28,10 @@ from edge.node.orders import Listeners
 from edge.site.scopes import Scope
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
-"""Answered without a token: yes or no, and figures by names that the world knows anyway."""
+"""Answered without a token: yes or no, and figures, by the names of apps and hosts."""
+
+HEALTH = OPEN_PATHS - {"/metrics"}
+"""Answered whatever name they are asked by: it is a load balancer's word, and tells nothing."""
 
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 """Hosts of this machine, as browsers write them."""
@@ -82,11 +86,15 @@ class Admission:
         Raises:
             Problem: it may not.
         """
-        if request.path in OPEN_PATHS:
+        if request.path in HEALTH:
             return ANYBODY
         hosts = {*hosts, address_of(request)}
-        if not self._is_ours(request.headers.get("Host", ""), hosts):
+        host = request.headers.get("Host", "")
+        is_open = request.path in OPEN_PATHS
+        if not self._is_ours(host, hosts) and not (is_open and is_unbindable(host)):
             raise Problem(421, "this Host is not the admin API's; add it to admin.hosts")
+        if is_open:
+            return ANYBODY
         if self._is_foreign(request, hosts):
             raise Problem(403, "requests from pages of another origin are refused")
         if request.path in PAGES:
@@ -212,6 +220,16 @@ def address_of(request: web.Request) -> str:
     name = request.get_extra_info("sockname")
     host = str(name[0]) if isinstance(name, tuple) else ""
     return f"[{host}]" if ":" in host else host
+
+
+def is_unbindable(authority: str) -> bool:
+    """Whether no DNS of a stranger leads a browser here by it: an address, a name of one label."""
+    host = split_port(authority).strip("[]")
+    try:
+        ip_address(host)
+    except ValueError:
+        return "." not in host
+    return True
 
 
 def split_port(authority: str) -> str:

@@ -30,7 +30,8 @@ async def api(tmp_path):
                 if value
             }
             async with session.request(method, path, data=data, headers=headers) as response:
-                document = await response.json(content_type=None)
+                is_text = response.content_type == "text/plain"
+                document = {} if is_text else await response.json(content_type=None)
                 if response.status >= 400:
                     assert response.content_type == "application/problem+json"
                     assert (document["status"], document["type"]) == (
@@ -110,6 +111,25 @@ async def test_another_host_is_421(api, host):
     status, document, _ = await api(Host=host)
 
     assert (status, "admin.hosts" in document["detail"]) == (421, True)
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("127.0.0.1:1", 200),
+        ("10.0.0.1:9901", 200),
+        ("[fd00::1]:9901", 200),
+        ("edge:9901", 200),
+        ("edge.example:9901", 200),
+        ("evil.example:{port}", 421),
+        ("evil.example", 421),
+        ("127.0.0.1.evil.example", 421),
+        ("evil.example.", 421),
+    ],
+)
+async def test_figures_are_not_for_names_that_were_rebound(api, host, status):
+    """They are open, and name apps: who asks by an address, or by a name of ours, may."""
+    assert (await api("/metrics", Authorization="", Host=host))[0] == status
 
 
 @pytest.mark.parametrize(

@@ -60,11 +60,11 @@ async def browse(endpoint: str, url: str, until: str) -> list[dict[str, Any]]:
 
 
 @contextlib.asynccontextmanager
-async def browser(home: Path) -> AsyncIterator[str]:
+async def browser(home: Path, *flags: str) -> AsyncIterator[str]:
     """A browser of its own, with what `home` trusts; the debugging address of its page."""
     profile = home / "profile"
     started = subprocess.Popen(  # noqa: ASYNC220  (nothing else runs on this loop)
-        [CHROMIUM, *FLAGS, f"--user-data-dir={profile}", "about:blank"],
+        [CHROMIUM, *FLAGS, *flags, f"--user-data-dir={profile}", "about:blank"],
         stderr=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         env={**os.environ, "HOME": str(home)},
