@@ -43,12 +43,6 @@ if TYPE_CHECKING:
 
     Answer = Response | Awaitable[Response]
 
-OTHER_METHODS: Final = {
-    b"x-http-method": b"", b"x-http-method-override": b"", b"x-method-override": b"",
-}  # fmt: skip
-"""Left out of what is stored: frameworks take these for the method, and no key has them."""
-
-
 BY_METHOD: Final = b"edge; fwd=method"
 BYPASSED: Final = b"edge; fwd=bypass"
 PASSED: Final = b"edge; fwd=uri-miss"
@@ -214,7 +208,7 @@ class Call:
         request = self.request
         accepted = b",".join(request.fields.getall(ACCEPT_ENCODING))
         overrides = {ACCEPT_ENCODING: normal_accept_encoding(accepted), b"cookie": cookies}
-        passage = self.passage({**OTHER_METHODS, **overrides})
+        passage = self.passage(overrides)
         address = self.forwarder.clients.address(request.peer, request.fields)
         if (request.version, request.peer) != (b"1.1", address):
             request = replace(request, version=b"1.1", peer=address)

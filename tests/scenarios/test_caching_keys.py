@@ -334,6 +334,23 @@ async def test_what_is_added_is_in_the_key_or_not_in_the_answer(scene):
             assert b"31337" not in content
 
 
+UNKEYED = [
+    "x-host", "x-original-host", "x-http-host-override", "x-forwarded", "x-http-method",
+    "x-http-method-override", "x-method-override", "x-original-url", "x-rewrite-url",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("spelling", ["-", "_", "."])
+async def test_a_field_that_frameworks_believe_is_told_to_no_origin(scene, spelling):
+    """Of what is stored, in any spelling: the method and the host are those of the key."""
+    names = [name.replace("-", spelling) for name in UNKEYED]
+    scene.on(echoing("user-agent", *names))
+    for name in names:
+        answer = await scene.ask(f"{name}: poison", query=f"?{name}")
+        assert answer.short == (200, b"", "fwd=uri-miss; stored")
+        assert (await scene.ask(query=f"?{name}")).short == (200, b"", "hit")
+
+
 async def test_what_is_not_added_may_be_shared(scene):
     """Without Vary an origin says that a field makes no difference."""
     scene.on(echoing("user-agent"))
