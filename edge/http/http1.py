@@ -27,7 +27,7 @@ from edge.errors import (
     VersionNotSupported,
 )
 from edge.http.manner import Manner, Manners, remember
-from edge.http.message import CRLF, REASONS, Request, Response
+from edge.http.message import BLANK_LINE, CRLF, REASONS, Request, Response
 from edge.http.target import split_target
 
 NEED_DATA = zttp.NEED_DATA
@@ -41,7 +41,6 @@ HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
-BLANK_LINE = CRLF + CRLF
 PLAIN = (b"GET", b"1.1", SLASH)
 REQUEST_LINE = re.compile(rb"[!#-'*+\-.0-9A-Z^_`a-z|~]+ [^\x00-\x20\x7f]+ HTTP/(\d)\.\d\r?\n")
 CHUNKED = re.compile(rb"(?i)\r\ntransfer-encoding:(?:[^\r\n]*,)?[ \t]*chunked[ \t]*\r\n")

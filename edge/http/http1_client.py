@@ -16,6 +16,7 @@ import zttp
 
 from edge.errors import OriginError
 from edge.http.fields import Line
+from edge.http.message import BLANK_LINE
 
 MAX_HEAD: Final = 16 << 10
 """Bytes of one response head: zttp's own ceiling, for heads that are put together here."""
@@ -23,7 +24,6 @@ MAX_HEAD: Final = 16 << 10
 MAX_INTERIM: Final = 32
 """1xx responses before the final one; more are a flood."""
 
-BLANK_LINE: Final = b"\r\n\r\n"
 
 CHUNKED: Final = (b"transfer-encoding", b"chunked")
 NEED_DATA: Final = zttp.NEED_DATA

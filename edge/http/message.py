@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from edge.http.fields import Fields
 
 CRLF = b"\r\n"
+BLANK_LINE = CRLF + CRLF
+"""The end of the last field line, and the empty one."""
 REQUEST_ID = b"X-Request-Id: "
 """What the identifier of a request comes behind."""
 

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 JOIN_BELOW = 32 * 1024
 """Content under this is joined to its head; above it, copying costs more than a second buffer."""
 
+WRITTEN_AT_ONCE = 256 * 1024
+"""Bytes of content that are written, and encrypted, before the client took them."""
+
 OVERHEAD = 5120
 """
 Bytes that a stored response costs besides its content: the asset, two heads, the objects (2.5 KiB
@@ -149,9 +152,9 @@ class Stored:
         return shown.unchanged
 
     def _finish(self, block: bytes) -> Response:
-        """Small contents are joined to their head in every write; what is shared is made here."""
+        """What many requests share is made here."""
         response = Response(self.head, block, self.content)
-        if self.size < JOIN_BELOW:
+        if self.size <= WRITTEN_AT_ONCE:
             response.opening = self.head.lines + block[:-2] + REQUEST_ID
         return response
 

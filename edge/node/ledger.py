@@ -13,7 +13,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from edge.http.fields import FieldList
-from edge.http.message import Request
+from edge.http.message import BLANK_LINE, Request
 from edge.node.accesslog import NULL, WHOLE, AccessLog, tell, tell_size, verdict_of
 from edge.node.counters import LATENCY_BOUNDS, bucket_of
 
@@ -33,7 +33,6 @@ SHORT: Final = LATENCY_BOUNDS[0]
 SETTLED: Final = 256
 """Answers from memory that are entered before the time for it has come."""
 
-BLANK: Final = b"\r\n\r\n"
 DIGITS: Final = [b"%03x" % number for number in range(4096)]
 
 Sent = tuple[int, float, bool]
@@ -85,7 +84,6 @@ class Repeat:
     """An answer that many requests get; what they add up to, until it is added."""
 
     __slots__ = (
-        "closing",
         "count",
         "kind",
         "lead",
@@ -104,8 +102,6 @@ class Repeat:
         self.kind = response.head.status // 100
         """The class of its status."""
         self.size = size
-        self.closing = b""
-        """Of a message of HTTP/1.1: what goes out behind the identifier."""
         self.count = 0
         self.received = 0
         self.seconds = 0.0
@@ -213,16 +209,17 @@ class Ledger:
         """The same for one that ended before its end, or before it began (None)."""
         self._enter(connection, request, response, (size, first, False))
 
-    def open(self, connection: Connection, request: Request, response: Response) -> bytes:
-        """A whole HTTP/1.1 message of finished bytes that requests share, entered."""
+    def open(self, connection: Connection, request: Request, response: Response) -> list[bytes]:
+        """A whole HTTP/1.1 message of finished bytes that requests share, entered: its pieces."""
+        content: bytes = response.content  # type: ignore[assignment]  # it has an opening
         connection.lead = connection.told.get(b"GET")
         if self.log is None or (connection.lead is not None and not self.is_traced):
             manner: Manner = request.manner  # type: ignore[assignment]  # looked at by `Files.hit`
-            return self.repeat(connection, response, manner, request, request.began)
-        content: bytes = response.content  # type: ignore[assignment]
-        message = b"".join((response.opening, request.id, BLANK, content))
-        self.enter(connection, request, response, len(message))
-        return message
+            identifier = self.repeat(connection, response, manner, request, request.began)
+            return [b"".join((response.opening, identifier, BLANK_LINE)), content]
+        head = b"".join((response.opening, request.id, BLANK_LINE))
+        self.enter(connection, request, response, len(head) + len(content))
+        return [head, content]
 
     def repeat(
         self,
@@ -232,10 +229,9 @@ class Ledger:
         asked: Request | Shortcut | Recall,
         began: float,
     ) -> bytes:
-        """The same where nothing is traced and, if there is a log, it knows the client."""
+        """Enter one where nothing is traced and the log, if any, knows the client: its name."""
         repeat: Repeat = response.repeat or first_of(response, asked.facts, self.identifier_size)  # type: ignore[assignment, arg-type]
-        identifier = self.note(connection, repeat, manner, asked.target, began)
-        return b"".join((response.opening, identifier, repeat.closing))
+        return self.note(connection, repeat, manner, asked.target, began)
 
     def note(
         self, connection: Connection, repeat: Repeat, manner: Manner, target: bytes, began: float
@@ -308,10 +304,9 @@ class Ledger:
 
 def first_of(response: Response, facts: Facts, identifier: int) -> Repeat:
     """What is kept of an answer that many get by HTTP/1.1, from its first one on."""
-    closing = BLANK + cast("bytes", response.content)
-    size = len(response.opening) + identifier + len(closing)
+    content = cast("bytes", response.content)
+    size = len(response.opening) + identifier + len(BLANK_LINE) + len(content)
     repeat = response.repeat = Repeat(response, facts, size)
-    repeat.closing = closing
     return repeat
 
 
@@ -322,10 +317,11 @@ class Silent(Ledger):
         """None."""
         return b""
 
-    def open(self, connection: Connection, request: Request, response: Response) -> bytes:
+    def open(self, connection: Connection, request: Request, response: Response) -> list[bytes]:
         """The message alone."""
         del connection
-        return b"".join((response.opening, request.id, BLANK, cast("bytes", response.content)))
+        head = b"".join((response.opening, request.id, BLANK_LINE))
+        return [head, cast("bytes", response.content)]
 
     def _enter(self, *_: object) -> None:
         """It is the worker's whom the client asked."""

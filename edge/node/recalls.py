@@ -15,7 +15,7 @@ from edge.http import variants
 from edge.http.freshness import current_age, remaining
 from edge.http.message import REASONS, REQUEST_ID, Response, pass_head
 from edge.http.variants import ACCEPT_ENCODING
-from edge.node.cache import JOIN_BELOW
+from edge.node.cache import WRITTEN_AT_ONCE
 from edge.node.files import WISHES, has_conditions
 from edge.node.passages import scheme_of
 from edge.site.manifest import is_fingerprinted
@@ -135,7 +135,7 @@ class Dressed:
         ttl = remaining(entry.stored, clock.epoch)
         block = b"Age: %d\r\nCache-Status: edge; hit; ttl=%d\r\n\r\n" % (age, ttl)
         response = Response(self.head, block, entry.content, origin=self.origin)
-        if len(entry.content) < JOIN_BELOW:
+        if len(entry.content) <= WRITTEN_AT_ONCE:
             response.opening = self.head.lines + block[:-2] + REQUEST_ID
         return response
 

@@ -22,7 +22,8 @@ from edge.http.http1 import (
     encode_head,
     encode_interim,
 )
-from edge.http.message import CRLF, Request, Response, Tunnel
+from edge.http.message import BLANK_LINE, CRLF, Request, Response, Tunnel
+from edge.node.cache import JOIN_BELOW, WRITTEN_AT_ONCE
 from edge.node.content import closing, discard, sliced
 from edge.node.transport import Connection, Service
 
@@ -37,10 +38,6 @@ RESET = struct.pack("ii", 1, 0)
 
 UNREAD_CONTENT = 64 * 1024
 """Bytes of unwanted content that are read past to keep a connection; beyond, it ends."""
-
-
-ENCRYPTED_AT_ONCE = 256 * 1024
-"""Bytes of content that are encrypted before the client took them; in clear text none is copied."""
 
 
 class Http1Sender(Connection):
@@ -123,7 +120,12 @@ class Http1Sender(Connection):
         self.touched = clock.now
         self._served += 1
         self.received = len(data)
-        self.send_one(ledger.repeat(self, response, manner, shortcut, began))
+        identifier = ledger.repeat(self, response, manner, shortcut, began)
+        content: bytes = response.content  # type: ignore[assignment]  # it has an opening
+        if len(content) < JOIN_BELOW:
+            self.send_one(b"".join((response.opening, identifier, BLANK_LINE, content)))
+        else:
+            self.send([b"".join((response.opening, identifier, BLANK_LINE)), content])
         return True
 
     def _flush(self) -> None:
@@ -184,7 +186,7 @@ class Http1Sender(Connection):
             await discard(content)
             return
         if type(content) is bytes:
-            content = sliced(content, ENCRYPTED_AT_ONCE)
+            content = sliced(content, WRITTEN_AT_ONCE)
         is_chunked = response.is_unframed and request.version == b"1.1"
         self._ends_content = response.is_unframed and not is_chunked
         self._closing |= self._ends_content
@@ -210,9 +212,13 @@ class Http1Sender(Connection):
         self.send([data])
 
     def _fits(self, content: bytes | AsyncIterator[bytes] | None) -> bool:
-        """Whether content is written at once: it is in memory, and would be there once."""
+        """
+        Whether content is written at once: it is in memory, and would be there once.
+
+        In clear text it may be as large as it likes, since none is copied.
+        """
         if type(content) is bytes:
-            return self.sni is None or len(content) <= ENCRYPTED_AT_ONCE
+            return self.sni is None or len(content) <= WRITTEN_AT_ONCE
         return content is None
 
     def cut(self) -> None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 
 import pytest
 
+from edge.node.cache import JOIN_BELOW, WRITTEN_AT_ONCE
 from tests.support_ledger import entering
-from tests.support_recalling import GET, IDENTIFIER, Raw, raw_of
+from tests.support_recalling import GET, IDENTIFIER, Raw, head_of, raw_of
 from tests.support_serving import HOST, Site
 from tests.support_wire import until
 
 TREE = {"index.html": "home", "a.txt": "first " * 200, "b.txt": "other"}
+SIZES = [0, 1, JOIN_BELOW - 1, JOIN_BELOW, JOIN_BELOW + 1, WRITTEN_AT_ONCE]
+TREE |= {f"{size}.bin": "x" * size for size in [*SIZES, WRITTEN_AT_ONCE + 1]}
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +50,47 @@ async def test_the_same_again_is_answered_the_same(raw):
     assert (again[0], again[2]) == (known[0], known[2])
     assert again[1] != known[1]
     assert raw.parsed == looked_at
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_content_of_any_size_that_is_written_at_once(raw, size):
+    """Joined to its head or not; the counters and the log have all of its bytes."""
+    get = head_of(f"/{size}.bin")
+    known = await raw.warm(get)
+    looked_at = raw.parsed
+    again = await raw.ask(get)
+    entries = await raw.node.wait(4)
+
+    assert (again[0], again[2]) == (known[0], b"x" * size)
+    assert raw.parsed == looked_at
+    assert len({each["bytes_out"] for each in entries[2:]}) == 1
+    assert entries[3]["bytes_out"] > entries[3]["length"] == size
+
+
+async def test_more_than_that_is_looked_at(raw):
+    """It goes out as the client takes it."""
+    get = head_of(f"/{WRITTEN_AT_ONCE + 1}.bin")
+    await raw.warm(get)
+    looked_at = raw.parsed
+
+    assert len((await raw.ask(get))[2]) == WRITTEN_AT_ONCE + 1
+    assert raw.parsed == looked_at + 1
+
+
+async def test_a_client_that_takes_nothing_fills_no_memory(raw):
+    """What is asked without reading waits, also where each request comes alone."""
+    get = head_of(f"/{WRITTEN_AT_ONCE}.bin")
+    await raw.warm(get)
+    (connection,) = raw.node.site.worker._service.connections
+    raw.client.reader._transport.pause_reading()
+    for _ in range(40):
+        raw.client.send(get)
+        await asyncio.sleep(0)
+    await until(lambda: connection.paused)
+
+    assert connection.transport.get_write_buffer_size() <= 2 * WRITTEN_AT_ONCE
+    raw.client.reader._transport.resume_reading()
+    assert {len((await raw.ask(b""))[2]) for _ in range(40)} == {WRITTEN_AT_ONCE}
 
 
 async def test_another_connection_is_known_by_its_lines(raw):
