@@ -3,7 +3,8 @@ A folder, walked and hashed where it stands.
 
 The walk says which files a folder publishes and under which paths; links inside it are followed,
 links that leave it only when asked. Hashing opens what the walk saw, and nothing that took its
-place since, and notices a file that changes under the reader.
+place since, and notices a file that changes under the reader. Where a file lies is asked of the
+kernel once it is open: a name may lead elsewhere by the time it is used, a descriptor does not.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ class FoundFile(msgspec.Struct, frozen=True):
     file: Path
     """Where it is, every link resolved."""
     identity: Identity
+    within: str = ""
+    """The folder that it must lie in, with its slash; empty for anywhere."""
 
 
 class Folder:
@@ -48,6 +51,7 @@ class Folder:
         self.limits = limits
         self.follow_links = follow_links
         self.collisions = Collisions()
+        self._within = "" if follow_links else str(self.root / "_")[:-1]
 
     def walk(self) -> Iterator[FoundFile]:
         """
@@ -69,7 +73,7 @@ class Folder:
             identity = _identity(status)
             if stat.S_ISREG(status.st_mode):
                 self._admit(path)
-                yield FoundFile(path, target, identity)
+                yield FoundFile(path, target, identity, self._within)
             elif not stat.S_ISDIR(status.st_mode):
                 _refuse(path, "is a device, pipe or socket", "remove it from the folder")
             elif identity in above:
@@ -119,7 +123,8 @@ def hash_file(found: FoundFile) -> tuple[str, int]:
         _refuse(found.path, f"cannot be read ({error.strerror})", "check its permissions")
     with os.fdopen(descriptor, "rb", buffering=0) as file:
         before = os.fstat(descriptor)
-        if _identity(before) != found.identity:
+        where = str(Path(f"/proc/self/fd/{descriptor}").readlink())
+        if _identity(before) != found.identity or not where.startswith(found.within):
             raise StoreError(f"{found.path!r} {CHANGED}")
         digest = hashlib.file_digest(file, "sha256").hexdigest()
         same = _state(os.fstat(descriptor)) == _state(before)

@@ -194,6 +194,24 @@ def test_what_takes_a_files_place_is_not_read(site, what):
         hash_file(found)
 
 
+def test_a_folder_that_becomes_a_link_during_the_walk(site):
+    """What is found in it then lies elsewhere: its identity agrees, and it is not published."""
+    elsewhere = site.parent / "elsewhere"
+    for folder in (site / "sub", elsewhere):
+        folder.mkdir()
+        for name in ("one", "two"):
+            (folder / name).write_text(folder.name)
+    found = Folder(site, ArchiveLimits(), follow_links=False).walk()
+    next(each for each in found if each.path == "sub/one")
+    (site / "sub").rename(site.parent / "sub")
+    (site / "sub").symlink_to(elsewhere)
+    two = next(found)
+
+    assert two.path == "sub/two"
+    with pytest.raises(StoreError, match="'sub/two' changed while it was read"):
+        hash_file(two)
+
+
 def test_a_file_that_changes_under_the_reader_is_noticed(site):
     """A writer that does not stop is seen by the times of the file."""
     log = site / "log.txt"
