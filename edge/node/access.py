@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import binascii
-import hashlib
 import hmac
 import logging
 import math
@@ -19,6 +18,7 @@ import re
 import secrets
 import time
 import unicodedata
+import zlib
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv6Address, IPv6Network, ip_address
@@ -178,13 +178,10 @@ class Access:
         The user's hash, or always the same decoy for a name that is nobody's.
 
         Each name has a fixed cost then, on every worker: who tries names learns nothing, even
-        where the real hashes are of several kinds.
+        where the real hashes are of several kinds. The decoy is found for everybody: finding it
+        for strangers alone was 5 µs a guess, which 20,000 guesses tell from noise.
         """
-        phc = self.users.get(user)
-        if phc is None:
-            digest = hashlib.sha256(user.encode()).digest()
-            phc = self.decoys[int.from_bytes(digest[:8], "big") % len(self.decoys)]
-        return phc
+        return self.users.get(user, self.decoys[zlib.crc32(user.encode()) % len(self.decoys)])
 
 
 def decoy_of(phc: str) -> str:
