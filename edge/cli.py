@@ -40,6 +40,7 @@ examples:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit code."""
     options = parser().parse_args(arguments)
+    os.umask(os.umask(0o077) | 0o022)  # whatever it is: what is served is nobody else's to write
     logging.basicConfig(format="edge: %(message)s", level=logging.INFO, stream=sys.stderr)
     if options.json and options.command is not run.serve:
         logging.disable()  # machines read the whole of stderr
