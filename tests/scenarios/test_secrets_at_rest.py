@@ -49,7 +49,7 @@ def reachable(folder: Path) -> Iterator[Path]:
 
 
 def test_others_read_no_secret_and_write_nothing(node):
-    """Keys, tokens, hashes of both, the audit log, sockets; the access log has a group of readers."""
+    """Keys, tokens, hashes, the audit log, sockets; the access log is for a group of readers."""
     state = node.folder / "var"
     token = node.edge("token", "create", "--app", "site").stdout.strip().split()[-1]
     secrets = {
