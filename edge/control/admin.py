@@ -38,6 +38,7 @@ from edge.control.scoped import Scoped
 from edge.control.status_page import StatusPage
 from edge.errors import StoreError
 from edge.node import orders
+from edge.node.memory import keep_together
 from edge.node.orders import Listeners, Reply
 from edge.node.tasks import spawn
 from edge.site.places import Places
@@ -391,4 +392,5 @@ def run(
     places: Places, config: Path | None, listeners: Listeners, waits_for: int | None = None
 ) -> None:
     """The whole life of the control process."""
+    keep_together()
     uvloop.run(Admin(places, config, listeners, waits_for).run())

@@ -337,6 +337,7 @@ class Deployments:
         """Forget deployments of a branch."""
         for identifier in identifiers:
             self._places.manifest(app, label, identifier).unlink(missing_ok=True)
+            self._seen.pop(identifier, None)
 
     def delete_branch(self, app: str, label: str) -> None:
         """Forget a branch: what is pending, its deployments, last its label."""
@@ -345,8 +346,7 @@ class Deployments:
             if (header.app, header.label) == (app, label):
                 (self._places.pending / header.id).unlink(missing_ok=True)
         folder = self._places.deployments / app / label
-        for path in folder.glob("*"):
-            path.unlink(missing_ok=True)
+        self.delete(app, label, [path.name for path in folder.glob("*")])
         if folder.is_dir():
             folder.rmdir()
         self._places.branch(app, label).unlink(missing_ok=True)

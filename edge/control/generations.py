@@ -40,6 +40,7 @@ class Generations:
         """The highest number that was refused."""
         self._current: Generation | None = None
         self._apps: dict[str, AppState] = {}
+        """By key, apps of the generation that serves: every change makes one more."""
 
     def current(self) -> Generation | None:
         """The generation that serves, or None before the first."""
@@ -122,6 +123,7 @@ class Generations:
             raise
         durable.point(self._places.current, f"generations/{number}")
         self._current = generation
+        self._remember(apps, changed)
         self._fleet.swap(number)
         self.prune()
         return generation
@@ -136,9 +138,14 @@ class Generations:
             if state is not None:
                 document = msgspec.json.encode(state)
                 key = apps[name] = key_of(document)
-                self._apps[key] = state
                 documents[key] = document
         return dict(sorted(apps.items())), documents
+
+    def _remember(self, apps: Mapping[str, str], changed: Mapping[str, AppState | None]) -> None:
+        """Have what serves at hand, and nothing of what served before."""
+        known = {key: self._apps[key] for key in apps.values() if key in self._apps}
+        new = {apps[name]: state for name, state in changed.items() if state is not None}
+        self._apps = known | new
 
     def _write(self, documents: Mapping[str, bytes]) -> list[str]:
         """Store compiled documents; returns the keys of those that are new."""

@@ -23,6 +23,13 @@ GROUPS: Final = (
 """Files of version 2 and 1: limit, use, and what of `memory.stat` is given back when asked for."""
 
 
+TOGETHER: Final = ((-8, 1), (-3, 32 << 20), (-1, 1 << 30))
+"""
+For `mallopt`: M_ARENA_MAX, M_MMAP_THRESHOLD (its highest), M_TRIM_THRESHOLD. The last two keep
+large blocks that come and go cheap: without them, a file of 300 KB takes a third longer to code.
+"""
+
+
 class Memory:
     """What there is of it."""
 
@@ -76,6 +83,19 @@ class Memory:
             return (self._root / path).read_text()
         except OSError:
             return ""
+
+
+def keep_together() -> None:
+    """
+    Have all threads share one heap, which only `give_back` makes smaller (glibc alone has others).
+
+    Otherwise threads get heaps of their own, which keep the most that they ever held.
+    For a process whose threads allocate little at once; to be called before there are any.
+    """
+    set_option = getattr(ctypes.CDLL(None), "mallopt", None)
+    if set_option is not None:
+        for option, value in TOGETHER:
+            set_option(option, value)
 
 
 def give_back() -> None:

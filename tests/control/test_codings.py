@@ -11,7 +11,7 @@ import pytest
 import zstandard
 
 from edge.control import codings
-from edge.control.codings import ENCODERS, MAX_SIZE, MIN_SIZE, WORTH, encode_all
+from edge.control.codings import ENCODERS, MAX_SIZE, MIN_SIZE, SMALL, WORTH, encode_all
 
 DECODERS = {
     "br": brotli.decompress,
@@ -47,6 +47,16 @@ def test_a_coding_decodes_to_the_same_bytes(tmp_path, coding, data):
 
     assert len(encoded) <= len(data) * WORTH
     assert DECODERS[coding](encoded) == data
+
+
+@pytest.mark.parametrize(("size", "mask", "bits"), [(SMALL, 0b1, 0b0), (SMALL + 1, 0b1111, 0b1011)])
+def test_brotli_has_the_window_that_its_data_needs(tmp_path, size, mask, bits):
+    """2^16 or 2^22 bytes: RFC 7932 §9.1 has WBITS in the first bits."""
+    data = (b"<p>hello</p>" * size)[:size]
+    encoded = encode(tmp_path, data)["br"]
+
+    assert encoded[0] & mask == bits
+    assert brotli.decompress(encoded) == data
 
 
 @pytest.mark.parametrize(

@@ -251,6 +251,20 @@ def test_surplus_spares_the_newest_and_what_is_kept(deployments, blobs):
     assert len(headers) == 5
 
 
+def test_what_is_deleted_is_not_remembered(deployments, blobs):
+    """A process that deploys for years knows the places of what there is."""
+    for number in range(4):
+        complete(deployments, blobs, {"a": str(number)})
+    *old, newest = sorted(each.id for each in deployments.of_branch("shop", "main"))
+    other = complete(deployments, blobs, {"a": "other"}, branch="other")
+    deployments.find(other.id)
+
+    deployments.delete("shop", "main", old)
+    deployments.delete_branch("shop", "other")
+
+    assert list(deployments._seen) == [newest]
+
+
 def test_delete_branch_forgets_all_of_it(places, deployments, blobs):
     """Deployments, what is pending, and the label; the other branch stays."""
     complete(deployments, blobs, FILES)

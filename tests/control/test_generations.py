@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import msgspec
 import pytest
 
@@ -116,6 +118,20 @@ def test_workers_load_before_current_moves(places, generations, worker):
     generations.commit(Settings(), {"a": app("a")})
 
     assert seen == [("load", True, None), ("swap", True, "generations/1")]
+
+
+def test_only_what_serves_stays_in_memory(generations, worker):
+    """However often it changes, and however often a change is refused."""
+    for number in range(20):
+        generations.commit(Settings(), {"counted": app("counted", main=str(number))})
+    refusing = worker(lambda _: {"error": "no"})
+    for number in range(20, 25):
+        with pytest.raises(StoreError, match="refused"):
+            generations.commit(Settings(), {"counted": app("counted", main=str(number))})
+    refusing.close()
+
+    states = [each for each in gc.get_objects() if isinstance(each, AppState)]
+    assert sum(each.name == "counted" for each in states) == 1
 
 
 def test_a_refused_change_leaves_nothing(places, generations, worker):
