@@ -7,6 +7,7 @@ What a large node costs: memory, start, deployments, idle connections.
     python bench/scale.py idle-tls           the same over TLS
     python bench/scale.py names              10,000 certificates: start, memory, first handshakes
     python bench/scale.py rules              100,000 rules: how long they load, and their memory
+    python bench/scale.py artifacts          1 GiB of files, 256 MiB to keep them: memory
     python bench/scale.py workers            two workers beside one: by what their cores gave
     python bench/scale.py curve-rules        what a request costs beside 1 … 100,000 rules: a curve
     python bench/scale.py fleet --apps 10 --branches 2      the same, small: does it work at all?
@@ -28,6 +29,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
+import artifacts
 import curves
 import processes
 import secure
@@ -365,6 +367,15 @@ def parse_arguments() -> argparse.Namespace:
     add_command(commands, "idle-tls", idle_tls, connections=10_000)
     add_command(commands, "names", names, names=10_000, visits=500)
     add_command(commands, "rules", rules, rules=100_000, workers=2)
+    add_command(
+        commands,
+        "artifacts",
+        artifacts.artifacts,
+        files=16_384,
+        size=65_536,
+        memory=256,
+        seconds=10,
+    )
     add_command(commands, "workers", workers, workers=2, connections=256, rounds=5, seconds=3)
     for command, function, most in CURVES:
         add_command(commands, command, function, most=most, rounds=3, seconds=2)
