@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import logging
 import os
 import threading
@@ -20,8 +21,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
-
-import msgspec
 
 log = logging.getLogger("edge.audit")
 
@@ -107,6 +106,8 @@ class Audit:
         descriptor = self._open()
         lock(descriptor, time.monotonic() + PATIENCE)
         try:
+            if not self._is_current(descriptor):  # another began a new one while this one waited
+                return self._write(data)
             size = os.fstat(descriptor).st_size
             if size and size + len(data) > self._max_file:
                 self._rotate()
@@ -124,14 +125,19 @@ class Audit:
     def _open(self) -> int:
         """The file as it is called now: another process may have begun a new one."""
         if self._descriptor is not None:
-            with contextlib.suppress(FileNotFoundError):
-                if os.path.samestat(self._path.stat(), os.fstat(self._descriptor)):
-                    return self._descriptor
+            if self._is_current(self._descriptor):
+                return self._descriptor
             self._let_go()
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
         self._descriptor = os.open(self._path, flags, 0o600)
         return self._descriptor
+
+    def _is_current(self, descriptor: int) -> bool:
+        """Whether a file is the one that has the name, and not one that was turned over."""
+        with contextlib.suppress(FileNotFoundError):
+            return os.path.samestat(self._path.stat(), os.fstat(descriptor))
+        return False
 
     def _let_go(self) -> None:
         if self._descriptor is not None:
@@ -150,13 +156,13 @@ class Audit:
 def entry_of(who: str, action: str, about: Entry, client: str | None = None) -> Entry:
     """The beginning of a line."""
     now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    names = {name: about.get(name) for name in ("app", "branch", "id")}
+    names = {name: shorten(about.get(name)) for name in ("app", "branch", "id")}
     return {"time": now, "who": who, "client": client, "action": action, **names}
 
 
 def encode(entry: Entry) -> bytes:
-    """A line."""
-    return msgspec.json.encode(entry) + b"\n"
+    """A line, in ASCII: readers end lines, and terminals do things, at characters beyond it."""
+    return json.dumps(entry, separators=(",", ":")).encode() + b"\n"
 
 
 def shorten(text: str | None) -> str | None:

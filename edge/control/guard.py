@@ -168,7 +168,7 @@ def tell(request: web.Request, error: Exception) -> tuple[web.Response, str]:
         return problem(error.status, error.reason, allow), error.reason
     answer = refusal(error)
     if answer is None:
-        log.error("%s %s failed", request.method, request.path, exc_info=error)
+        log.error("%s %s failed", request.method, request.rel_url.raw_path, exc_info=error)
         answer = problem(500, "something broke; the node's log says more")
     return answer, str(error) or type(error).__name__
 

@@ -79,6 +79,27 @@ def test_several_writers_share_the_files(path):
     assert sorted(written) == expected
 
 
+def test_who_waited_while_a_file_was_turned_over_writes_the_new_one(path, monkeypatch):
+    """And turns nothing over again, though the one that it waited for is full."""
+    size = len(encode(entry(100)))
+    log = Audit(path, max_file=size * 2, max_files=5)
+    for number in (100, 101):
+        log.note(entry(number)).result()
+
+    def lock_late(descriptor, deadline, lock=audit.lock):
+        monkeypatch.setattr(audit, "lock", lock)
+        path.rename(path.with_name("audit.jsonl.1"))
+        path.write_bytes(encode(entry(102)))
+        lock(descriptor, deadline)
+
+    monkeypatch.setattr(audit, "lock", lock_late)
+    log.note(entry(103)).result()
+    log.close()
+
+    assert [line["id"] for line in lines(path)] == ["102", "103"]
+    assert len(list(path.parent.iterdir())) == 2
+
+
 def test_who_took_the_file_away_is_written_anew(path):
     """As logrotate does."""
     log = Audit(path)

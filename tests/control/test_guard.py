@@ -10,6 +10,7 @@ import re
 import signal
 
 import pytest
+from yarl import URL
 
 from edge.control import admission, guard
 from edge.control.attempts import TRIES
@@ -83,6 +84,24 @@ async def test_no_secret_is_ever_in_it(api):
     text = (api.folder / "var" / "log" / "audit.jsonl").read_text()
     hidden = (api.admin, ci.token, ci.token[-64:], "in-the-query", "wrong-secret", "in-a-body")
     assert [each for each in hidden if each in text] == []
+
+
+async def test_one_call_is_one_line_whatever_its_names(api):
+    """Line breaks, quotes, escapes of terminals, what is no text: nobody writes another's line."""
+    names = ["a%0Ab", "%0D%0A%7B%22who%22:%22admin%22%7D", "%22,%22who%22:%22x", "%1B%5B2J", "%5C"]
+    names += ["%E2%80%A8", "%C2%85", "%FF", "%00", "x" * 5_000]
+    before = len(noted(api))
+    for name in names:
+        url = URL(f"/v1/apps/shop/branches/{name}/deployments", encoded=True)
+        async with api.session.get(url, headers={"Authorization": "Bearer nobody's"}) as response:
+            assert response.status == 401
+    await asyncio.to_thread(eventually, lambda: len(noted(api, before)) >= len(names))
+
+    text = (api.folder / "var" / "log" / "audit.jsonl").read_bytes()
+    lines = text.splitlines()[before:]
+    assert [json.loads(line)["who"] for line in lines] == ["anybody"] * len(names)
+    assert re.fullmatch(rb"[\x20-\x7e\n]*", text)
+    assert max(map(len, lines)) < 2_000
 
 
 async def test_strangers_cannot_write_it_full(api, monkeypatch):
