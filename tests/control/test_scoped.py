@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from yarl import URL
 
 from tests.support_control import FakeWorker, obedient, sha256
 from tests.support_tokens import MAIN, OTHER, two_apps
@@ -118,6 +119,36 @@ async def test_deployments_of_others_are_as_if_there_were_none(api):
         status, answer = await ci.activate(identifier)
         sentence = f"there is no deployment '{identifier}' for this token: it may deploy, purge"
         assert (status, answer["detail"]) == (403, f"{sentence} and read app shop")
+
+
+SPELLED = [
+    "/v1/apps/shop/../blog/branches/main", "/v1/apps/shop/%2e%2e/blog/branches/main",
+    "/v1/apps/shop%2f..%2fblog/branches/main", "/v1/apps/%62log/branches/main",
+    "/v1/apps/shop/branches/..%2f..%2fblog%2fbranches%2fmain", "/v1/apps/blog%00/branches/main",
+    "/v1/apps/shop/branches/../../blog/branches/main", "/v1/apps/BLOG/branches/main",
+    "/v1/apps/blog;shop/branches/main", "//v1/apps/blog/branches/main",
+    "/v1//apps/blog/branches/main", "/v1/apps/shop,blog/branches/main",
+    "/v1/apps/blog%20/branches/main", "/v1/apps//branches/main",
+    "/v1/apps/shop/branches/main/../../../blog/branches/main", "/v1/apps/%252e%252e/branches/main",
+    "/v1/apps/shop\\..\\blog/branches/main", "/v1/apps/%2e%2e/apps/blog/branches/main",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", SPELLED)
+async def test_no_spelling_of_a_path_leads_to_another_app(api, path):
+    """The app that a token is judged by is the one that is read and changed."""
+    ci = await api.make(may=["read", "deploy", "purge"])
+    before = await api("GET", f"{OTHER}/deployments")
+    headers = {"Authorization": f"Bearer {ci.token}"}
+    for method, behind in (("GET", "/deployments"), ("POST", "/rollback"), ("DELETE", "")):
+        url = URL(f"{api.session._base_url}".rstrip("/") + path + behind, encoded=True)
+        async with api.session.request(method, url, headers=headers) as response:
+            told = await response.text()
+        assert response.status in {400, 403, 404, 405, 422}, (method, told)
+        assert before[1]["deployments"][0]["id"] not in told
+
+    assert await api("GET", f"{OTHER}/deployments") == before
+    assert (await api("GET", f"{MAIN}/deployments"))[0] == 200
 
 
 async def test_no_answer_names_another_app(api):
