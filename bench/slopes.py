@@ -13,8 +13,11 @@ if TYPE_CHECKING:
     Point = tuple[float, float]
     """(minutes, value)."""
 
-ERRORS = 2.0
-"""Standard errors within which a slope may be nothing."""
+ERRORS = 3.0
+"""
+Standard errors within which a slope may be nothing: a dozen series are judged at once, and with two
+every fourth run would find one among them that grows by chance.
+"""
 
 LONGEST_MEMORY = 0.9
 """The most that a sample is taken to repeat of the one before."""
@@ -39,7 +42,7 @@ def judge(points: Sequence[Point], tolerance: float) -> Trend:
     """
     The trend of at least three samples.
 
-    It is flat where the slope is within two standard errors, or where all of its way is within
+    It is flat where the slope is within three standard errors, or where all of its way is within
     `tolerance` (of the value's unit): noise is not told from a slope below the first, and nobody
     minds one below the second.
     """

@@ -66,7 +66,7 @@ class Outcome:
         self.samples, self.warm_up = watch.samples, warm_up
         self.trends = watch.trends(warm_up)
         self.requests, self.changes = crowd.requests, upkeep.changes
-        self.faults = crowd.faults + upkeep.faults
+        self.faults = crowd.faults + upkeep.faults + watch.faults
         self.faults.update(f"{name} was replaced" for name in watch.replaced())
 
 
@@ -147,7 +147,7 @@ def print_minute(minute: int, values: dict[watching.Series, float], crowd: Crowd
     )
     counts = (
         f"{what} {sum(value for (kind, _), value in values.items() if kind == what):.0f}"
-        for what in ("fds", "threads", "connections", "stored")
+        for what in ("fds", "threads", "tasks", "connections", "stored")
     )
     faults = sum(crowd.faults.values())
     print(

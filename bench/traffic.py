@@ -83,10 +83,13 @@ class Crowd:
             thread.start()
 
     def stop(self) -> None:
-        """End after the visits that are under way."""
+        """End after the visits that are under way; one that has ended before is a fault."""
+        alive = [thread.is_alive() for thread in self._threads]
         self._stopping.set()
-        for thread in self._threads:
+        for visit, thread, was_alive in zip(VISITS, self._threads, alive, strict=True):
             thread.join()
+            self.faults[f"{visit.__name__} ended by itself"] += not was_alive
+        self.faults += Counter()  # without zeros
 
     def _run(self, visit: Callable[[Scene], int]) -> None:
         name = visit.__name__

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import http.client
 import json
 import random
 import threading
@@ -92,7 +93,9 @@ class Upkeep:
         self._thread.start()
 
     def stop(self) -> None:
-        """End after the change that is under way."""
+        """End after the change that is under way; to have ended before is a fault."""
+        if not self._thread.is_alive():
+            self.faults["changes ended by themselves"] += 1
         self._stopping.set()
         self._thread.join()
         self._admin.connection.close()
@@ -108,8 +111,9 @@ class Upkeep:
             try:
                 change()
                 self.changes[change.__name__] += 1
-            except (OSError, NotStarted) as error:
-                self.faults[f"{change.__name__}: {error}"] += 1
+            except (OSError, http.client.HTTPException, NotStarted) as error:
+                self.faults[f"{change.__name__}: {type(error).__name__} {error}"] += 1
+                self._admin.connection.close()  # what it was waiting for may still come
 
     def deploy(self) -> None:
         """A version that was never there."""

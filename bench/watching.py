@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import http.client
+import os
 import re
 import time
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,13 +14,15 @@ import node as bench_node
 import processes
 import slopes
 
+from edge.node import orders
+
 if TYPE_CHECKING:
     from tests.support import Node
 
     Series = tuple[str, str]
     """(what, of whom)."""
 
-UNITS = {"rss": "KiB", "fds": "fds", "threads": "threads"}
+UNITS = {"rss": "KiB", "fds": "fds", "threads": "threads", "tasks": "tasks"}
 OF_THE_NODE = {
     "processes": "processes",
     "connections": "connections",
@@ -25,6 +30,9 @@ OF_THE_NODE = {
 }
 SHARE = 0.01
 """Of its mean, by which memory may have changed at the end without being called a slope."""
+
+POOL = min(32, (os.cpu_count() or 1) + 4)
+"""Threads of a loop's pool (`asyncio.to_thread`): it makes one when all are busy, and keeps it."""
 
 
 class Watch:
@@ -34,20 +42,34 @@ class Watch:
         self.began = time.monotonic()
         self.samples: list[tuple[float, dict[Series, float]]] = []
         """(minutes, values)."""
+        self.faults: Counter[str] = Counter()
         self._node = node
         self._pids = pids_of(node)
 
     def look(self) -> dict[Series, float]:
-        """One sample."""
+        """One sample; the last one again, and a fault, where the node does not answer."""
         minutes = (time.monotonic() - self.began) / 60
-        values = {
-            (what, name): value
-            for name, pid in self._pids.items()
-            for what, value in holdings(pid).items()
-        }
-        values |= {(what, "node"): value for what, value in self._of_the_node().items()}
+        try:
+            values = {
+                (what, name): value
+                for name, pid in self._pids.items()
+                for what, value in self._held(name, pid).items()
+            }
+            values |= {(what, "node"): value for what, value in self._of_the_node().items()}
+        except (OSError, http.client.HTTPException) as error:
+            if not self.samples:
+                raise
+            self.faults[f"a sample: {type(error).__name__} {error}"] += 1
+            return self.samples[-1][1]
         self.samples.append((minutes, values))
         return values
+
+    def _held(self, name: str, pid: int) -> dict[str, float]:
+        """What a process holds, and the tasks of its loop where it has one."""
+        kind = name.partition(" ")[0]
+        place = self._node.folder / "var" / "run" / f"{kind}-{pid}.sock"
+        tasks = {} if kind == "parent" else {"tasks": tasks_at(place)}
+        return holdings(pid) | tasks
 
     def _of_the_node(self) -> dict[str, float]:
         assert self._node.process is not None
@@ -75,10 +97,15 @@ class Watch:
 
 
 def judge(series: Series, points: list[slopes.Point]) -> slopes.Trend:
-    """The trend of a series: memory may move by a hundredth, what is counted by one."""
-    is_memory = unit_of(series) == "KiB"
-    level = slopes.mean([value for _, value in points])
-    return slopes.judge(points, SHARE * level if is_memory else 1.0)
+    """The trend of a series, and whether it grows by more than it may."""
+    return slopes.judge(points, tolerance_of(series, slopes.mean([value for _, value in points])))
+
+
+def tolerance_of(series: Series, level: float) -> float:
+    """What a series may change by: memory by a hundredth, threads by a pool, what else by one."""
+    if unit_of(series) == "KiB":
+        return SHARE * level
+    return POOL if series[0] == "threads" else 1.0
 
 
 def unit_of(series: Series) -> str:
@@ -102,6 +129,11 @@ def holdings(pid: int) -> dict[str, float]:
         "fds": entries(Path(f"/proc/{pid}/fd")),
         "threads": entries(Path(f"/proc/{pid}/task")),
     }
+
+
+def tasks_at(place: Path) -> float:
+    """Tasks of the process that takes orders there; 0 once it is gone."""
+    return float(orders.ask(place, {"do": "status"})["tasks"]) if place.exists() else 0.0
 
 
 def entries(folder: Path) -> int:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import pytest
 
+from tests.support import running
 from tests.support_bench import slopes, watching
 
 MINUTES = [number / 20 for number in range(400)]
@@ -43,6 +45,37 @@ def test_samples_that_repeat_one_another_say_less() -> None:
     shuffled = list(zip(MINUTES, values, strict=True))
     errors = [slopes.judge(points, 0.0).error for points in (wave, shuffled)]
     assert errors[0] > 2 * errors[1]
+
+
+@pytest.mark.parametrize(
+    ("what", "more", "verdict"),
+    [
+        ("threads", watching.POOL - 0.1, "flat"),
+        ("threads", watching.POOL + 1, "grows"),
+        ("tasks", 0.9, "flat"),
+        ("tasks", 2, "grows"),
+        ("rss", 9, "flat"),
+        ("rss", 11, "grows"),
+    ],
+)
+def test_what_may_change(what: str, more: float, verdict: str) -> None:
+    """Threads by a pool that fills, tasks by one, memory by a hundredth of its mean."""
+    points = [(at, 1_000 + more * (at / MINUTES[-1] - 0.5)) for at in MINUTES]
+    assert watching.judge((what, "worker 1"), points).verdict == verdict
+
+
+def test_a_sample_is_of_every_process(tmp_path: Path) -> None:
+    """What each holds; and where nobody answers any more, the last one and a fault."""
+    with running(tmp_path, 1) as node:
+        watch = watching.Watch(node)
+        values = watch.look()
+        for name in ("control", "worker 1"):
+            assert all(values[what, name] > 0 for what in ("rss", "fds", "threads", "tasks"))
+        assert values["processes", "node"] == 3
+        node.kill_all()
+        again = watch.look()
+
+    assert (again, len(watch.samples), watch.faults.total()) == (values, 1, 1)
 
 
 def test_a_metric_is_the_sum_of_its_lines() -> None:

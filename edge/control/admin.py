@@ -169,7 +169,8 @@ class Admin:
                 self._done.set()
             case "listen":
                 self._waits_for = None
-        return {"pid": os.getpid(), "reloads": self._reloads}
+        tasks = len(asyncio.all_tasks())
+        return {"pid": os.getpid(), "reloads": self._reloads, "tasks": tasks}
 
     async def _reload_by_signal(self) -> None:
         error = await self._reload_and_log()

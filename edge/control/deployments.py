@@ -44,7 +44,7 @@ NAMED = 10
 """Files named in a refusal; the rest are counted."""
 
 MAX_SEEN = 20_000
-"""Deployments whose place is remembered: 4 MiB."""
+"""Deployments whose place is remembered: 5 MiB."""
 
 MAX_MESSAGE = 1000
 """Characters of a message that are kept."""

@@ -267,6 +267,7 @@ class Worker(Machine):
             "pid": os.getpid(),
             "generation": self._handler.snapshot.number,
             "connections": len(self._service.connections),
+            "tasks": len(asyncio.all_tasks()),
             "accepted": self._service.accepted,
             "refused": self._counters.refused["connections"],
             "responses": dict(zip(CLASSES, self._counters.classes()[1:], strict=True)),

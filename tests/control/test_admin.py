@@ -509,6 +509,7 @@ async def test_the_control_process_takes_orders(api):
     reply = await asyncio.to_thread(orders.ask, path, {"do": "status"})
     await asyncio.to_thread(orders.ask, path, {"do": "drain"})
 
+    assert reply.pop("tasks") > 0
     assert reply == {"pid": os.getpid(), "reloads": 1}
     await asyncio.to_thread(eventually, lambda: not path.exists())
 
