@@ -129,8 +129,8 @@ async def guess_by_wire(port: int, number: int) -> int:
 @pytest.fixture
 def node(tmp_path):
     """A worker that trusts a proxy here, with an open app and a locked one."""
-    slow = argon2.PasswordHasher(time_cost=3, memory_cost=32_768, parallelism=1)
-    phc = slow.hash("right")  # tens of ms, as real ones
+    slow = argon2.PasswordHasher(time_cost=2, memory_cost=16_384, parallelism=1)
+    phc = slow.hash("right")  # 20 ms
     app = {"app.yml": f"access: {{users: {{ann: '{phc}'}}}}\n"}
     write_tree(tmp_path / "node" / "rules" / "locked", app)
     trusted = "clients: {trusted_proxies: [127.0.0.1/32]}\n"
