@@ -74,7 +74,7 @@ SKIPPED = (ast.Raise, ast.Assert, ast.Import, ast.ImportFrom)
 def places(tree: ast.AST) -> Iterator[tuple[ast.AST, str, int | None, ast.AST]]:
     """Where a change can be made: parent, field, index in it, and what would stand there."""
     for field, value in ast.iter_fields(tree):
-        if field in {"annotation", "returns", "decorator_list"}:
+        if field in {"annotation", "returns", "decorator_list"} or is_declaration(tree, field):
             continue
         for index, node in enumerate(value if isinstance(value, list) else [value]):
             if not isinstance(node, ast.AST) or isinstance(node, SKIPPED):
@@ -83,6 +83,11 @@ def places(tree: ast.AST) -> Iterator[tuple[ast.AST, str, int | None, ast.AST]]:
             if mistake is not None:
                 yield tree, field, index if isinstance(value, list) else None, mistake
             yield from places(node)
+
+
+def is_declaration(tree: ast.AST, field: str) -> bool:
+    """Whether it says what a class is made like: `frozen`, `gc`."""
+    return isinstance(tree, ast.ClassDef) and field == "keywords"
 
 
 def mutants(source: str) -> Iterator[tuple[int, str, str]]:

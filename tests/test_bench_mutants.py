@@ -20,6 +20,7 @@ from tests.test_documented import ROOT
         ("assert a == b", []),
         ("x: Literal[1] = y", []),
         ("'words'", []),
+        ("class A(B, frozen=True): c = 1", ["class A(B, frozen=True):\n    c = 2"]),
     ],
 )
 def test_one_place_is_changed_at_a_time(source, expected):
