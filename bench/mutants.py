@@ -67,7 +67,7 @@ def changed(node: ast.AST) -> ast.AST | None:
     return other
 
 
-SKIPPED = (ast.Raise, ast.Assert, ast.Import, ast.ImportFrom)
+SKIPPED = (ast.Raise, ast.Assert, ast.Import, ast.ImportFrom, ast.JoinedStr)
 """Words for people, what cannot happen."""
 
 

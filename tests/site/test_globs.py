@@ -36,6 +36,12 @@ def matches(pattern, path):
         ("/a/**/b", ["/a/b", "/a/x/b", "/a/x/y/b"], ["/ab", "/a/xb", "/a/b/"]),
         ("/a**b", ["/ab", "/axb", "/a/b", "/ax/y/zb"], ["/a/b/c", "/b"]),
         ("/a**/b", ["/a/b", "/ax/b", "/a/x/b"], ["/ab", "/a/xb"]),
+        (
+            "/a**b**c",
+            ["/abc", "/ab/c", "/a/bc", "/a/x/bc", "/a/x/b/c", "/ax/yb/zc"],
+            ["/ac", "/acb", "/ab/"],
+        ),
+        ("/a**b**c**d", ["/abcd", "/a/b/c/d", "/a/xbc/d"], ["/acbd", "/a/b/d"]),
         ("/a/**b**/c", ["/a/b/c", "/a/xby/c", "/a/1/b/2/c"], ["/a/c", "/a/x/c"]),
         ("/a/***/b", ["/a/b", "/a/x/y/b"], ["/ab"]),
         ("/**/**/a", ["/a", "/b/a", "/b/c/a"], ["/ba"]),
