@@ -45,11 +45,11 @@ def main() -> int:
     """One run; its slopes and faults."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0].strip())
     parser.add_argument("--minutes", type=float, default=30.0)
-    parser.add_argument("--warm-up", type=float, help="minutes left out (a third)")
+    parser.add_argument("--warm-up", type=float, help="minutes left out (half)")
     parser.add_argument("--pause", type=float, default=0.05, help="seconds from visit to visit")
     parser.add_argument("--json", type=Path, help="where everything is written, samples too")
     options = parser.parse_args()
-    warm_up = options.minutes / 3 if options.warm_up is None else options.warm_up
+    warm_up = options.minutes / 2 if options.warm_up is None else options.warm_up
     print(f"load average before: {os.getloadavg()[0]:.2f}")
     with tempfile.TemporaryDirectory(prefix="edge-soak-") as work:
         outcome = soak(Path(work), options.minutes, warm_up, options.pause)

@@ -12,6 +12,7 @@ import re
 from pathlib import Path
 from typing import Final
 
+LIBC: Final = ctypes.CDLL(None)
 PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 UNBOUNDED: Final = 1 << 60
 """More than any machine has; control groups of version 1 say such a number for no limit."""
@@ -92,7 +93,7 @@ def keep_together() -> None:
     Otherwise threads get heaps of their own, which keep the most that they ever held.
     For a process whose threads allocate little at once; to be called before there are any.
     """
-    set_option = getattr(ctypes.CDLL(None), "mallopt", None)
+    set_option = getattr(LIBC, "mallopt", None)
     if set_option is not None:
         for option, value in TOGETHER:
             set_option(option, value)
@@ -100,6 +101,6 @@ def keep_together() -> None:
 
 def give_back() -> None:
     """Have the C library return to the kernel what it keeps of freed memory (glibc alone does)."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    trim = getattr(LIBC, "malloc_trim", None)
     if trim is not None:
         trim(0)
