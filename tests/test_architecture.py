@@ -92,6 +92,20 @@ def test_modules_and_functions_stay_readable(path):
     assert ast.get_docstring(tree)
 
 
+@pytest.mark.parametrize("path", MODULES, ids=shown)
+def test_no_cache_is_without_a_bound(path):
+    """A process runs for years: what is remembered by an argument is as much as there ever was."""
+    unbounded = {
+        node.name
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (node.args.args or node.args.kwonlyargs)
+        and any(ast.unparse(each) in ("cache", "functools.cache") for each in node.decorator_list)
+    }
+
+    assert unbounded == set()
+
+
 PARENT = (
     *("children", "durable", "handover", "orphans", "parent"),
     *("pulse", "sockets", "systemd", "waiter"),

@@ -259,9 +259,9 @@ def validity_of(certificate: Certificate) -> Validity:
     return Validity(certificate.id, certificate.not_before, certificate.not_after)
 
 
-@functools.cache
+@functools.lru_cache(20_000)
 def is_public_suffix(host: str) -> bool:
-    """Whether names below a host are different people's, as registries have it (not companies)."""
+    """Whether names below a host are different people's, as registries have it. Cost: 8 µs anew."""
     return bool(_suffixes().is_public(host))
 
 
