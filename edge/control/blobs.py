@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
@@ -85,16 +85,17 @@ class BlobStore:
                 sizes[coding] = size
         return sizes
 
-    def encode(self, hashes: Iterable[str]) -> None:
+    def encode(self, hashes: Collection[str]) -> None:
         """
         Make the codings of blobs that have none yet, beside the other staged blobs.
 
         Goes without the store's lock: what two of them make of the same bytes is the same.
         """
-        encode_all(
-            (partial(self.read, sha256), partial(self._places.staged_blob, sha256))
-            for sha256 in hashes
-        )
+        if hashes:  # an activation asks again, under the lock, when all is made
+            encode_all(
+                (partial(self.read, sha256), partial(self._places.staged_blob, sha256))
+                for sha256 in hashes
+            )
 
     def read(self, sha256: str) -> BinaryIO:
         """A blob's bytes; `settle` may move it from the one place to the other meanwhile."""
