@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import unquote_to_bytes
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -69,9 +71,12 @@ def test_every_character_has_its_bytes(raw):
         request = subject(raw)
     except MalformedRequest:
         return
-    places = range(len(request.path))
+    arrived = [request.arrived((at, at + 1)) for at in range(len(request.path))]
 
-    assert b"".join(request.arrived((at, at + 1)) for at in places) == request.resolved
+    assert b"".join(arrived) == request.resolved
+    decoded = [unquote_to_bytes(each).decode() for each in arrived]
+    assert "".join(decoded).replace("%2f", "%2F") == request.path
+    assert set(map(len, decoded)) == {1}
     assert decode_path(request.resolved) == request.path
 
 
