@@ -32,7 +32,11 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "edge/site/paths.py": PATHS,
     "edge/site/keys.py": ("tests/site/test_keys.py", "tests/node/test_forward.py"),
     "edge/http/target.py": (*PATHS, "tests/http/test_http1.py"),
-    "edge/http/http1.py": ("tests/http/test_http1.py", "tests/properties/test_wire.py"),
+    "edge/http/http1.py": (
+        "tests/http/test_http1.py",
+        "tests/properties/test_wire.py",
+        "tests/conformance/test_http1.py",
+    ),
     "edge/http/hops.py": ("tests/http/test_hops.py", "tests/http/test_forwarding.py"),
 }
 """Rule matcher, paths, cache key, framing; the tests that are to notice."""

@@ -110,6 +110,30 @@ def test_connection_removes_only_what_is_nobody_elses(lines, removed):
     assert {option for option in found if option} - {b"close"} == removed
 
 
+WHOLE_CHAIN = (
+    b"age allow authorization cookie date early-data etag expect expires forwarded host"
+    b" last-modified link location max-forwards origin permissions-policy pragma proxy proxy-status"
+    b" range referer referrer-policy retry-after server set-cookie strict-transport-security"
+    b" trailer user-agent vary via www-authenticate x-content-type-options x-frame-options"
+    b" x-original-url x-real-ip x-requested-with x-rewrite-url accept accept-language"
+    b" access-control-allow-origin cache-control cache-status cdn-cache-control cdn-loop"
+    b" content-type content-security-policy cross-origin-opener-policy if-none-match"
+    b" sec-fetch-site surrogate-control x-csrf-token x-csrftoken x-edge-deployment"
+    b" x-forwarded-for x-xsrf-token"
+).split()
+"""Whose absence somebody behind us would take for a statement."""
+
+
+@pytest.mark.parametrize("name", WHOLE_CHAIN)
+def test_connection_cannot_remove_what_is_for_the_whole_chain(name):
+    """In any capitals; and an alias of it crosses nowhere, where it could stand in for it."""
+    removed = removed_options({b"connection": [b"x-own, " + name.upper()]})
+    alias = name.replace(b"-", b"_", 1)
+
+    assert removed == {b"x-own"}
+    assert alias == name or Names((), ())[alias] == b""
+
+
 def request(
     connection: bytes | None, upgrade: list[bytes], version: bytes = b"1.1", *, ends: bool = True
 ) -> Request:

@@ -107,6 +107,8 @@ def test_what_could_never_match_is_refused(pattern, problem):
 def test_the_most_alternatives_are_allowed():
     """The bound itself is still a glob."""
     assert len(compile_glob("/" + "{a,b}" * 6)) == MAX_ALTERNATIVES
+    assert len(compile_glob("/" + "a**" * 6 + "b")) == MAX_ALTERNATIVES
+    assert len(compile_glob("/" + "a" * (MAX_PATTERN - 1))) == 1
 
 
 @pytest.mark.parametrize(
