@@ -27,8 +27,9 @@ from edge.http import conditional, fields, freshness, tags
 from edge.http.caching import Policy, response_directives
 from edge.http.fields import FieldList
 from edge.http.forwarding import Gateway, Passage, request_fields, response_fields
+from edge.http.heads import Head
 from edge.http.http1 import END, Http1, Limits
-from edge.http.http1_client import End, Head, Http1Client
+from edge.http.http1_client import End, Http1Client
 from edge.http.message import Request, finish_head
 from edge.http.target import decode_path, encode_path
 from edge.http.targeted import targeted_directives

@@ -16,6 +16,7 @@ import zttp
 
 from edge.errors import OriginError
 from edge.http.fields import Line
+from edge.http.heads import Head, Heads
 from edge.http.message import BLANK_LINE
 
 MAX_HEAD: Final = 16 << 10
@@ -30,15 +31,6 @@ NEED_DATA: Final = zttp.NEED_DATA
 
 KEEPS: Final = re.compile(rb"(?i)(?:^|[,\s])timeout[ \t]*=[ \t]*([0-9]{1,6})(?![0-9])")
 """In `Keep-Alive: timeout=5, max=100`. Source: RFC 2068 §19.7.1.1, which Node and Apache send."""
-
-
-class Head(msgspec.Struct):
-    """A response's head, interim (1xx) or final."""
-
-    status: int
-    fields: list[Line]
-    """Names in lower case."""
-    version: bytes
 
 
 class End(msgspec.Struct, frozen=True):
@@ -61,9 +53,11 @@ class Http1Client:
         "_connection",
         "_ended",
         "_head",
+        "_heads",
         "_in_content",
         "_interim",
         "_is_chunked",
+        "_is_recalled",
         "_wants_tunnel",
         "has_begun",
         "is_tunnel",
@@ -71,13 +65,18 @@ class Http1Client:
         "reusable",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, heads: Heads | None = None) -> None:
+        """`heads` are of all connections of a worker."""
         self._connection = zttp.Connection(zttp.CLIENT)
+        self._heads = heads
+        """None where another question was asked than theirs."""
         self._interim = 0
         self._ended = False
         self._in_content = False
         """Whether the final head came."""
         self._is_chunked = False
+        self._is_recalled = False
+        """Whether the response was one whose head came before: zttp has not heard of it."""
         self._wants_tunnel = False
         self._head = b""
         """What came of a head so far, where a 101 may be in it."""
@@ -109,6 +108,8 @@ class Http1Client:
         """
         self._wants_tunnel = tunnel
         self._is_chunked = CHUNKED in fields
+        if tunnel or not ends or method != b"GET":
+            self._heads = None
         try:
             self._connection.send_request(method, target, b"1.1", fields)
             if ends:
@@ -158,13 +159,39 @@ class Http1Client:
         Raises:
             OriginError: what came is no response to this request, or ended too early.
         """
-        if data:
+        if data and not self.has_begun:
             self.has_begun = True
+            if self._heads is not None:
+                return self._receive_first(data, self._heads)
+        if self._is_recalled:
+            return self._refuse_more(data)
         if self.is_tunnel:
             return [data] if data else [End([])]
         if self._wants_tunnel:
             return self._receive_tunnel(data)
         return self._receive(data)
+
+    def _receive_first(self, data: bytes, heads: Heads) -> list[Event]:
+        """The first bytes, which may be a whole response whose head came before (3 µs less)."""
+        end = data.find(BLANK_LINE)
+        lines, size = data[:end], len(data) - end - len(BLANK_LINE)
+        heard = heads.find(lines, size)
+        if heard is not None:
+            self._is_recalled = self._ended = self.reusable = True
+            self.keeps_s = heard.keeps_s
+            return [heard.head, data[-size:], WHOLE] if size else [heard.head, WHOLE]
+        events = self._receive(data)
+        if self.reusable and type(events[0]) is Head and events[-1] is WHOLE:
+            pieces = [each for each in events if type(each) is bytes]
+            if len(events) == 2 + len(pieces) and sum(map(len, pieces)) == size:
+                heads.remember(lines, events[0], size, self.keeps_s)
+        return events
+
+    def _refuse_more(self, data: bytes) -> list[Event]:
+        """What comes behind a response answers nobody."""
+        if data:
+            raise OriginError("http_protocol_error", "there is more behind the response")
+        return []
 
     def _receive(self, data: bytes) -> list[Event]:
         events: list[Event] = []

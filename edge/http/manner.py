@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from edge.http.fields import Fields
-
+    from edge.http.fields import Fields, Line
+    from edge.http.forwarding import Passage
 
 KEEP_ALIVE: Final = b"keep-alive"
 REMEMBERED: Final = 1024
@@ -39,6 +39,7 @@ class Manner:
         "is_read",
         "lines",
         "none_match",
+        "passed",
         "referer",
         "stored",
         "told",
@@ -65,6 +66,8 @@ class Manner:
         """What is remembered of the site that they are for, by request line."""
         self.stored: Mapping[bytes, object] = NOTHING
         """Likewise of origins' answers, once one of them was found by these fields."""
+        self.passed: tuple[str, Passage, list[Line]] | None = None
+        """Whose they were, and how they went on to an origin, the last time they did."""
         self.told: bytes | None = None
         """What the log says of what it says about itself, once it was asked."""
 

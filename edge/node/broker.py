@@ -36,7 +36,7 @@ from edge.site.keys import TAG
 if TYPE_CHECKING:
     from edge.http.fields import Fields
     from edge.http.freshness import Stored
-    from edge.http.http1_client import Head
+    from edge.http.heads import Head
     from edge.http.message import Inform
     from edge.node.origins import Origins
     from edge.node.shelf import Entry, Shelf

@@ -18,7 +18,8 @@ import msgspec
 from edge.errors import ContentTooLarge, OriginError, RequestError
 from edge.http.fields import Line, saturating_int
 from edge.http.forwarding import response_fields, trailer_fields
-from edge.http.http1_client import End, Head
+from edge.http.heads import Head
+from edge.http.http1_client import End
 from edge.http.message import Incoming, Inform
 from edge.node.tasks import spawn
 
@@ -31,6 +32,9 @@ IDEMPOTENT: Final = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"
 """Source: RFC 9110 §9.2.2."""
 
 EVENT_STREAM: Final = b"text/event-stream"
+
+CLASSES: Final = [f"{number}xx" for number in range(10)]
+"""What answers are counted as, by the first digit of their status."""
 
 SMALL: Final = 256 * 1024
 """Content that is here with its head and is no more than this goes on in one piece."""
@@ -152,7 +156,8 @@ class Errand:
                 with health.watch(self._clock, is_admitted=self.is_begun):
                     head = await self._exchange_heads()
                 self._grant_silence(head)
-                return self._received(head)
+                received = self._received(head)
+                return Head(received.status, received.fields.copy(), received.version)
             except OriginError as error:
                 self._origin.count(self.message.app, error.kind)
                 is_unsent = error.retry == "yes" and not self._is_sent
@@ -167,10 +172,15 @@ class Errand:
         self.message.lines[0] = (b"host", place.authority)
 
     def _received(self, head: Head) -> Head:
-        """The head without what was of its connection only."""
-        self._origin.count(self.message.app, f"{head.status // 100}xx")
-        head.fields = response_fields(head.status, head.version, head.fields)
-        return head
+        """The head without what was of its connection only; shared where it may come again."""
+        self._origin.count(self.message.app, CLASSES[head.status // 100])
+        received = head.received
+        if received is None:
+            lines = response_fields(head.status, head.version, head.fields)
+            received = Head(head.status, lines, head.version, None, head.forms)
+            if head.forms is not None:
+                head.received = received
+        return received
 
     def _grant_silence(self, head: Head) -> None:
         """A stream of events may say nothing for long, and has no end."""

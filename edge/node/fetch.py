@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from edge.http.fields import Fields
     from edge.http.freshness import Arrival, Stored
-    from edge.http.http1_client import Head
+    from edge.http.heads import Head
     from edge.http.message import Inform
     from edge.node.broker import Broker
     from edge.node.inquiry import Inquiry

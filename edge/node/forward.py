@@ -64,6 +64,7 @@ class Forwarder:
         """Go by these settings, and another snapshot, from now on."""
         self.recalls.clear()
         self.ways.clear()
+        self.origins.heads.clear()
         self.clients = Clients(settings.clients)
         stated = settings.clients.country_header
         self.gateway = Gateway(self._instance, [stated.encode()] if stated else [])
@@ -71,6 +72,22 @@ class Forwarder:
         """What makes the lines for origins; a tracer's, where requests are traced."""
         self.ports = frozenset(b"%d" % port for port in settings.listen.ports - {80, 443})
         """Ports that a client may name."""
+
+    def lines(self, request: Request, passage: Passage) -> list[Line]:
+        """
+        The field lines for an origin, not to be changed: the client's, if it says the same again.
+
+        Raises: as `request_fields`.
+        """
+        manner = request.manner
+        is_whole = request.method == b"GET" and request.version == b"1.1"
+        if manner is None or not is_whole or self.fields is not request_fields:
+            return self.fields(request, passage, self.gateway)
+        known = manner.passed
+        if known is None or known[:2] != (request.peer, passage):
+            lines = request_fields(request, passage, self.gateway)
+            manner.passed = known = request.peer, passage, lines
+        return known[2]
 
     @property
     def limits(self) -> Limits:

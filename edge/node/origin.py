@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Final, Literal, cast
 
 from edge.errors import OriginError, OriginFault, RequestError
 from edge.http.fields import Line
-from edge.http.http1_client import End, Event, Head, Http1Client
+from edge.http.heads import Head, Heads
+from edge.http.http1_client import End, Event, Http1Client
 
 if TYPE_CHECKING:
     from edge.node.clock import Clock
@@ -40,6 +41,7 @@ class OriginConnection(asyncio.Protocol):
         "_descriptor",
         "_events",
         "_failure",
+        "_heads",
         "_held",
         "_is_sending",
         "_patience",
@@ -60,11 +62,13 @@ class OriginConnection(asyncio.Protocol):
 
     transport: asyncio.Transport
 
-    def __init__(self, clock: Clock, settings: int = 0) -> None:
+    def __init__(self, clock: Clock, settings: int = 0, heads: Heads | None = None) -> None:
+        """`heads` of responses are remembered with those of other connections."""
         self._clock = clock
+        self._heads = heads
         self.settings = settings
         """The number of the settings by which it was dialed."""
-        self._wire = Http1Client()
+        self._wire = Http1Client(heads)
         self._events: deque[Event] = deque()
         self._held = 0
         """Bytes of content in `_events`."""
@@ -199,7 +203,7 @@ class OriginConnection(asyncio.Protocol):
         self.touched = self._clock.now
         self._is_sending = not ends
         if self.is_reused:
-            self._wire = Http1Client()
+            self._wire = Http1Client(self._heads)
         self._put(self._wire.request(method, target, fields, tunnel=tunnel, ends=ends))
 
     async def send(self, chunk: bytes) -> None:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from edge.errors import OriginError, OriginFault
+from edge.http.heads import Heads
 from edge.node.counters import Counters
 from edge.node.origin import OriginConnection
 from edge.node.roots import system_context
@@ -305,6 +306,8 @@ class Origins:
         self.addresses = addresses
         self.limits = limits
         self.context = system_context()
+        self.heads = Heads()
+        """Heads of their answers, as they are sent by the snapshot that decides now."""
         self.settings = 0
         """Their number: it counts up with every change."""
         self._origins: dict[OriginKey, Origin] = {}
@@ -340,7 +343,7 @@ class Origins:
         try:
             async with asyncio.timeout(self.limits.origin_connect):
                 _, connection = await loop.create_connection(
-                    lambda: OriginConnection(self.clock, settings),
+                    lambda: OriginConnection(self.clock, settings, self.heads),
                     address.address,
                     address.port,
                     family=address.family,

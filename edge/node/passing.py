@@ -14,8 +14,11 @@ from typing import TYPE_CHECKING
 
 from edge.errors import OriginError
 from edge.http.fields import FieldList
+from edge.http.heads import FORMS
 from edge.http.hops import split_plain
 from edge.http.invalidation import SAFE, invalidated_targets
+from edge.http.message import CRLF, Response
+from edge.node.accesslog import verdict_of
 from edge.node.aims import aims_at
 from edge.node.broker import Sent
 from edge.node.errand import Errand, Message
@@ -26,10 +29,34 @@ from edge.node.tunnels import OriginTunnel
 from edge.site import keys
 
 if TYPE_CHECKING:
-    from edge.http.http1_client import Head
-    from edge.http.message import Request, Response
+    from edge.http.heads import Head
+    from edge.http.message import Request
     from edge.node.forward import Forwarder
     from edge.node.ways import Way
+
+
+class Form:
+    """An answer that may come again with other content of the same length."""
+
+    __slots__ = ("_first", "_is_dated", "way")
+
+    def __init__(self, way: Way, first: Response) -> None:
+        self.way = way
+        """Whose it is: kept, so that nobody else's has its identity."""
+        self._first = first
+        self._is_dated = first.block == CRLF
+        first.verdict = verdict_of(first)
+
+    def fill(self, content: bytes, date: bytes) -> Response:
+        """With its content; `date` is the Date line of this second."""
+        first = self._first
+        return Response(
+            first.head,
+            first.block if self._is_dated else date + CRLF,
+            content,
+            origin=first.origin,
+            verdict=first.verdict,
+        )
 
 
 class Passing(Later):
@@ -44,7 +71,7 @@ class Passing(Later):
         self._message = Message(
             method=request.method,
             lines=[
-                *forwarder.fields(request, way.passage, forwarder.gateway),
+                *forwarder.lines(request, way.passage),
                 (b"x-request-id", request.id),
             ],
             app=way.dress.branch.app,
@@ -81,9 +108,7 @@ class Passing(Later):
             if found is None:
                 self._go_on()
                 return
-            supply = self._supply(found[0])
-            supply.content = found[1]
-            response = self._way.dress.response(supply, self._forwarder.origins.clock.date)
+            response = self._whole(*found)
         except Exception as error:  # noqa: BLE001  (whoever keeps it makes a response of it)
             self._errand.abandon()
             self.deliver(error)
@@ -117,7 +142,7 @@ class Passing(Later):
             head = await errand.run()
             if self.request.method not in SAFE:
                 await self._invalidate(head)
-            supply = self._supply(head)
+            supply = self._supply(head, self._handling(head))
             if head.status == 101:
                 check_upgrade(head, self._message.upgrade)
                 idle_s = self._forwarder.limits.tunnel_idle
@@ -131,14 +156,37 @@ class Passing(Later):
 
     # The answer
 
-    def _supply(self, head: Head) -> Supply:
+    def _whole(self, head: Head, content: bytes | None) -> Response:
+        """An answer that is all here; with a head that came before, it is dressed already."""
+        date, forms = self._forwarder.origins.clock.date, head.forms
+        handling = self._handling(head)
+        if forms is None or content is None:
+            supply = self._supply(head, handling)
+            supply.content = content
+            return self._way.dress.response(supply, date)
+        name = id(self._way), self._errand.number, handling
+        form: Form | None = forms.get(name)
+        if form is None:
+            supply = self._supply(head, handling)
+            supply.content = content
+            form = Form(self._way, self._way.dress.response(supply, date))
+            if len(forms) >= FORMS:
+                forms.clear()
+            forms[name] = form
+        return form.fill(content, date)
+
+    def _handling(self, head: Head) -> bytes:
+        """What is told of the store, which may keep the next answer."""
+        way = self._way
+        if not way.key:
+            return way.handling
+        sent = Sent(self.request.method, self._message.lines, way.key, way.target)
+        reason = self._forwarder.store.broker.look_again(sent, head)
+        return way.handling if reason is None else way.handling + b"; detail=" + reason.value
+
+    def _supply(self, head: Head, handling: bytes) -> Supply:
         """The answer without its content."""
-        errand, way = self._errand, self._way
-        handling = way.handling
-        if way.key:
-            sent = Sent(self.request.method, self._message.lines, way.key, way.target)
-            reason = self._forwarder.store.broker.look_again(sent, head)
-            handling += b"" if reason is None else b"; detail=" + reason.value
+        errand = self._errand
         return Supply(
             status=head.status,
             lines=head.fields,

@@ -20,7 +20,8 @@ from edge.errors import OriginError
 from edge.http import caching, freshness, reuse, variants
 from edge.http.caching import Reason
 from edge.http.fields import IDENTITY, FieldList
-from edge.http.http1_client import End, Head
+from edge.http.heads import Head
+from edge.http.http1_client import End
 from edge.http.reuse import Reuse
 from edge.http.variants import ACCEPT_ENCODING
 from edge.node.addresses import Destination

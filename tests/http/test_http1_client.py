@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from edge.errors import OriginError
-from edge.http.http1_client import MAX_HEAD, MAX_INTERIM, End, Head, Http1Client
+from edge.http.heads import Head
+from edge.http.http1_client import MAX_HEAD, MAX_INTERIM, End, Http1Client
 
 HOST = (b"host", b"a.test")
 NEXT = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison"

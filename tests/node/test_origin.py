@@ -10,7 +10,8 @@ import ssl
 import pytest
 
 from edge.errors import MalformedRequest, OriginError
-from edge.http.http1_client import End, Head
+from edge.http.heads import Head
+from edge.http.http1_client import End
 from edge.node.clock import Clock
 from edge.node.origin import HIGH_WATER, IDLE_S, OriginConnection
 from edge.node.tasks import spawn

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 
 import pytest
 import uvloop
 
+from edge.http.manner import Manner
 from edge.http.message import Response
 from edge.node.later import Later
+from tests.support_ledger import entering
 from tests.support_origin import originating, raw, saying
 from tests.support_proxied import LARGE, OK, content_of, get, handling, path_for, proxied, quiet
-from tests.support_serving import Answer, request
+from tests.support_serving import HOST, Answer, request
 from tests.support_wire import until
 
 NEVER = "Cache-Control: no-store"
@@ -214,3 +218,136 @@ async def test_what_may_be_stored_by_now_is_the_next_time(site, origin, path):
     found = [handling(await get(site, f"/o{path}")) for _ in range(3)]
 
     assert found == ["fwd=uri-miss", "fwd=uri-miss; stored", "hit"]
+
+
+# Heads that come again
+
+
+async def test_each_has_its_own_content_and_all_have_the_same_head(site, origin, path):
+    """What an operator puts on it too; each its identifier, and the date of its second."""
+    await known(site, origin, path)
+    for content in (b"first", b"other", b"third"):
+        origin.on(path, saying(content, 200, NEVER, "X-One: a"))
+        answer = await get(site, f"/o{path}")
+        assert (answer.content, answer.fields["x-one"], answer.fields["x-team"]) == (
+            content,
+            "a",
+            "blue",
+        )
+        assert handling(answer).startswith("fwd=")
+        site.pass_time(1)
+    assert len(site.worker._origins.heads._known) > 0
+
+
+async def test_two_addresses_with_one_head_are_told_apart(site, origin, path):
+    """By what their rules and their operators say of them."""
+    site.write(
+        "customHttp.yml",
+        "customHeaders: [{pattern: '/o/*-a', headers: [{key: X-Way, value: a}]}, "
+        "{pattern: '/o/*-b', headers: [{key: X-Way, value: b}]}]",
+    )
+    site.changes.reload()
+    await site.follow()
+    for way in ("a", "b"):
+        await known(site, origin, f"{path}-{way}")
+    found = [
+        (await get(site, f"/o{path}-{way}")).fields["x-way"] for way in ("a", "b", "a", "b", "a")
+    ]
+    site.write("customHttp.yml", FIELDS)
+    site.changes.reload()
+    await site.follow()
+
+    assert found == ["a", "b", "a", "b", "a"]
+    after = await get(site, f"/o{path}-a")
+    assert ("x-way" in after.fields, after.fields["x-team"]) == (False, "blue")
+
+
+async def test_tags_of_a_head_that_comes_again_are_nobodys(site, origin, path):
+    """Neither the second time nor later."""
+    origin.on(path, saying(b"hello", 200, NEVER, "Cache-Tag: one"))
+    for _ in range(5):
+        assert "cache-tag" not in (await get(site, f"/o{path}")).fields
+
+
+async def test_what_may_be_stored_with_a_head_that_comes_again_is_stored(site, origin, path):
+    """Whoever reads it for the store has a head of their own."""
+    for number in range(3):
+        origin.on(
+            f"{path}-{number}",
+            saying(b"hello", 200, "Cache-Control: max-age=60, public", "Cache-Tag: one"),
+        )
+    found = [handling(await get(site, f"/o{path}-{number}")) for number in range(3) for _ in "ab"]
+
+    assert found == ["fwd=uri-miss; stored", "hit"] * 3
+    labels = [key for key in site.worker._broker.shelf._labels if b"one" in key]
+    assert [len(site.worker._broker.shelf._labels[key]) for key in labels] == [3]
+
+
+# What a client says again
+
+
+async def test_each_client_is_named_though_all_say_the_same(site, origin, path):
+    """The address of each goes to the origin, whoever asked before."""
+    await known(site, origin, path)
+    manner = None
+    for peer in ("192.0.2.1", "192.0.2.2", "192.0.2.2", "192.0.2.1"):
+        asked = request(f"/o{path}", peer=peer, x_one="a")
+        manner = asked.manner = manner or Manner(asked.authority, asked.fields)
+        await site.answer(asked)
+    sent = [talk.fields for talk in origin.of(path)][-4:]
+
+    assert [each["x-forwarded-for"] for each in sent] == [
+        "192.0.2.1",
+        "192.0.2.2",
+        "192.0.2.2",
+        "192.0.2.1",
+    ]
+    assert {each["x-one"] for each in sent} == {"a"}
+    assert len({tuple(each) for each in sent}) == 1
+
+
+async def test_the_same_lines_behind_another_request_line_are_another_request(built, origin, path):
+    """Its method and its version are told as they are."""
+    origin.on(path, saying(b"hello", 200, NEVER))
+    lines = f"Host: {HOST}\r\nX-One: a\r\n\r\n"
+    asked = [
+        f"{method} /o{path} HTTP/{version}\r\n{lines}".encode()
+        for method, version in [("GET", "1.1")] * 4
+        + [("HEAD", "1.1"), ("OPTIONS", "1.1"), ("POST", "1.1"), ("GET", "1.0"), ("GET", "1.1")]
+    ]
+    async with entering(built) as node:
+        for each in asked:
+            client = await node.client()
+            client.send(each)
+            await client.read(each.partition(b" ")[0].decode())
+    sent = [
+        (talk.method, talk.fields["via"].split()[0], talk.fields.get("content-length"))
+        for talk in origin.of(path)
+    ]
+
+    assert sent[3:] == [
+        ("GET", "1.1", None),
+        ("HEAD", "1.1", None),
+        ("OPTIONS", "1.1", None),
+        ("POST", "1.1", "0"),
+        ("GET", "1.0", None),
+        ("GET", "1.1", None),
+    ]
+
+
+async def test_rules_that_are_gone_are_held_by_nobody(site, origin, path):
+    """However often the same heads came by them."""
+    await known(site, origin, path)
+    for _ in range(3):
+        await get(site, f"/o{path}")
+    branch = weakref.ref(site.worker._handler.snapshot.apps["site"].branches["main"])
+    site.write("customHttp.yml", FIELDS.replace("blue", "red"))
+    site.changes.reload()
+    await site.follow()
+    gc.collect()
+
+    assert branch() is None
+    assert (await get(site, f"/o{path}")).fields["x-team"] == "red"
+    site.write("customHttp.yml", FIELDS)
+    site.changes.reload()
+    await site.follow()

@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.http.forwarding import Gateway, Passage, request_fields, response_fields
+from edge.http.heads import Head
 from edge.http.http1 import Http1, Limits
-from edge.http.http1_client import Head, Http1Client
+from edge.http.http1_client import Http1Client
 from edge.http.message import Request, finish_head
 
 UNHURRIED = settings(deadline=None, max_examples=200)
