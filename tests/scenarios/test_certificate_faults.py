@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(PEBBLE is None, reason="pebble is not installed"
 
 log = logging.getLogger("tests.certificates")
 
-NAMES = int(os.environ.get("EDGE_TEST_NAMES", "6"))
+NAMES = int(os.environ.get("EDGE_TEST_NAMES", "4"))
 """By hand a hundred."""
 
 ROUNDS = 4

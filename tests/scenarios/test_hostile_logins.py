@@ -35,7 +35,7 @@ ADDRESSES = itertools.starmap("10.{}.{}.{}".format, itertools.product(range(256)
 
 log = logging.getLogger("tests.logins")
 
-GUESSES = int(os.environ.get("EDGE_TEST_GUESSES", "4000"))
+GUESSES = int(os.environ.get("EDGE_TEST_GUESSES", "3000"))
 """
 By hand 200,000, with `--log-cli-level=INFO` for the figures; what CI has tells a way without the
 hash, not microseconds.
