@@ -10,7 +10,10 @@ from edge.http.http1 import (
     HTTP2_PREFACE,
     Http1,
     Limits,
+    encode_chunk,
+    encode_end,
     encode_head,
+    encode_interim,
 )
 from edge.http.message import Request, Response, finish_head
 from edge.http.target import split_target
@@ -403,3 +406,30 @@ def test_encode_head_says_what_becomes_of_the_connection(option):
     assert encode_head(response, option) == (
         b"HTTP/1.1 200 OK\r\nX: y\r\n" + line + b"Date: now\r\n\r\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("trailers", "expected"),
+    [
+        (None, b"0\r\n\r\n"),
+        ([], b"0\r\n\r\n"),
+        ([(b"X-Sum", b"1"), (b"X-B", b"")], b"0\r\nX-Sum: 1\r\nX-B: \r\n\r\n"),
+    ],
+)
+def test_content_in_chunks_has_one_end(trailers, expected):
+    """The last chunk, trailers if there are any, an empty line (RFC 9112 §7.1)."""
+    assert encode_end(trailers) == expected
+
+
+def test_a_chunk_has_its_length_and_is_never_the_last():
+    """Nothing makes no chunk: one of no length would end the content."""
+    assert encode_chunk(b"a" * 26) == b"1a\r\n" + b"a" * 26 + b"\r\n"
+    assert encode_chunk(b"") == b""
+
+
+def test_an_interim_response_is_whole():
+    """A status line, fields, an empty line, and nothing behind it."""
+    assert encode_interim(100, []) == b"HTTP/1.1 100 Continue\r\n\r\n"
+    hints = encode_interim(103, [(b"Link", b"</a.css>; rel=preload")])
+
+    assert hints == b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\n"
