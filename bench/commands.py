@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import platform
 import resource
 import sys
 import tempfile
@@ -42,7 +43,7 @@ def add_command(commands: Subparsers, name: str, function: Command, **options: i
 
 def run(chosen: argparse.Namespace) -> int:
     """0 when everything could be measured, whatever the figures."""
-    print(f"load average before: {os.getloadavg()[0]:.2f} (other work on the machine blurs this)")
+    print_circumstances()
     with tempfile.TemporaryDirectory(prefix=f"edge-{chosen.command}-") as folder:
         try:
             chosen.function(chosen, Path(folder))
@@ -59,3 +60,9 @@ def raise_file_limit(wanted: int) -> None:
         raise NotStarted(f"the limit of open files is {hard}: raise it to {wanted} (ulimit -Hn)")
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def print_circumstances() -> None:
+    """What figures depend on beside the code: other work, and whose build of Python runs Edge."""
+    print(f"load average before: {os.getloadavg()[0]:.2f} (other work on the machine blurs this)")
+    print(f"Python {platform.python_version()} of {sys.base_prefix}")

@@ -37,6 +37,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import commands
 import gateways
 import logs
 import processes
@@ -208,7 +209,7 @@ def main() -> int:
     if missing or (os.cpu_count() or 1) < 2:
         print(f"missing: {', '.join(missing) or 'a second core'}", file=sys.stderr)
         return 2
-    print(f"load average before: {os.getloadavg()[0]:.2f} (other work on the machine blurs this)")
+    commands.print_circumstances()
     where = processes.memory_backed()
     with tempfile.TemporaryDirectory(prefix="edge-bench-", dir=where) as folder:
         everything = play_all(chosen, Path(folder))
