@@ -306,7 +306,7 @@ async def test_each_client_is_named_though_all_say_the_same(site, origin, path):
     assert len({tuple(each) for each in sent}) == 1
 
 
-async def test_the_same_lines_behind_another_request_line_are_another_request(built, origin, path):
+async def test_the_same_lines_behind_another_request_line_are_another_request(site, origin, path):
     """Its method and its version are told as they are."""
     origin.on(path, saying(b"hello", 200, NEVER))
     lines = f"Host: {HOST}\r\nX-One: a\r\n\r\n"
@@ -315,7 +315,7 @@ async def test_the_same_lines_behind_another_request_line_are_another_request(bu
         for method, version in [("GET", "1.1")] * 4
         + [("HEAD", "1.1"), ("OPTIONS", "1.1"), ("POST", "1.1"), ("GET", "1.0"), ("GET", "1.1")]
     ]
-    async with entering(built) as node:
+    async with entering(site) as node:
         for each in asked:
             client = await node.client()
             client.send(each)
