@@ -13,6 +13,7 @@ import contextlib
 import json
 import logging
 import os
+import select
 import signal
 import socket
 import sys
@@ -58,15 +59,11 @@ class Inheritance:
         for number in (self.lock, self._word, *(each.fileno() for _, _, each in self.entries)):
             os.set_inheritable(number, False)  # noqa: FBT003  (the os module's own)
 
-    def tell(self, word: str) -> bool:
-        """Say what came of it, once; whether anybody was there to hear."""
-        try:
+    def tell(self, word: str) -> None:
+        """Say what came of it, once; whether anybody hears is not known (`Predecessor`)."""
+        with contextlib.suppress(BrokenPipeError):
             os.write(self._word, word.encode()[:MAX_REASON] + b"\n")
-        except BrokenPipeError:
-            return False
-        finally:
-            self.close()
-        return True
+        self.close()
 
     def close(self) -> None:
         """Say nothing from here: in a child, which must not keep the parent's word open."""
@@ -79,6 +76,22 @@ def inherited() -> Inheritance | None:
     """What this process was started to take over, if it was."""
     passed = os.environ.pop(ENVIRONMENT, None)
     return None if passed is None else Inheritance(json.loads(passed))
+
+
+class Predecessor:
+    """The parent before this one: it ends by itself, unless it is killed before it heard."""
+
+    def __init__(self) -> None:
+        self._descriptor = os.pidfd_open(os.getppid())
+
+    def has_ended(self) -> bool:
+        """Whether it has; asked until it has, or until `close`."""
+        ended, _, _ = select.select([self._descriptor], [], [], 0)
+        return bool(ended)
+
+    def close(self) -> None:
+        """Ask no more."""
+        os.close(self._descriptor)
 
 
 class Successor:

@@ -22,7 +22,7 @@ from pathlib import Path
 from edge.control import handover, orphans, systemd, waiter
 from edge.control.children import WAITED, Child, Children
 from edge.control.durable import try_lock
-from edge.control.handover import Inheritance, Successor
+from edge.control.handover import Inheritance, Predecessor, Successor
 from edge.control.pulse import Pulse
 from edge.control.sockets import Sockets
 from edge.errors import EdgeError
@@ -70,6 +70,8 @@ class Parent:
         self._stopping = False
         self._waits = inheritance is not None
         """Whether children wait for a word before they accept anything."""
+        self._before: tuple[Predecessor, list[tuple[int, Path]]] | None = None
+        """Who served before and has not ended yet, and the processes that it had."""
         self._successor: Successor | None = None
         self._heir = 0
         """The parent that serves instead of this one."""
@@ -135,6 +137,7 @@ class Parent:
             EdgeError: that did not come about, and it has been said why.
         """
         self._lock = inheritance.lock
+        before = Predecessor()
         try:
             others = orphans.found(self._places.run)
             self._get_ready(inheritance)
@@ -147,10 +150,21 @@ class Parent:
             with contextlib.suppress(OSError):  # who has died meanwhile is replaced
                 orders.ask(path, {"do": "listen"})
         handover.sign(self._lock)
-        if not inheritance.tell("ready"):
+        inheritance.tell("ready")
+        self._before = before, others
+        self._look_at_predecessor()
+
+    def _look_at_predecessor(self) -> None:
+        """One that was killed has left processes, though it may have been told: nobody heard."""
+        if self._before is None or not self._before[0].has_ended():
+            return
+        (before, others), self._before = self._before, None
+        before.close()
+        left = orphans.found(self._places.run, self._children.pids())
+        if left := [each for each in left if each in others]:
             log.warning("the node before has died meanwhile; its orphans are drained")
             systemd.notify(f"MAINPID={os.getpid()}")
-            orphans.dismiss(others)
+            orphans.dismiss(left)
 
     def _get_ready(self, inheritance: Inheritance) -> None:
         self._sockets.adopt(inheritance.entries)
@@ -251,6 +265,7 @@ class Parent:
             if not self._stopping:
                 self._children.restart_due()
                 self._look_at_children()
+                self._look_at_predecessor()
                 self._look_at_successor()
                 self._look_at_reload()
                 if self._watchdog is not None:

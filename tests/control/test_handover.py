@@ -24,7 +24,7 @@ print("after", file=sys.stderr, flush=True)
 [(slot, name, listener)] = heir.entries
 said = (slot, name, listener.getsockname()[1], os.get_inheritable(heir.lock), sys.argv[1:])
 handover.sign(heir.lock)
-heard = heir.tell(f"failed: {said} {handover.inherited()}")
+heir.tell(f"failed: {said} {handover.inherited()}")
 heir.close()
 """
 

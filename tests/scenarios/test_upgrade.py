@@ -329,6 +329,25 @@ def test_kill_9_in_the_middle_of_an_upgrade(node, victim):
     assert main_of(node) == (old if failure else heir)
 
 
+def test_kill_9_of_a_parent_that_was_told_and_has_not_heard(node):
+    """The new one's word lies in a pipe: nobody else drains what the old one has left."""
+    with Load(node) as load:
+        load.more(50)
+        old = main_of(node)
+        command, heir, _ = begun(node)
+        os.kill(old, signal.SIGSTOP)
+        eventually(lambda: main_of(node) == heir, 30)
+        load.more(50)
+        os.kill(old, signal.SIGKILL)
+        node.process.wait()
+        assert command.exception(60) is None
+        eventually(lambda: is_whole(node), 30)
+        load.more(50)
+
+    assert load.errors == []
+    assert main_of(node) == heir
+
+
 def is_whole(node):
     """Whether one parent has all the processes that there are."""
     every = {*node.pids("worker"), *node.pids("control")}
