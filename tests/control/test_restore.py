@@ -11,6 +11,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
+import zstandard
 
 from edge.control import durable
 from edge.control import restore as module
@@ -119,10 +120,23 @@ def test_what_is_cut_short_is_nothing(tmp_path, good, share):
 def test_what_is_damaged_is_nothing(tmp_path, good, place):
     """By one bit, anywhere."""
     at = int(len(good) * place)
+    damaged = good[:at] + bytes([good[at] ^ 1]) + good[at + 1 :]
+    if said(damaged) == said(good):  # one that zstd fills up with: its checksum is right
+        assert restored(tmp_path, damaged).current.is_symlink()
+        return
     with pytest.raises(StoreError):
-        restored(tmp_path, good[:at] + bytes([good[at] ^ 1]) + good[at + 1 :])
+        restored(tmp_path, damaged)
 
     assert left(tmp_path) == set()
+
+
+def said(packed: bytes) -> bytes | None:
+    """What zstd makes of it; None where it finds that damaged."""
+    try:
+        with zstandard.ZstdDecompressor().stream_reader(packed) as reader:
+            return reader.read()
+    except zstandard.ZstdError:
+        return None
 
 
 POINTER = ("current", b"generations/1")
