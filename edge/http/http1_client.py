@@ -174,6 +174,8 @@ class Http1Client:
     def _receive_first(self, data: bytes, heads: Heads) -> list[Event]:
         """The first bytes, which may be a whole response whose head came before (3 µs less)."""
         end = data.find(BLANK_LINE)
+        if end < 0:
+            return self._receive(data)
         lines, size = data[:end], len(data) - end - len(BLANK_LINE)
         heard = heads.find(lines, size)
         if heard is not None:

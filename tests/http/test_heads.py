@@ -100,6 +100,18 @@ def test_what_comes_behind_it_is_nobodys(data, behind):
     assert said(asked(heads), data, behind) == said(asked(None), data, behind)
 
 
+@pytest.mark.parametrize("cut", [1, 2, 3])
+def test_a_head_that_is_not_whole_is_no_content(cut):
+    """Cut within its empty line, where what came is as long as if it had that and content."""
+    lines = OK + b"Content-Length: %d\r\nX-One: a"
+    size = len(lines % 40) + cut - 3
+    lines %= size
+    data = lines + b"\r\n\r\n" + b"y" * size
+    pieces = data[: len(lines) + cut], data[len(lines) + cut :]
+
+    assert said(asked(known(data)), *pieces) == said(asked(None), *pieces)
+
+
 def test_it_is_taken_from_memory():
     """One that zttp would not take shows it: with a head that is heard, it is not asked."""
     heads = known(FIVE)
