@@ -188,12 +188,28 @@ class Reason(enum.Enum):
     ELSEWHERE = b"elsewhere"
     """Another worker of the node stores it."""
 
+    ERROR = b"server-error"
+    """It was a server's error, which says nothing of the answer that comes when it is over."""
+
 
 ABOUT_REQUEST = frozenset((Reason.REQUEST_CONTENT, Reason.REQUEST_NO_STORE, Reason.AUTHORIZATION))
 """
 Refusals that say nothing about the response. What a 304 to such a request would update stays in
 the store as it was; after any other refusal it goes.
 """
+
+NOT_OF_THE_ANSWER = frozenset((
+    Reason.COOKIE, Reason.ELSEWHERE, Reason.METHOD, Reason.OVERTAKEN, Reason.REQUEST_CONTENT,
+    Reason.REQUEST_NO_STORE,
+))  # fmt: skip
+"""Why an answer is not stored that another request could have."""
+
+
+def lasting(status: int, reason: Reason | None) -> Reason | None:
+    """What it says of the next answer that one of this status was not stored; None for nothing."""
+    if reason is None or reason in NOT_OF_THE_ANSWER:
+        return None
+    return Reason.ERROR if status >= 500 else reason
 
 
 class Verdict(msgspec.Struct, frozen=True):

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from edge.errors import OriginError
 from edge.http import reuse, variants
 from edge.http.cache_status import Forwarded, Handling
-from edge.http.caching import Policy, Reason, may_store
+from edge.http.caching import Policy, Reason, lasting, may_store
 from edge.http.fields import FieldList, Line
 from edge.http.freshening import PRECONDITIONS, lines_without
 from edge.http.freshness import arrival_of, describe, is_useful, remaining
@@ -174,20 +174,21 @@ class Broker:
     def reason_to_pass(self, key: bytes, *, is_authorized: bool) -> Reason | None:
         """Why a request need not be asked of any store: its last answer, and nothing is there."""
         reason = self.shelf.reason(key)
-        if reason is Reason.CLIENT or (reason is Reason.AUTHORIZATION and not is_authorized):
-            return None  # only its content tells; or another one's answer may be stored
-        return None if reason is None or self.shelf.variants(key) else reason
+        if reason is None or self.shelf.variants(key):
+            return None
+        if reason is Reason.CLIENT or reason is Reason.ERROR:
+            return None  # only content tells of the one, only the next answer of the other
+        if reason is Reason.AUTHORIZATION and not is_authorized:
+            return None  # another one's answer may be stored
+        return reason
 
     def look_again(self, sent: Sent, head: Head) -> Reason | None:
         """Why an answer that was passed on could not be stored; if it could, the next one is."""
         known, lines = self.shelf.reason(sent.key), head.fields
         if sent.method != b"GET" or head.status in ABOUT_CONDITIONS:
             return known
-        if NO_STORE in lines:
+        if forbids(head):
             return known  # nearly always, for a fiftieth of the price
-        for name, value in lines:
-            if name == b"cache-control" and says_no(value):
-                return known
         fields = FieldList(lines)
         verdict = may_store(b"GET", FieldList(sent.lines), head.status, fields, self.policy)
         reason = verdict.reason
@@ -198,7 +199,7 @@ class Broker:
             reason = self.refusal(fields, stored)
         if reason is None and known is Reason.TOO_LARGE and fields.get(b"content-length") is None:
             return known  # it may be as large again
-        self.shelf.mark(sent.key, sent.target, reason)
+        self.shelf.mark(sent.key, sent.target, lasting(head.status, reason))
         return reason
 
     def refusal(self, fields: Fields, stored: Stored) -> Reason | None:
@@ -358,9 +359,14 @@ class Broker:
         self.close(flight)
 
 
-def says_no(value: bytes) -> bool:
-    """Whether a Cache-Control forbids to store; one that only seems to is judged another time."""
-    return b"no-store" in value or b"private" in value
+def forbids(head: Head) -> bool:
+    """Whether a Cache-Control says not to store; one that only seems to is judged another time."""
+    if NO_STORE in head.fields:
+        return True
+    return any(
+        name == b"cache-control" and (b"no-store" in value or b"private" in value)
+        for name, value in head.fields
+    )
 
 
 def unavailable() -> Supply:

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from edge.errors import OriginError
 from edge.http import caching, freshening, freshness, reuse, variants
 from edge.http.cache_status import Forwarded
-from edge.http.caching import Reason
+from edge.http.caching import NOT_OF_THE_ANSWER, Reason, lasting
 from edge.http.fields import IDENTITY, FieldList, Line
 from edge.http.partial import extent_of
 from edge.http.tags import tags_of, without_tags
@@ -42,12 +42,6 @@ NOT_SHARED = freshening.PRECONDITIONS | {b"range"}
 
 ABOUT_CONDITIONS = frozenset((206, 304, 412, 416))
 """Answers that say nothing about whether the next one can be stored."""
-
-NOT_OF_THE_ANSWER = frozenset((
-    Reason.COOKIE, Reason.ELSEWHERE, Reason.METHOD, Reason.OVERTAKEN, Reason.REQUEST_CONTENT,
-    Reason.REQUEST_NO_STORE,
-))  # fmt: skip
-"""Why an answer is not stored that another request could have."""
 
 
 class Manner(msgspec.Struct, frozen=True, kw_only=True):
@@ -291,7 +285,7 @@ class Fetch:
     def note(self, status: int, reason: Reason | None) -> None:
         """Remember for the next request whether answers of this key can be stored."""
         if self._tells(status):
-            about = None if reason in NOT_OF_THE_ANSWER else reason
+            about = lasting(status, reason)
             self.broker.shelf.mark(self.inquiry.key, self.inquiry.target, about)
 
     def _tells(self, status: int) -> bool:
@@ -300,9 +294,9 @@ class Fetch:
 
     def lasting(self, landing: Landing) -> bytes:
         """Why nothing is stored, where that holds for the next request too."""
-        reason = landing.reason
-        if reason is None or reason in NOT_OF_THE_ANSWER or not self._tells(landing.status):
-            return b""
+        reason = lasting(landing.status, landing.reason)
+        if reason is None or reason is Reason.ERROR or not self._tells(landing.status):
+            return b""  # whoever stores it is asked again after an error
         return b"" if self.broker.shelf.variants(self.inquiry.key) else reason.value
 
     def _forget_entry(self, status: int, reason: Reason | None) -> None:

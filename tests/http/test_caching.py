@@ -18,6 +18,7 @@ from edge.http.caching import (
     Policy,
     Reason,
     SetCookie,
+    lasting,
     may_store,
     response_directives,
 )
@@ -321,7 +322,7 @@ def test_the_words_for_reasons():
     words = (
         b"method request-content status must-understand no-store request-no-store private"
         b" authorization vary-asterisk set-cookie partial no-lifetime stale-at-once too-large"
-        b" cookie client-address overtaken elsewhere"
+        b" cookie client-address overtaken elsewhere server-error"
     )
 
     assert [each.value for each in Reason] == words.split()
@@ -406,3 +407,22 @@ def test_hostile_directives_take_linear_time(value):
     reason(controlled(value))
 
     assert time.process_time() - began < 1
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "said"),
+    [
+        (200, None, None),
+        (503, None, None),
+        (200, Reason.NO_STORE, Reason.NO_STORE),
+        (404, Reason.NO_LIFETIME, Reason.NO_LIFETIME),
+        (499, Reason.NO_LIFETIME, Reason.NO_LIFETIME),
+        (500, Reason.NO_LIFETIME, Reason.ERROR),
+        (503, Reason.NO_STORE, Reason.ERROR),
+        (200, Reason.COOKIE, None),
+        (503, Reason.REQUEST_NO_STORE, None),
+    ],
+)
+def test_what_a_refusal_says_of_the_next_answer(status, reason, said):
+    """Nothing, where the request was why; of an error only that it was one."""
+    assert lasting(status, reason) is said

@@ -170,6 +170,15 @@ def test_a_store_is_what_the_plainest_one_is(site, origin, steps):
     uvloop.run(run(site, origin, steps))
 
 
+@pytest.mark.parametrize("slots", [(0, 0, 0), (1, 1, 1), (0, 1, 1), (1, 0, 0), (0, 1, 0)], ids=str)
+def test_the_first_good_answer_behind_an_error_is_stored(site, origin, slots):
+    """Whichever worker gets it; the origin is not asked once more than there is need."""
+    broken, first, second = slots
+    steps: list[tuple] = [("break", True), ("get", broken, "/fresh", "de"), ("break", False)]
+    steps += [("get", first, "/fresh", "de"), ("get", second, "/fresh", "de")]
+    uvloop.run(run(site, origin, steps))
+
+
 PAIRS = list(itertools.product([0, 1], repeat=3))
 
 
