@@ -43,6 +43,7 @@ class Manner:
         "referer",
         "stored",
         "told",
+        "ways",
     )
 
     accept_encoding: bytes | None
@@ -66,6 +67,8 @@ class Manner:
         """What is remembered of the site that they are for, by request line."""
         self.stored: Mapping[bytes, object] = NOTHING
         """Likewise of origins' answers, once one of them was found by these fields."""
+        self.ways: Mapping[bytes, object] = NOTHING
+        """Likewise of what leads past the store, once one of them went there."""
         self.passed: tuple[str, Passage, list[Line]] | None = None
         """Whose they were, and how they went on to an origin, the last time they did."""
         self.told: bytes | None = None

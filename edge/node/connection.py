@@ -38,8 +38,6 @@ class Http1Connection(Http1Sender):
     """HTTP/1.1, and the place where an HTTP/2 preface is noticed."""
 
     __slots__ = (
-        "_answer",
-        "_answering",
         "_began",
         "_fresh",
         "_head_since",
@@ -53,11 +51,9 @@ class Http1Connection(Http1Sender):
         self._fresh = True
         """Whether it is not known yet which protocol the client speaks."""
         self._preface = b""
-        self._answering = False
-        self._answer: asyncio.Task[None] | Later | None = None
-        self._unread = 0
         self._began = 0.0
         """When the last bytes came, in monotonic seconds."""
+        self._unread = 0
         self._head_since = service.clock.now
         """When the unfinished head began to arrive; 0.0 between requests."""
         self._pace: Allowance | None = None
@@ -210,12 +206,10 @@ class Http1Connection(Http1Sender):
         if self._output:
             self._flush()
         self._answering = True
-        self._wire.is_between = False
-        self._asked = request
         if isinstance(answer, Later):
-            self._answer = answer
-            answer.give_to(self)
+            self.await_passing(request, answer)
             return False
+        self._asked = request
         self._answer = spawn(self._answer_later(request, answer), "answer")
         if isinstance(answer, Coroutine):  # of a task that is cancelled before it began
             self._answer.add_done_callback(lambda _: answer.close())

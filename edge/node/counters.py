@@ -155,10 +155,10 @@ class Counters:
         """Count a connection, a request or a stream that was not served; one of `REASONS`."""
         self.refused[reason] += 1
 
-    def count_origin(self, app: str, origin: str, result: str) -> None:
-        """Count a request to an origin: `2xx`, `5xx`, or the kind of its failure."""
+    def count_origin(self, app: str, origin: str, result: str, times: int = 1) -> None:
+        """Count requests to an origin: `2xx`, `5xx`, or the kind of their failure."""
         names = app, origin, result
-        self.origins[names] = self.origins.get(names, 0) + 1
+        self.origins[names] = self.origins.get(names, 0) + times
 
     def count_rules(self, snapshot: Snapshot) -> None:
         """Add up what the plans of a snapshot have counted."""

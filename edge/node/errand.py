@@ -114,6 +114,14 @@ class Errand:
         self.is_begun = True
         return True
 
+    def adopt(self, connection: OriginConnection) -> None:
+        """Go on with what was sent over a connection already, as after `start`."""
+        self._take_aim()
+        self.connection = connection
+        connection.deadline = connection.touched + (self.limits.origin_total or inf)
+        connection.expect(self.message.method, self._target, self.message.lines)
+        self.is_begun = True
+
     def listen(self, on_arrival: Callable[[], None]) -> None:
         """Have a request that was started call when its answer is there, or the first of it."""
         assert self.connection is not None, "it was started"

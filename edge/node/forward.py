@@ -19,6 +19,7 @@ from edge.http.target import split_query
 from edge.http.variants import ACCEPT_ENCODING, normal_accept_encoding
 from edge.node.aims import places_of
 from edge.node.clients import Clients
+from edge.node.crossing import Lane
 from edge.node.dressing import Dress
 from edge.node.errand import check_size, stated_size
 from edge.node.inquiry import Inquiry
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from edge.http.fields import Line
     from edge.http.message import Request, Response
     from edge.node.inquiry import Supply
+    from edge.node.later import Keeper
     from edge.node.origins import Origins
     from edge.node.shelf import Entry
     from edge.node.siblings import Siblings
@@ -57,6 +59,8 @@ class Forwarder:
         self.store = store
         self.recalls = Recalls(store.broker)
         self.ways = Ways(store.broker)
+        self.keeper: Keeper | None = None
+        """Whoever makes responses of what goes wrong."""
         self._instance = instance
         self.configure(Settings())
 
@@ -105,6 +109,8 @@ class Forwarder:
         except EdgeError:
             return None  # the long way says the same
         way.dress.count()
+        if len(way.places) == 1:
+            self.ways.shorten(request, Lane(self, site, way, request.target))
         return passing
 
     def forward(self, exchange: Exchange, forward: Forward) -> Answer:

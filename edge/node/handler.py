@@ -71,6 +71,7 @@ class Handler:
         self.trees = trees
         self.counters = forwarder.origins.counters
         self.forwarder = forwarder
+        forwarder.keeper = self
         self.notices = Notices(clock)
         self.arrivals = Arrivals(clock, self.notices, contexts)
         self.snapshot = Snapshot(0, {}, {})

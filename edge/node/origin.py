@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import os
 import select
-from collections import deque
 from collections.abc import Callable
 from math import inf
 from typing import TYPE_CHECKING, Final, Literal, cast
@@ -20,9 +19,11 @@ from edge.errors import OriginError, OriginFault, RequestError
 from edge.http.fields import Line
 from edge.http.heads import Head, Heads
 from edge.http.http1_client import End, Event, Http1Client
+from edge.node.arrived import Arrived
 
 if TYPE_CHECKING:
     from edge.node.clock import Clock
+    from edge.node.crossing import Crossing
 
 HIGH_WATER: Final = 256 * 1024
 """Bytes of a response that wait for their reader before the origin has to."""
@@ -36,19 +37,19 @@ class OriginConnection(asyncio.Protocol):
     """A connection, and the exchange under way on it."""
 
     __slots__ = (
+        "_arrived",
         "_backlog",
         "_clock",
         "_descriptor",
-        "_events",
         "_failure",
         "_heads",
-        "_held",
         "_is_sending",
         "_patience",
         "_poll",
         "_reading",
         "_wire",
         "_writable",
+        "crossing",
         "deadline",
         "expires",
         "is_closed",
@@ -69,9 +70,7 @@ class OriginConnection(asyncio.Protocol):
         self.settings = settings
         """The number of the settings by which it was dialed."""
         self._wire = Http1Client(heads)
-        self._events: deque[Event] = deque()
-        self._held = 0
-        """Bytes of content in `_events`."""
+        self._arrived = Arrived()
         self._failure: OriginError | RequestError | None = None
         self._reading: asyncio.Future[None] | None = None
         self._writable: asyncio.Future[None] | None = None
@@ -89,6 +88,8 @@ class OriginConnection(asyncio.Protocol):
         self.is_reused = False
         """Whether it had an exchange before this one: it may have been closed meanwhile."""
         self.is_closed = False
+        self.crossing: Crossing | None = None
+        """Whose response is awaited unparsed; nobody's once anything else happens."""
         self.on_arrival: Callable[[], None] | None = None
         """Called once, when the response is here in part or whole, or has failed; from `listen`."""
         self.on_writable: Callable[[], None] | None = None
@@ -113,12 +114,14 @@ class OriginConnection(asyncio.Protocol):
         Over TLS this is the other side's word (close_notify). Without it an attacker on the way may
         have cut the connection, and `connection_lost` is all that comes (RFC 9112 §9.8).
         """
+        self._look()
         self._receive(b"")
         self._wake()
         return False
 
     def connection_lost(self, error: Exception | None) -> None:
         """Whoever waits is told."""
+        self._look()
         if error is not None and self._descriptor >= 0 and self._failure is None:
             self._salvage()
         self.is_closed = True
@@ -142,9 +145,14 @@ class OriginConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take what came; without a request it is nobody's, and the connection ends."""
+        crossing = self.crossing
+        if crossing is not None:
+            self.crossing = None
+            if crossing.take(data):
+                return
         if self._receive(data):  # a head byte by byte is no progress
             self.touched = self._clock.now
-        if self._held > HIGH_WATER:
+        if self._arrived.size > HIGH_WATER:
             self.transport.pause_reading()
         self._wake()
 
@@ -155,10 +163,7 @@ class OriginConnection(asyncio.Protocol):
         except OriginError as error:
             self._fail(error)
             return False
-        self._events += events
-        for event in events:
-            if type(event) is bytes:
-                self._held += len(event)
+        self._arrived.add(events)
         return bool(events)
 
     def pause_writing(self) -> None:
@@ -180,7 +185,7 @@ class OriginConnection(asyncio.Protocol):
 
     def _wake(self) -> None:
         told = self.on_arrival
-        if told is not None and (self._events or self._failure is not None):
+        if told is not None and (self._arrived or self._failure is not None):
             self.on_arrival = None
             told()
             return
@@ -189,6 +194,22 @@ class OriginConnection(asyncio.Protocol):
                 waiting.set_result(None)
 
     # An exchange
+
+    def cross(self, crossing: Crossing, head: bytes) -> None:
+        """Send a request as it was sent before; its response is asked for unparsed."""
+        self.crossing, self.touched = crossing, self._clock.now
+        self._put(head)
+
+    def _look(self) -> None:
+        """Have a response that is not usual be looked at."""
+        crossing, self.crossing = self.crossing, None
+        if crossing is not None:
+            crossing.unfold()
+
+    def expect(self, method: bytes, target: bytes, fields: list[Line]) -> None:
+        """Be ready to parse the response to a request that was sent."""
+        self._wire = Http1Client(self._heads)
+        self._wire.request(method, target, fields, ends=True)
 
     def begin(
         self,
@@ -282,22 +303,7 @@ class OriginConnection(asyncio.Protocol):
 
     def whole(self) -> tuple[Head, bytes] | None:
         """The response where exactly all of it is here: head, content and an end with nothing."""
-        events = self._events
-        if len(events) < 2 or self._held > HIGH_WATER:
-            return None
-        head, *pieces, end = events
-        if type(end) is not End or end.trailers or type(head) is not Head or head.status < 200:
-            return None
-        if len(pieces) > 1:
-            if not all(type(each) is bytes for each in pieces):
-                return None
-            pieces = [b"".join(cast("list[bytes]", pieces))]
-        content = pieces[0] if pieces else b""
-        if type(content) is not bytes:
-            return None
-        events.clear()
-        self._held = 0
-        return head, content
+        return None if self._arrived.size > HIGH_WATER else self._arrived.take_whole()
 
     async def next(self, patience_s: float, fault: OriginFault) -> Event:
         """
@@ -307,7 +313,7 @@ class OriginConnection(asyncio.Protocol):
             OriginError: it broke off, or nothing came for `patience_s`, which is called `fault`.
             RequestError: the client's content broke off.
         """
-        while not self._events:
+        while not self._arrived:
             if self._failure is not None:
                 raise self._failure
             self._patience = (patience_s, fault)
@@ -320,26 +326,26 @@ class OriginConnection(asyncio.Protocol):
 
     def unread(self, event: Event) -> None:
         """Put the last event back."""
-        self._events.appendleft(event)
-        if type(event) is bytes:
-            self._held += len(event)
+        self._arrived.put_back(event)
 
     def ready(self) -> Event | None:
         """The next event, if it is here already."""
-        return self._take() if self._events else None
+        return self._take() if self._arrived else None
 
     def _take(self) -> Event:
-        event = self._events.popleft()
-        if type(event) is bytes:
-            self._held -= len(event)
-            if self._held < HIGH_WATER and not self.is_closed:
-                self.transport.resume_reading()
+        event = self._arrived.take()
+        if type(event) is bytes and self._arrived.size < HIGH_WATER and not self.is_closed:
+            self.transport.resume_reading()
         return event
 
     def sweep(self, now: float) -> None:
         """End a wait for the origin that took too long."""
         if self.is_closed:
             return
+        if self.crossing is not None:
+            if not self.crossing.is_late(now - self.touched):
+                return
+            self._look()
         if now > self.deadline:
             self._fail(OriginError("http_response_timeout", "the whole exchange took too long"))
             self._wake()
@@ -361,14 +367,17 @@ class OriginConnection(asyncio.Protocol):
 
     def release(self) -> bool:
         """Whether it can take another request, now that its response was taken to the end."""
-        if self.is_closed or self._failure is not None or self._events or not self._wire.reusable:
+        if self.is_closed or self._failure is not None or self._arrived or not self._wire.reusable:
             return False
-        keeps_s = self._wire.keeps_s
-        self.expires = self._clock.now + (IDLE_S if keeps_s is None else min(IDLE_S, keeps_s - 1))
+        self.keep(self._wire.keeps_s)
         self.is_reused = True
         self.deadline = inf
         self._patience = (0.0, "connection_read_timeout")
         return True
+
+    def keep(self, keeps_s: int | None) -> None:
+        """Let it be used again for so many seconds as the origin says."""
+        self.expires = self._clock.now + (IDLE_S if keeps_s is None else min(IDLE_S, keeps_s - 1))
 
     def is_idle(self) -> bool:
         """
@@ -383,7 +392,7 @@ class OriginConnection(asyncio.Protocol):
 
     def close(self) -> None:
         """End it, whatever is under way: nobody is to use it from now on."""
-        self.on_arrival = None
+        self.on_arrival = self.crossing = None
         if not self.is_closed:
             self._fail(OriginError("connection_terminated", "the edge closed it"))
 

@@ -96,9 +96,14 @@ class Health:
         """
         if self.is_open(now):
             raise OriginError("destination_unavailable", "it failed again and again", "yes")
-        self.retries = min(RETRY_RESERVE, self.retries + RETRY_SHARE)
+        self.thrive()
         self.probing = self.failures >= FAILURES
         return self.probing
+
+    def thrive(self) -> None:
+        """A request tries: so many more may be tried again."""
+        if self.retries < RETRY_RESERVE:
+            self.retries += RETRY_SHARE
 
     @contextmanager
     def watch(self, clock: Clock, *, is_admitted: bool = False) -> Iterator[None]:
@@ -149,9 +154,9 @@ class Origin:
         self._reached: Destination | None = None
         """The address that took the last connection: the next one is tried there first."""
 
-    def count(self, app: str, result: str) -> None:
-        """Count what a request came to: `2xx`, `5xx`, or the kind of its failure."""
-        self._pool.counters.count_origin(app, self.name, result)
+    def count(self, app: str, result: str, times: int = 1) -> None:
+        """Count what requests came to: `2xx`, `5xx`, or the kind of their failure."""
+        self._pool.counters.count_origin(app, self.name, result, times)
 
     @property
     def outstanding(self) -> int:
@@ -257,8 +262,18 @@ class Origin:
             self._idle.append(connection)
         else:
             connection.close()
-        self._opening += 1
-        self._pass_turn()
+        if self._waiting:
+            self._opening += 1
+            self._pass_turn()
+
+    def put_back(self, connection: OriginConnection, keeps_s: int | None) -> None:
+        """The same after a response that was taken whole, unparsed: 40 bytecodes for 100."""
+        if connection.settings != self._pool.settings or self._waiting:
+            self.release(connection)
+            return
+        self.busy.remove(connection)
+        connection.keep(keeps_s)
+        self._idle.append(connection)
 
     def sweep(self, now: float) -> None:
         """End waits that took too long, and connections that nobody used for long."""

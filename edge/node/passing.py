@@ -17,35 +17,86 @@ from edge.http.fields import FieldList
 from edge.http.heads import FORMS
 from edge.http.hops import split_plain
 from edge.http.invalidation import SAFE, invalidated_targets
-from edge.http.message import CRLF, Response
+from edge.http.message import CRLF, REQUEST_ID, Response
 from edge.node.accesslog import verdict_of
 from edge.node.aims import aims_at
-from edge.node.broker import Sent
-from edge.node.errand import Errand, Message
+from edge.node.broker import Sent, forbids
+from edge.node.errand import CLASSES, Errand, Message
 from edge.node.inquiry import Supply
 from edge.node.later import Later
+from edge.node.ledger import Repeat
 from edge.node.tasks import spawn
 from edge.node.tunnels import OriginTunnel
 from edge.site import keys
 
 if TYPE_CHECKING:
+    from edge.http.caching import Reason
     from edge.http.heads import Head
     from edge.http.message import Request
+    from edge.node.clock import Clock
     from edge.node.forward import Forwarder
+    from edge.node.ledger import Facts
+    from edge.node.origin import OriginConnection
+    from edge.node.origins import Origin
     from edge.node.ways import Way
 
 
 class Form:
     """An answer that may come again with other content of the same length."""
 
-    __slots__ = ("_first", "_is_dated", "way")
+    __slots__ = (
+        "_first",
+        "_is_dated",
+        "_opening",
+        "_second",
+        "head",
+        "keeps_s",
+        "number",
+        "reason",
+        "recurs_for",
+        "repeat",
+        "size",
+        "way",
+    )
 
-    def __init__(self, way: Way, first: Response) -> None:
+    def __init__(self, way: Way, number: int, reason: Reason | None, first: Response) -> None:
+        """What target `number` of a way answered, for a `reason` not to ask the store."""
         self.way = way
         """Whose it is: kept, so that nobody else's has its identity."""
+        self.number = number
+        self.reason = reason
+        self.recurs_for: Reason | None = None
+        """The same, where the head alone tells that it stays so; None where it has to be judged."""
+        self.head = b""
+        """What it arrives as, up to its empty line, once it did so unparsed."""
+        self.size = 0
+        """Bytes that arrive then."""
+        self.keeps_s: int | None = None
+        """Seconds that the origin keeps the connection then, if it says so."""
+        self.repeat: Repeat | None = None
+        """What the ledger keeps of all of them, once one was sent unparsed."""
         self._first = first
         self._is_dated = first.block == CRLF
+        self._second = -1
+        self._opening = first.head.lines + REQUEST_ID
         first.verdict = verdict_of(first)
+
+    def opening(self, clock: Clock) -> bytes:
+        """HTTP/1.1 up to the value of the last line of the head, this second."""
+        if not self._is_dated and self._second != clock.epoch:
+            self._second = clock.epoch
+            self._opening = self._first.head.lines + clock.date + REQUEST_ID
+        return self._opening
+
+    def answers(self, number: int, reason: Reason | None) -> bool:
+        """Whether it is what target `number` says for a reason not to ask the store."""
+        return self.number == number and self.reason is reason
+
+    def begin_repeat(self, origin: Origin, size: int) -> Repeat:
+        """What the ledger keeps of them; `size` is the bytes that each of them takes."""
+        app = self.way.dress.branch.app
+        self.repeat = Recurrence(self._first, self.way.facts, size, app, origin)  # type: ignore[arg-type]
+        return self.repeat
 
     def fill(self, content: bytes, date: bytes) -> Response:
         """With its content; `date` is the Date line of this second."""
@@ -57,6 +108,24 @@ class Form:
             origin=first.origin,
             verdict=first.verdict,
         )
+
+
+class Recurrence(Repeat):
+    """An answer of an origin that many requests get, each from there."""
+
+    __slots__ = ("_app", "_origin")
+
+    def __init__(
+        self, response: Response, facts: Facts, size: int, app: str, origin: Origin
+    ) -> None:
+        super().__init__(response, facts, size)
+        self._app = app
+        self._origin = origin
+
+    def add_up(self) -> None:
+        """Add it to the numbers of the branch, and of the origin."""
+        self._origin.count(self._app, CLASSES[self.kind], self.count)
+        super().add_up()
 
 
 class Passing(Later):
@@ -81,6 +150,11 @@ class Passing(Later):
         origins = forwarder.origins
         self._errand = Errand(origins, aims_at(origins, way.places), self._message)
         self._task: asyncio.Task[None] | None = None
+
+    def adopt(self, connection: OriginConnection) -> None:
+        """Go on with what was sent over a connection already, as `begin` would."""
+        self._errand.adopt(connection)
+        self._errand.listen(self._arrived)
 
     def begin(self) -> Passing:
         """Send it; the answer is delivered by the call that brings it."""
@@ -142,7 +216,7 @@ class Passing(Later):
             head = await errand.run()
             if self.request.method not in SAFE:
                 await self._invalidate(head)
-            supply = self._supply(head, self._handling(head))
+            supply = self._supply(head, self._reason(head))
             if head.status == 101:
                 check_upgrade(head, self._message.upgrade)
                 idle_s = self._forwarder.limits.tunnel_idle
@@ -158,35 +232,36 @@ class Passing(Later):
 
     def _whole(self, head: Head, content: bytes | None) -> Response:
         """An answer that is all here; with a head that came before, it is dressed already."""
+        way, number = self._way, self._errand.number
         date, forms = self._forwarder.origins.clock.date, head.forms
-        handling = self._handling(head)
-        if forms is None or content is None:
-            supply = self._supply(head, handling)
-            supply.content = content
-            return self._way.dress.response(supply, date)
-        name = id(self._way), self._errand.number, handling
-        form: Form | None = forms.get(name)
-        if form is None:
-            supply = self._supply(head, handling)
-            supply.content = content
-            form = Form(self._way, self._way.dress.response(supply, date))
+        reason = self._reason(head)
+        form: Form | None = None if forms is None else forms.get(id(way))
+        if form is not None and content is not None and form.answers(number, reason):
+            return form.fill(content, date)
+        supply = self._supply(head, reason)
+        supply.content = content
+        response = way.dress.response(supply, date)
+        if forms is not None and content is not None:
             if len(forms) >= FORMS:
                 forms.clear()
-            forms[name] = form
-        return form.fill(content, date)
+            form = forms[id(way)] = Form(way, number, reason, response)
+            if self.request.method == b"GET" and forbids(head):
+                form.recurs_for = reason
+        return response
 
-    def _handling(self, head: Head) -> bytes:
-        """What is told of the store, which may keep the next answer."""
+    def _reason(self, head: Head) -> Reason | None:
+        """Why the store has nothing to do with it; it may keep the next answer."""
         way = self._way
         if not way.key:
-            return way.handling
+            return None
         sent = Sent(self.request.method, self._message.lines, way.key, way.target)
-        reason = self._forwarder.store.broker.look_again(sent, head)
-        return way.handling if reason is None else way.handling + b"; detail=" + reason.value
+        return self._forwarder.store.broker.look_again(sent, head)
 
-    def _supply(self, head: Head, handling: bytes) -> Supply:
+    def _supply(self, head: Head, reason: Reason | None) -> Supply:
         """The answer without its content."""
-        errand = self._errand
+        errand, handling = self._errand, self._way.handling
+        if reason is not None:
+            handling += b"; detail=" + reason.value
         return Supply(
             status=head.status,
             lines=head.fields,

@@ -181,6 +181,8 @@ class Http2Recaller(Http2Sender):
         framed, manner, target = found
         self.wire.tally.requests += 1
         waiting, self.received = self.received, received
-        identifier = self.service.ledger.note(self, framed.repeat, manner, target, began)
+        ledger = self.service.ledger
+        identifier = ledger.identify()
+        ledger.note(self, framed.repeat, manner, target, began, identifier)
         self.received = waiting
         return identifier

@@ -28,8 +28,14 @@ from edge.node.content import closing, discard, sliced
 from edge.node.transport import Connection, Service
 
 if TYPE_CHECKING:
+    import asyncio
+
     from edge.node.cache import Shown
     from edge.node.content import Inflow
+    from edge.node.crossing import Crossing, Lane, Speech
+    from edge.node.later import Later, Taker
+    from edge.node.origins import Origin
+    from edge.node.passing import Form
     from edge.node.recalls import Dressed, Recall
     from edge.site.snapshot import Shortcut
 
@@ -44,6 +50,8 @@ class Http1Sender(Connection):
     """Responses on the way out."""
 
     __slots__ = (
+        "_answer",
+        "_answering",
         "_asked",
         "_begun",
         "_closing",
@@ -57,12 +65,19 @@ class Http1Sender(Connection):
         "_sent",
         "_served",
         "_wire",
+        "speech",
         "tunnel",
     )
 
     def __init__(self, service: Service, sni: str | None = None) -> None:
         super().__init__(service, sni)
         self._wire = Http1(service.wire, service.manners, sni)
+        self._answering = False
+        """Whether an answer is under way: what comes meanwhile is held."""
+        self._answer: asyncio.Task[None] | Later | Crossing | None = None
+        """Whoever makes it."""
+        self.speech: Speech | None = None
+        """What origins were told of this client last."""
         self._output: list[bytes] = []
         """Answers that are ready and not handed to the transport yet."""
         self._asked: Request | None = None
@@ -95,6 +110,7 @@ class Http1Sender(Connection):
         manner = service.manners.get(lines if sni is None else (sni, lines))
         if (
             manner is None
+            or self._answering
             or self._closing
             or self.lingering
             or self.paused
@@ -107,7 +123,8 @@ class Http1Sender(Connection):
         shortcut: Shortcut | Recall | None
         shortcut = manner.lines.get(line) or manner.stored.get(line)  # type: ignore[assignment]
         if shortcut is None:
-            return False
+            lane: Lane | None = manner.ways.get(line)  # type: ignore[assignment]
+            return lane is not None and lane.begin(self, manner, data, began)
         shown: Shown | Dressed | None = shortcut.recent.get(manner.accept_encoding)  # type: ignore[assignment]
         if shown is None:
             return False
@@ -127,6 +144,42 @@ class Http1Sender(Connection):
         else:
             self.send([b"".join((response.opening, identifier, BLANK_LINE)), content])
         return True
+
+    def wait_for(self, crossing: Crossing, size: int) -> None:
+        """What came, `size` bytes, goes on to an origin unparsed."""
+        self.touched = self.clock.now
+        self._served += 1
+        self.received = size
+        self._answering = True
+        self._answer = crossing
+
+    def look_at(self, data: bytes) -> Request:
+        """What a request says that was passed on unparsed, to be answered as any other."""
+        request = cast("Request", self._wire.receive(data))
+        request.peer, request.sni = self.peer, self.sni
+        return request
+
+    def await_passing(self, request: Request, answer: Later) -> None:
+        """Have an answer taken when it comes."""
+        self._asked = request
+        self._answer = answer
+        answer.give_to(cast("Taker", self))
+
+    def is_ending(self) -> bool:
+        """Whether an answer has to say so, or nobody waits for it."""
+        return self._closing or self.transport.is_closing()
+
+    def pass_back(self, crossing: Crossing, form: Form, origin: Origin, content: bytes) -> None:
+        """The answer to what was passed on unparsed, in another connection's call."""
+        identifier = crossing.identifier
+        message = b"".join((form.opening(self.clock), identifier, BLANK_LINE, content))
+        repeat = form.repeat or form.begin_repeat(origin, len(message))
+        manner, target = crossing.manner, crossing.lane.target
+        self.service.ledger.note(self, repeat, manner, target, crossing.began, identifier)
+        self._answering, self._answer = False, None
+        self.send_one(message)
+        if self._held or self.half_closed:
+            self.proceed()
 
     def _flush(self) -> None:
         self.send(self._output)
@@ -150,6 +203,8 @@ class Http1Sender(Connection):
         self._asked = self._begun = None
         self._sent = 0
         self.service.ledger.enter(self, request, response, size, first)
+        if self.lead is None:
+            self.lead = self.told.get(b"GET")
 
     def _connection_option(self, request: Request, response: Response) -> bytes:
         """`close`, `keep-alive` (HTTP/1.0 that asked) or nothing (RFC 9112 §9.3)."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from edge.node.aims import Place
     from edge.node.broker import Broker
     from edge.node.clients import Clients
+    from edge.node.crossing import Lane
     from edge.node.dressing import Dress
     from edge.site.exchange import Exchange
     from edge.site.snapshot import Site
@@ -51,10 +52,24 @@ class Ways:
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
         self._known: dict[tuple[bytes, bytes], tuple[Site, Way]] = {}
+        self._lanes: dict[tuple[bytes, bytes], dict[bytes, Lane]] = {}
+        """Scheme and authority → where request lines lead, for fields that state no more."""
 
     def clear(self) -> None:
         """Another snapshot decides from now on."""
         self._known.clear()
+        for lanes in self._lanes.values():
+            lanes.clear()  # they are known elsewhere too
+        self._lanes.clear()
+
+    def shorten(self, request: Request, lane: Lane) -> None:
+        """Have other lines with the same fields go the same way unparsed."""
+        manner = request.manner
+        if manner is None or manner.authority != request.authority or request.version != b"1.1":
+            return
+        names = lane.way.passage.scheme, request.authority
+        manner.ways = lanes = self._lanes.setdefault(names, {})
+        lanes[b"GET %b HTTP/1.1" % request.target] = lane
 
     def find(self, request: Request, site: Site, clients: Clients) -> Way | None:
         """The way of a GET, if nothing but its address decides and nothing is stored by now."""
@@ -81,5 +96,5 @@ class Ways:
         if not is_plain(request, counts_cookies=branch.cache.cookies != "none"):
             return
         if len(self._known) >= REMEMBERED:
-            self._known.clear()
+            self.clear()
         self._known[request.authority, request.target] = exchange.site, way

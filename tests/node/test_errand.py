@@ -159,7 +159,7 @@ async def test_no_more_than_a_piece_is_put_together(origins, server):
     head = await errand.run()
     connection = errand.connection
     assert connection is not None
-    await until(lambda: connection._held > SMALL)  # it has stopped reading
+    await until(lambda: connection._arrived.size > SMALL)  # it has stopped reading
     content = await errand.content(head)
     assert isinstance(content, Relay)
 

@@ -133,14 +133,14 @@ async def test_an_origin_waits_for_a_reader(origin, clock):
     origin.on("/", saying(b"x" * size))
     async with dialed(origin, clock) as connection:
         await get(connection)
-        await until(lambda: connection._held > HIGH_WATER)
+        await until(lambda: connection._arrived.size > HIGH_WATER)
         for _ in range(100):  # whatever is on its way has its chance
             await asyncio.sleep(0)
 
-        assert connection._held <= HIGH_WATER + READ
+        assert connection._arrived.size <= HIGH_WATER + READ
         assert not (await origin.wait_for("/")).ended.is_set()
         assert len(await rest(connection)) == size
-        assert connection._held == 0
+        assert connection._arrived.size == 0
 
 
 async def test_content_waits_for_an_origin_that_takes_it(origin, clock):
@@ -550,7 +550,7 @@ async def test_a_connection_with_an_answer_in_it_is_not_used_again(origin, clock
     async with dialed(origin, clock) as connection:
         await get(connection)
         assert not connection.release()
-        await until(lambda: len(connection._events) == 2)
+        await until(lambda: len(connection._arrived) == 2)
 
         assert not connection.release()
 

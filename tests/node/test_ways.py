@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import uvloop
 
+from edge.http.manner import Manner
 from edge.node import ways as module
 from edge.node.content import Inflow
 from tests.support_origin import originating, saying
@@ -176,3 +177,15 @@ async def test_what_is_remembered_is_bounded(site, origin, path, monkeypatch):
             await get(site, f"/o{path}{query}")
 
     assert len(site.worker._forwarder.ways._known) == 1
+
+
+async def test_what_is_forgotten_leads_nowhere(site, origin, path):
+    """Whoever remembers the lines of a client has nothing left of them."""
+    await learned(site, origin, path)
+    asked = request(f"/o{path}")
+    manner = asked.manner = Manner(asked.authority, asked.fields)
+    await site.answer(asked)
+    assert list(manner.ways) == [f"GET /o{path} HTTP/1.1".encode()]
+    site.worker._forwarder.ways.clear()
+
+    assert manner.ways == {}
