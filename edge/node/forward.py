@@ -19,7 +19,6 @@ from edge.http.target import split_query
 from edge.http.variants import ACCEPT_ENCODING, normal_accept_encoding
 from edge.node.aims import places_of
 from edge.node.clients import Clients
-from edge.node.crossing import Lane
 from edge.node.dressing import Dress
 from edge.node.errand import check_size, stated_size
 from edge.node.inquiry import Inquiry
@@ -110,7 +109,7 @@ class Forwarder:
             return None  # the long way says the same
         way.dress.count()
         if len(way.places) == 1:
-            self.ways.shorten(request, Lane(self, site, way, request.target))
+            self.ways.shorten(request, way, self, site)
         return passing
 
     def forward(self, exchange: Exchange, forward: Forward) -> Answer:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from edge.node.crossing import Lane
 from edge.node.passages import scheme_of
 from edge.node.recalls import is_decided_by_address, is_plain
 
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
     from edge.node.aims import Place
     from edge.node.broker import Broker
     from edge.node.clients import Clients
-    from edge.node.crossing import Lane
     from edge.node.dressing import Dress
+    from edge.node.forward import Forwarder
     from edge.site.exchange import Exchange
     from edge.site.snapshot import Site
 
@@ -62,14 +63,17 @@ class Ways:
             lanes.clear()  # they are known elsewhere too
         self._lanes.clear()
 
-    def shorten(self, request: Request, lane: Lane) -> None:
+    def shorten(self, request: Request, way: Way, forwarder: Forwarder, site: Site) -> None:
         """Have other lines with the same fields go the same way unparsed."""
         manner = request.manner
         if manner is None or manner.authority != request.authority or request.version != b"1.1":
             return
-        names = lane.way.passage.scheme, request.authority
+        names = way.passage.scheme, request.authority
         manner.ways = lanes = self._lanes.setdefault(names, {})
-        lanes[b"GET %b HTTP/1.1" % request.target] = lane
+        line = b"GET %b HTTP/1.1" % request.target
+        lane = lanes.get(line)
+        if lane is None or lane.way is not way:
+            lanes[line] = Lane(forwarder, site, way, request.target)
 
     def find(self, request: Request, site: Site, clients: Clients) -> Way | None:
         """The way of a GET, if nothing but its address decides and nothing is stored by now."""

@@ -9,6 +9,7 @@ import uvloop
 from msgspec.structs import replace
 
 from edge.http.caching import Reason
+from edge.node.crossing import REST, STRANGE
 from tests.support_ledger import Entered, entering
 from tests.support_origin import Origin, Talk, originating, saying
 from tests.support_proxied import FRESH, LARGE, broker_of, hits_of, path_for, proxied, quiet
@@ -262,6 +263,25 @@ async def test_another_head_is_looked_at(raw, origin, path, get, lines):
     assert (status, content) == (200, b"other") or status == 502
     assert [(await raw.ask(get))[2] for _ in range(3)] == [b"hello"] * 3
     assert connections_of(raw.node) == []
+
+
+async def test_heads_that_never_come_again_are_not_waited_for(raw, origin, path, get):
+    """A lane whose answers all differ is left alone for a while, and tried again later."""
+    await warm(raw, origin, path)
+    numbers = iter(range(10_000))
+
+    def script(talk: Talk) -> None:
+        talk.answer(b"hello", 200, NEVER, f"X-Number: {next(numbers)}")
+
+    origin.on(path, script)
+    (lanes,) = raw.node.site.worker._forwarder.ways._lanes.values()
+    (lane,) = lanes.values()
+    rests = []
+    for _ in range(STRANGE + REST + 1):
+        assert (await raw.ask(get))[2] == b"hello"
+        rests.append(lane._rest)
+
+    assert rests == [0] * (STRANGE - 1) + [*range(REST, -1, -1), 0]
 
 
 async def test_an_answer_in_pieces_is_put_together(raw, origin, path, get):
