@@ -26,7 +26,7 @@ from edge.errors import (
     TargetTooLong,
     VersionNotSupported,
 )
-from edge.http.manner import Manner, Manners, remember
+from edge.http.manner import Manner, Manners
 from edge.http.message import BLANK_LINE, CRLF, REASONS, Request, Response
 from edge.http.target import split_target
 
@@ -86,7 +86,7 @@ class Http1:
         self, limits: Limits, manners: Manners | None = None, sni: str | None = None
     ) -> None:
         """`manners` are of all connections; with TLS this one was begun for `sni`."""
-        self._manners = {} if manners is None else manners
+        self._manners = manners or Manners()
         self._sni = sni
         self._connection = zttp.Connection(zttp.SERVER)
         self._limits = limits
@@ -237,11 +237,11 @@ class Http1:
         lines = head.partition(CRLF)[2]
         self.is_between = lines.find(BLANK_LINE) == len(lines) - len(BLANK_LINE)
         known, spelling = self._manners, lines if self._sni is None else (self._sni, lines)
-        manner = known.get(spelling)
+        manner = known.find(spelling)
         if manner is None:
             manner = Manner(event.headers.get(b"host", b""), event.headers)  # type: ignore[union-attr, arg-type]
             if self.is_between and (event.method, event.http_version, event.target[0]) == PLAIN:
-                remember(known, spelling, manner)
+                known.remember(spelling, manner)
         return manner
 
     # Heads in pieces, and errors

@@ -44,6 +44,7 @@ class Manner:
         "stored",
         "told",
         "ways",
+        "wish",
     )
 
     accept_encoding: bytes | None
@@ -55,6 +56,8 @@ class Manner:
     """Whether less than the whole representation is asked for (RFC 9110 §13.1, §14.2)."""
     none_match: bytes | None
     """If-None-Match where it alone decides, and is said once: browsers' way to ask again."""
+    wish: Wish
+    """What of a file is asked for: what it was remembered by if it was the same."""
 
     def __init__(self, authority: bytes, fields: Fields) -> None:
         self.authority = authority
@@ -92,35 +95,62 @@ class Manner:
         )
         if is_special or len(self.fields.getall(b"if-none-match")) != 1:
             self.none_match = None
+        said, known = self.accept_encoding, self.none_match
+        self.wish = said if known is None else (said, known)
         self.is_read = True
         return self
 
 
 Spelling = bytes | tuple[str, bytes]
-Manners = dict[Spelling, Manner]
-"""
-Field lines of whole GETs that were accepted, and what they say; with TLS, its name before them.
+"""Field lines as they arrive; with TLS, its name before them."""
 
-What stands in front of such bytes is the request line alone. Who knows that one too need not parse:
-no length, no coding and no option of the connection can hide in them, since none did before.
-"""
+Wish = bytes | tuple[bytes | None, bytes] | None
+"""Accept-Encoding; with If-None-Match, both."""
 
 
-def remember(known: Manners, spelling: Spelling, manner: Manner) -> None:
-    """Keep the field lines of a whole GET, if they ask for all of a file and nothing else."""
-    lines = spelling if isinstance(spelling, bytes) else spelling[1]
-    if len(lines) <= LONGEST and is_plain(manner):
+class Manners:
+    """
+    Field lines of whole GETs that were accepted, and what they say.
+
+    What stands in front of such bytes is the request line alone. Who knows that one too need not
+    parse: no length, no coding and no option of the connection can hide in them, since none did.
+    """
+
+    __slots__ = ("asking", "validating")
+
+    def __init__(self) -> None:
+        self.asking: dict[Spelling, Manner] = {}
+        """Those that set no condition."""
+        self.validating: dict[Spelling, Manner] = {}
+        """Those with If-None-Match: each file has others, which must not drive out the rest."""
+
+    def find(self, spelling: Spelling) -> Manner | None:
+        """What the same bytes said before."""
+        return self.asking.get(spelling) or self.validating.get(spelling)
+
+    def remember(self, spelling: Spelling, manner: Manner) -> None:
+        """Keep field lines that ask for a file, or whether it is another one, and no more."""
+        lines = spelling if isinstance(spelling, bytes) else spelling[1]
+        manner.read()
+        if len(lines) > LONGEST or not is_plain(manner):
+            return
+        known = self.validating if manner.is_conditional else self.asking
         if len(known) >= REMEMBERED:
             known.clear()
         known[spelling] = manner
 
+    def clear(self) -> None:
+        """Forget all, and where it leads."""
+        self.asking.clear()
+        self.validating.clear()
+
 
 def is_plain(manner: Manner) -> bool:
-    """Whether fields set no condition, and ask nothing of the connection but that it stays."""
+    """Whether no condition but one is set, and nothing asked of the connection but to stay."""
     fields = manner.fields
     return (
         all(each.lower() == KEEP_ALIVE for each in fields.getall(b"connection"))
         and not fields.getall(b"expect")
         and not fields.getall(b"upgrade")
-        and not manner.read().is_conditional
+        and (manner.none_match is not None or not manner.is_conditional)
     )

@@ -33,10 +33,10 @@ Bytes that a stored response costs besides its content: the asset, two heads, th
 measured), and its field lines for HTTP/2 (2.4 KiB more).
 """
 
-HEADS = 4
+HEADS = 6
 """
-Times that an operator's fields are in memory for each response: in its two heads, in the finished
-message, in the field lines for HTTP/2. They may be a megabyte.
+Times that an operator's fields are in memory for each response: in its two heads, and for both in
+the finished message and in the field lines for HTTP/2. They may be a megabyte.
 """
 
 SECOND_CHANCES = 64
@@ -48,7 +48,7 @@ Key = tuple[bytes, int, "Envelope"]
 class Shown:
     """What a stored response looks like in one second, to be kept by who found it."""
 
-    __slots__ = ("asked", "response", "second", "stored", "unchanged")
+    __slots__ = ("response", "second", "stored")
 
     def __init__(self, stored: Stored) -> None:
         self.stored: Stored | None = stored
@@ -56,10 +56,6 @@ class Shown:
         self.second = -1
         """The epoch second that `response` is of; -1 while there is none."""
         self.response: Response | None = None
-        self.asked = -1
-        """The epoch second that `unchanged` is of."""
-        self.unchanged: Response | None = None
-        """304."""
 
     def renew(self, clock: Clock) -> Response | None:
         """What it looks like now; None where it is not fresh, or not stored."""
@@ -67,7 +63,33 @@ class Shown:
         if stored is None or not stored.is_fresh(clock):
             return None
         stored.used = True
-        return stored.hit(clock)
+        self.second, before = clock.epoch, self.response
+        self.response = response = self._finish(stored, stored.block(clock))
+        if before is not None and len(before.opening) == len(response.opening):
+            response.repeat = before.repeat  # what is entered of it is the same
+        return response
+
+    def let_go(self) -> None:
+        """It may not be sent any more as it is."""
+        self.second, self.response, self.stored = -1, None, None
+
+    def _finish(self, stored: Stored, block: bytes) -> Response:
+        """What many requests share is made here."""
+        response = Response(stored.head, block, stored.content)
+        if stored.size <= WRITTEN_AT_ONCE:
+            response.opening = stored.head.lines + block[:-2] + REQUEST_ID
+        return response
+
+
+class Unchanged(Shown):
+    """The same for whoever has it already: 304 (Not Modified)."""
+
+    __slots__ = ()
+
+    def _finish(self, stored: Stored, block: bytes) -> Response:
+        response = Response(stored.not_modified, block, b"")
+        response.opening = stored.not_modified.lines + block[:-2] + REQUEST_ID
+        return response
 
 
 class Stored:
@@ -88,6 +110,7 @@ class Stored:
         "shown",
         "size",
         "stored_at",
+        "unchanged",
         "used",
     )
 
@@ -116,47 +139,22 @@ class Stored:
         """Seconds from `stored_at` for which it is fresh."""
         self.used = False
         self.shown = Shown(self)
+        self.unchanged = Unchanged(self)
 
     def store(self, stored_at: int) -> None:
         """Count as stored at `stored_at` (epoch seconds)."""
         self.stored_at = stored_at
-        self.shown.second = self.shown.asked = -1
+        self.shown.second = self.unchanged.second = -1
 
     def let_go(self) -> None:
         """It is no longer stored: nobody finds it any more, by whatever way."""
         del self.asset.stored[self.key]
-        shown = self.shown
-        shown.second, shown.response, shown.unchanged, shown.stored = -1, None, None, None
+        self.shown.let_go()
+        self.unchanged.let_go()
 
     def is_fresh(self, clock: Clock) -> bool:
         """Whether it may be sent as it is (RFC 9111 §4.2)."""
         return clock.epoch - self.stored_at < self.lifetime
-
-    def hit(self, clock: Clock) -> Response:
-        """The whole response as a hit; made once a second, shared by all requests of it."""
-        shown = self.shown
-        if shown.second != clock.epoch:
-            shown.second, before = clock.epoch, shown.response
-            shown.response = response = self._finish(self.block(clock))
-            if before is not None and len(before.opening) == len(response.opening):
-                response.repeat = before.repeat  # what is entered of it is the same
-        return shown.response  # type: ignore[return-value]  # made for this second above
-
-    def unchanged(self, clock: Clock) -> Response:
-        """304 (Not Modified), likewise."""
-        shown = self.shown
-        if shown.asked != clock.epoch or shown.unchanged is None:
-            shown.asked, block = clock.epoch, self.block(clock)
-            shown.unchanged = response = Response(self.not_modified, block, b"")
-            response.opening = self.not_modified.lines + block[:-2] + REQUEST_ID
-        return shown.unchanged
-
-    def _finish(self, block: bytes) -> Response:
-        """What many requests share is made here."""
-        response = Response(self.head, block, self.content)
-        if self.size <= WRITTEN_AT_ONCE:
-            response.opening = self.head.lines + block[:-2] + REQUEST_ID
-        return response
 
     def block(self, clock: Clock) -> bytes:
         """The field lines of a hit in this second: Date, Age, Cache-Status (RFC 9111, 9211)."""

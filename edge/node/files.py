@@ -63,24 +63,28 @@ class Files:
             manner.read()
         if manner.is_conditional:
             return None if manner.none_match is None else self._unchanged(manner, shortcut)
-        wish, recent = manner.accept_encoding, shortcut.recent
-        shown: Shown | None = recent.get(wish)  # type: ignore[assignment]  # a cast is a call
+        shown: Shown | None = shortcut.recent.get(manner.wish)  # type: ignore[assignment]  # a cast is a call
         if shown is not None and shown.second == self.clock.epoch:
             return shown.response
-        stored = self._find(wish, shortcut)
+        stored = self._find(manner.accept_encoding, shortcut)
         if stored is None:
             return None
+        return self._show(manner, shortcut, stored.shown)
+
+    def _show(self, manner: Manner, shortcut: Shortcut, shown: Shown) -> Response | None:
+        """Have it shown to whoever wishes the same again."""
+        recent = shortcut.recent
         if len(recent) >= WISHES:
             recent.clear()
-        recent[wish] = stored.shown
-        return stored.hit(self.clock)
+        recent[manner.wish] = shown
+        return shown.response if shown.second == self.clock.epoch else shown.renew(self.clock)
 
     def _unchanged(self, manner: Manner, shortcut: Shortcut) -> Response | None:
         """304, if what is stored has the very entity-tag that is asked about (RFC 9110 §13.1.2)."""
         stored = self._find(manner.accept_encoding, shortcut)
         if stored is None or stored.etag != manner.none_match:
             return None
-        return stored.unchanged(self.clock)
+        return self._show(manner, shortcut, stored.unchanged)
 
     def _find(self, wish: bytes | None, shortcut: Shortcut) -> Stored | None:
         """What is stored and fresh of a remembered path."""

@@ -22,6 +22,7 @@ from edge.site.manifest import is_fingerprinted
 
 if TYPE_CHECKING:
     from edge.http.fields import Line
+    from edge.http.manner import Wish
     from edge.http.message import Request
     from edge.node.broker import Broker
     from edge.node.clients import Clients
@@ -81,8 +82,8 @@ class Recall:
         self.counts_cookies = site.branch.cache.cookies != "none"
         self.target = b""
         """The target as it arrives, once it is recalled by that."""
-        self.recent: dict[bytes | None, Dressed] = {}
-        """What it led to, by Accept-Encoding."""
+        self.recent: dict[Wish, Dressed] = {}
+        """What it led to, by what of it was asked for."""
 
     def count(self) -> None:
         """One more request that its rule decided."""
@@ -185,15 +186,14 @@ class Recalls:
         """Have the same bytes, and other lines with the same fields, answered unparsed."""
         manner = request.manner
         assert manner is not None, "it was asked for conditions"
-        accepted = manner.accept_encoding
-        if recall.recent.get(accepted) is dressed and manner.stored:
+        if recall.recent.get(manner.wish) is dressed and manner.stored:
             return
         if manner.authority != request.authority or request.fields.get(PROTO) is not None:
             return  # whose word that is depends on the peer
         manner.stored = lines = self._lines.setdefault((recall.scheme, request.authority), {})
         if len(recall.recent) >= WISHES:
             recall.recent.clear()
-        recall.recent[accepted] = dressed
+        recall.recent[manner.wish] = dressed
         recall.target = request.target
         lines[b"GET %b HTTP/1.1" % request.target] = recall
 

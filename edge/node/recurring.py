@@ -95,7 +95,9 @@ class Http2Recaller(Http2Sender):
     def learn(self, request: Request, response: Response) -> None:
         """Remember what a request led to, if that was a file and nothing else was asked."""
         manner = request.manner
-        if manner is None or not manner.is_read or manner.is_conditional or not response.opening:
+        if manner is None or not manner.is_read or not response.opening:
+            return
+        if manner.is_conditional and manner.none_match is None:
             return
         line = b"GET %b HTTP/1.1" % request.target
         if request.method == b"GET" and (line in manner.lines or line in manner.stored):
@@ -155,7 +157,7 @@ class Http2Recaller(Http2Sender):
         shortcut = manner.lines.get(line) or manner.stored.get(line)  # type: ignore[assignment]
         if shortcut is None or self._served + 1 >= service.streams_per_connection:
             return None
-        shown: Shown | Dressed | None = shortcut.recent.get(manner.accept_encoding)  # type: ignore[assignment]
+        shown: Shown | Dressed | None = shortcut.recent.get(manner.wish)  # type: ignore[assignment]
         clock = self.clock
         if shown is None:
             return None

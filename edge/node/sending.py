@@ -107,7 +107,8 @@ class Http1Sender(Connection):
         """Answer what was asked before, unparsed (1.5 for 5 µs); False where that cannot be."""
         service, ledger, sni = self.service, self.service.ledger, self.sni
         line, _, lines = data.partition(CRLF)
-        manner = service.manners.get(lines if sni is None else (sni, lines))
+        spelling = lines if sni is None else (sni, lines)
+        manner = service.manners.asking.get(spelling) or service.manners.validating.get(spelling)
         if (
             manner is None
             or self._answering
@@ -125,7 +126,7 @@ class Http1Sender(Connection):
         if shortcut is None:
             lane: Lane | None = manner.ways.get(line)  # type: ignore[assignment]
             return lane is not None and lane.begin(self, manner, data, began)
-        shown: Shown | Dressed | None = shortcut.recent.get(manner.accept_encoding)  # type: ignore[assignment]
+        shown: Shown | Dressed | None = shortcut.recent.get(manner.wish)  # type: ignore[assignment]
         if shown is None:
             return False
         clock = self.clock

@@ -69,7 +69,7 @@ class Service:
         self.ledger = ledger or Ledger(Counters())
         self.counters = self.ledger.counters
         self.respond = respond
-        self.manners: Manners = {}
+        self.manners = Manners()
         """What heads that were accepted before say, and where it leads in this snapshot."""
         self.world = object()
         """Another one with each snapshot."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from weakref import WeakSet
 
+from edge.http.manner import Wish
 from edge.http.target import encode_path
 from edge.site.documents import App, branch_settings
 from edge.site.envelope import MAX_LIFETIME, Envelope, Sharing
@@ -176,8 +177,8 @@ class Shortcut:
         """What the log says of its requests."""
         self.target = b""
         """The path as it arrives, once it is remembered."""
-        self.recent: dict[bytes | None, object] = {}
-        """What its stored responses look like, by Accept-Encoding."""
+        self.recent: dict[Wish, object] = {}
+        """What its stored responses look like, by what of it was asked for."""
 
 
 class Site:

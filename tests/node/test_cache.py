@@ -50,7 +50,9 @@ def test_a_stored_response_hangs_on_its_asset():
 def test_the_cost_covers_what_is_held(size):
     """The content, and what is made of its head once a second."""
     stored = make(size)
-    response = stored.hit(Clock())
+    clock = Clock()
+    stored.store(clock.epoch)
+    response = stored.shown.renew(clock)
     held = len(stored.content) + len(response.opening)
     assert held <= stored.cost <= OVERHEAD + held
 
@@ -189,17 +191,17 @@ def test_the_accounts_stay_exact():
 
 
 def test_a_hit_is_made_once_a_second():
-    """Requests of one second share a response; the next second has its own Date, Age and ttl."""
+    """Whoever has it looks whether the second is over; each has its own Date, Age and ttl."""
     clock = Clock()
     set_epoch(clock, 1000)
     stored = make()
     stored.store(990)
-    first = stored.hit(clock)
-    assert stored.hit(clock) is first
+    first = stored.shown.renew(clock)
+    assert (stored.shown.second, stored.shown.response) == (1000, first)
     assert b"\r\nAge: 10\r\nCache-Status: edge; hit; ttl=590\r\n\r\n" in first.block
     assert first.opening == stored.head.lines + first.block[:-2] + b"X-Request-Id: "
     set_epoch(clock, 1001)
-    second = stored.hit(clock)
+    second = stored.shown.renew(clock)
     assert b"Date: Thu, 01 Jan 1970 00:16:41 GMT\r\nAge: 11\r\n" in second.block
 
 
@@ -209,4 +211,4 @@ def test_a_clock_that_is_set_back_gives_no_negative_age():
     stored = make()
     stored.store(1000)
     set_epoch(clock, 900)
-    assert b"\r\nAge: 0\r\nCache-Status: edge; hit; ttl=600\r\n" in stored.hit(clock).block
+    assert b"\r\nAge: 0\r\nCache-Status: edge; hit; ttl=600\r\n" in stored.shown.renew(clock).block

@@ -288,7 +288,7 @@ async def test_as_many_lines_as_there_are_clients(raw):
         await raw.ask(GET.replace(b"gzip\r\n", b"gzip\r\nX-Number: %d\r\n" % number))
     manners = raw.node.site.worker._service.manners
 
-    assert len(manners) <= 1024
+    assert len(manners.asking) <= 1024
     assert (await raw.ask())[0] == known[0]
 
 
@@ -302,6 +302,7 @@ async def test_what_has_not_changed_is_said_to_be_so(raw):
     both = await raw.ask(asked.replace(etag, b'"another", %b' % etag))
     entries = await raw.node.wait(8)
 
+    assert raw.parsed == 5  # two of the file, one that asks first, two that ask otherwise
     assert {each[0][:13] for each in (*answers, both)} == {b"HTTP/1.1 304 "}
     assert {each[2] for each in (*answers, both)} == {b""}
     assert len({each[0] for each in answers}) == 1
@@ -309,3 +310,73 @@ async def test_what_has_not_changed_is_said_to_be_so(raw):
     assert (changed[0], changed[2]) == (known[0], known[2])
     assert [each["status"] for each in entries] == [200] * 3 + [304] * 3 + [200, 304]
     assert raw.node.tally().classes == [0, 0, 4, 4, 0, 0]
+
+
+def validating(etag: bytes) -> bytes:
+    """A browser's question whether what it has is still good."""
+    return GET.replace(b"\r\n\r\n", b"\r\nIf-None-Match: %b\r\n\r\n" % etag)
+
+
+def etag_of(answer: tuple[bytes, bytes, bytes]) -> bytes:
+    """The entity-tag of an answer."""
+    found = re.search(rb"(?i)\r\netag: ([^\r]+)", answer[0])
+    assert found is not None
+    return found[1]
+
+
+async def test_whoever_has_a_file_is_told_so_unparsed(raw):
+    """With the head that is said by who looks at it, of its second."""
+    asked = validating(etag_of(await raw.warm()))
+    known = await raw.warm(asked)
+    looked_at = raw.parsed
+    again = await raw.ask(asked)
+    raw.node.site.pass_time(1)
+    later = await raw.ask(asked)
+
+    assert raw.parsed == looked_at
+    assert (again[0], again[2]) == (known[0], b"")
+    assert later[0] != known[0]
+    assert raw.node.site.clock.date in later[0]
+
+
+@pytest.mark.parametrize("also", ["Range: bytes=0-1", "If-Match: *", "If-None-Match: *"])
+async def test_more_than_one_condition_is_looked_at(raw, also):
+    """Each time; a date beside the tag says nothing (RFC 9110 §13.1.3)."""
+    asked = validating(etag_of(await raw.warm()))
+    await raw.warm(asked)
+    more = asked.replace(b"\r\n\r\n", b"\r\n%b\r\n\r\n" % also.encode())
+    await raw.warm(more)
+    looked_at = raw.parsed
+    await raw.ask(more)
+
+    assert raw.parsed == looked_at + 1
+
+
+async def test_what_is_new_is_sent_to_who_has_what_was(raw):
+    """A deploy, a purge and the end of its lifetime are seen by the next question."""
+    site = raw.node.site
+    known = await raw.warm()
+    asked = validating(etag_of(known))
+    await raw.warm(asked)
+    site.worker._cache.clear()
+    assert (await raw.ask(asked))[0].startswith(b"HTTP/1.1 304 ")
+    await raw.warm(asked)
+    site.pass_time(601)
+    assert b"edge; fwd=stale; stored" in (await raw.ask(asked))[0]
+    await raw.warm(asked)
+    await site.redeploy({"a.txt": "another"})
+
+    assert [(await raw.ask(asked))[2] for _ in range(3)] == [b"another"] * 3
+
+
+async def test_questions_about_many_files_drive_out_nothing_else(raw):
+    """Each has another tag; those that ask for files are known as before."""
+    raw.node.site.worker._service.requests_per_connection = 2000
+    await raw.warm()
+    for number in range(1100):
+        await raw.ask(validating(b'"%d"' % number))
+    manners, looked_at = raw.node.site.worker._service.manners, raw.parsed
+    await raw.ask()
+
+    assert raw.parsed == looked_at
+    assert 0 < len(manners.validating) <= 1024

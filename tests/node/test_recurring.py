@@ -142,15 +142,46 @@ async def test_what_is_more_than_a_frame_is_looked_at(talk):
     assert talk.looked_at == looked_at + 1
 
 
-async def test_conditions_are_looked_at(talk):
-    """They are about one moment's file."""
+async def test_whoever_has_a_file_is_told_so_unparsed(talk):
+    """Once that was asked before; by one frame, without content."""
     known = await talk.warm()
-    await talk.warm(**{"if-none-match": known[0]["etag"]})
+    asked = {"if-none-match": known[0]["etag"]}
+    looked_at_once = await talk.warm(**asked)
     looked_at = talk.looked_at
-    (again,) = await talk.ask("/a.txt", **{"if-none-match": known[0]["etag"]})
+    (again,) = await talk.ask("/a.txt", **asked)
+    entries = await talk.node.wait(1)
 
-    assert again[0][":status"] == "304"
+    assert talk.looked_at == looked_at
+    assert again[0][":status"] == looked_at_once[0][":status"] == "304"
+    assert again[0].keys() == looked_at_once[0].keys()
+    assert (again[1], entries[-1]["status"]) == (b"", 304)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"if-none-match": '"other"'}, {"if-modified-since": "Thu, 01 Jan 2037 00:00:00 GMT"}],
+    ids=["another tag", "a date"],
+)
+async def test_other_conditions_are_looked_at(talk, fields):
+    """Each time."""
+    await talk.warm()
+    await talk.warm(**fields)
+    looked_at = talk.looked_at
+    (again,) = await talk.ask("/a.txt", **fields)
+
+    assert again[0][":status"] == ("200" if "if-none-match" in fields else "304")
     assert talk.looked_at == looked_at + 1
+
+
+async def test_whoever_has_what_was_deployed_before_gets_what_is_new(talk):
+    """At once."""
+    known = await talk.warm()
+    asked = {"if-none-match": known[0]["etag"]}
+    await talk.warm(**asked)
+    await talk.node.site.redeploy({**TREE, "a.txt": "new"})
+    (again,) = await talk.ask("/a.txt", **asked)
+
+    assert (again[0][":status"], again[1]) == ("200", b"new")
 
 
 async def test_each_is_a_line_and_a_number(talk):
