@@ -205,6 +205,13 @@ NOT_OF_THE_ANSWER = frozenset((
 """Why an answer is not stored that another request could have."""
 
 
+STANDING = frozenset(Reason) - ABOUT_REQUEST - NOT_OF_THE_ANSWER - {Reason.CLIENT, Reason.ERROR}
+"""
+Refusals that the same head meets again, whenever it comes, from requests that state nothing about
+storing: what was stale on arrival is staler later.
+"""
+
+
 def lasting(status: int, reason: Reason | None) -> Reason | None:
     """What it says of the next answer that one of this status was not stored; None for nothing."""
     if reason is None or reason in NOT_OF_THE_ANSWER:

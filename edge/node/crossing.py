@@ -43,6 +43,8 @@ class Speech(msgspec.Struct, frozen=True):
     lines: bytes
     """Field lines but for Host, up to the value of X-Request-Id."""
     is_authorized: bool
+    is_plain: bool
+    """Whether it states nothing about storing."""
 
 
 class Lane:
@@ -105,20 +107,27 @@ class Lane:
             return False
         health.thrive()
         self._hits[self._rule] = self._hits.get(self._rule, 0) + 1
-        crossing = Crossing(self, client, manner, data, began, reason, origin, connection)
+        crossing = Crossing(self, client, speech, data, began, reason, origin, connection)
         client.wait_for(crossing, len(data))
         connection.cross(
             crossing, b"".join((self.opening, speech.lines, crossing.identifier, BLANK_LINE))
         )
         return True
 
-    def recurring(self, data: bytes) -> Form | None:
-        """What a whole response is another one of, if its head came before."""
-        last = self.last
-        if last is not None and len(data) == last.size and data.startswith(last.head):
-            return last
-        form = self._find(data)
-        if form is not None:
+    def recurring(self, data: bytes, reason: Reason, *, is_plain: bool) -> Form | None:
+        """
+        What a whole response is another one of, if its head came before.
+
+        None too where somebody has to look whether it may be stored: `reason` is why it could not.
+        """
+        form = self.last
+        if form is None or len(data) != form.size or not data.startswith(form.head):
+            form = self._find(data)
+        if (
+            form is not None
+            and form.reason is reason
+            and (form.recurs_always or (is_plain and form.recurs))
+        ):
             self.last, self._strange = form, 0
             return form
         self._strange += 1
@@ -150,7 +159,8 @@ class Lane:
         assert host[0] == b"host", "each target has its own"
         said = CRLF.join([*map(COLON.join, lines), b"x-request-id: "])
         is_authorized = fields.get(b"authorization") is not None
-        return Speech(manner, self.way.passage, said, is_authorized)
+        is_plain = not is_authorized and fields.get(b"cache-control") is None
+        return Speech(manner, self.way.passage, said, is_authorized, is_plain)
 
 
 class Crossing:
@@ -165,14 +175,14 @@ class Crossing:
         "began",
         "identifier",
         "lane",
-        "manner",
+        "speech",
     )
 
     def __init__(  # noqa: PLR0913, PLR0917  (made for every request: attributes cost as much again)
         self,
         lane: Lane,
         client: Http1Sender,
-        manner: Manner,
+        speech: Speech,
         data: bytes,
         began: float,
         reason: Reason,
@@ -185,7 +195,7 @@ class Crossing:
         `reason` is why the store is not asked.
         """
         self.lane = lane
-        self.manner = manner
+        self.speech = speech
         self.began = began
         self.identifier = client.service.ledger.identify()
         self._client = client
@@ -200,8 +210,9 @@ class Crossing:
 
         Else it is looked at from now on, and who called has to go on with the bytes.
         """
-        form, client, origin = self.lane.recurring(data), self._client, self._origin
-        if form is None or form.recurs_for is not self._reason or client.is_ending():
+        client, origin = self._client, self._origin
+        form = self.lane.recurring(data, self._reason, is_plain=self.speech.is_plain)
+        if form is None or client.is_ending():
             self.unfold()
             return False
         origin.health.failures = 0

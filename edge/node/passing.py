@@ -13,6 +13,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from edge.errors import OriginError
+from edge.http.caching import STANDING
 from edge.http.fields import FieldList
 from edge.http.heads import FORMS
 from edge.http.hops import split_plain
@@ -53,7 +54,8 @@ class Form:
         "keeps_s",
         "number",
         "reason",
-        "recurs_for",
+        "recurs",
+        "recurs_always",
         "repeat",
         "size",
         "way",
@@ -65,8 +67,10 @@ class Form:
         """Whose it is: kept, so that nobody else's has its identity."""
         self.number = number
         self.reason = reason
-        self.recurs_for: Reason | None = None
-        """The same, where the head alone tells that it stays so; None where it has to be judged."""
+        self.recurs_always = False
+        """Whether it may not be stored whatever a request states: its head says so."""
+        self.recurs = reason in STANDING
+        """Whether that is so of requests that state nothing about storing."""
         self.head = b""
         """What it arrives as, up to its empty line, once it did so unparsed."""
         self.size = 0
@@ -245,8 +249,7 @@ class Passing(Later):
             if len(forms) >= FORMS:
                 forms.clear()
             form = forms[id(way)] = Form(way, number, reason, response)
-            if self.request.method == b"GET" and forbids(head):
-                form.recurs_for = reason
+            form.recurs_always = forbids(head)
         return response
 
     def _reason(self, head: Head) -> Reason | None:

@@ -175,7 +175,7 @@ class Http1Sender(Connection):
         identifier = crossing.identifier
         message = b"".join((form.opening(self.clock), identifier, BLANK_LINE, content))
         repeat = form.repeat or form.begin_repeat(origin, len(message))
-        manner, target = crossing.manner, crossing.lane.target
+        manner, target = crossing.speech.manner, crossing.lane.target
         self.service.ledger.note(self, repeat, manner, target, crossing.began, identifier)
         self._answering, self._answer = False, None
         self.send_one(message)

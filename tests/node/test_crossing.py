@@ -9,7 +9,8 @@ import uvloop
 from msgspec.structs import replace
 
 from edge.http.caching import Reason
-from edge.node.crossing import REST, STRANGE
+from edge.node.crossing import REST, STRANGE, Crossing
+from edge.node.passing import Passing
 from tests.support_ledger import Entered, entering
 from tests.support_origin import Origin, Talk, originating, saying
 from tests.support_proxied import FRESH, LARGE, broker_of, hits_of, path_for, proxied, quiet
@@ -39,15 +40,27 @@ def built(tmp_path_factory, origin):
 
 
 @pytest.fixture
-async def node(built):
+async def node(built, monkeypatch):
     """It, listening; afterwards nothing is known of it."""
     async with entering(built) as found:
+        count_unfolded(found, monkeypatch)
         yield found
     built.worker._forwarder.ways.clear()
     built.worker._service.manners.clear()
     await quiet(built)
     built.worker._origins.close()
     built.worker._origins._origins.clear()
+
+
+def count_unfolded(node: Entered, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Count those that became a `Passing` with those that the handler looked at."""
+    unfold = Crossing.unfold
+
+    def count(crossing: Crossing) -> Passing:
+        node.parsed += 1
+        return unfold(crossing)
+
+    monkeypatch.setattr(Crossing, "unfold", count)
 
 
 @pytest.fixture
@@ -226,6 +239,48 @@ async def test_an_origin_is_told_what_a_way_has_to_say(raw, origin, path, get):
 
     assert raw.parsed == looked_at
     assert said(origin.of(path)[-1]) == said(origin.of(path)[-2])
+
+
+UNSTORED = {
+    "nothing is said": [],
+    "a cookie": ["Cache-Control: max-age=60", "Set-Cookie: a=b"],
+    "for one": ["Cache-Control: private"],
+    "varies by anything": ["Cache-Control: max-age=60", "Vary: *"],
+}
+
+
+@pytest.mark.parametrize("lines", UNSTORED.values(), ids=UNSTORED.keys())
+async def test_whatever_is_not_stored_crosses(raw, origin, path, get, lines):
+    """For whichever reason, which is told."""
+    origin.on(path, saying(b"hello", 200, *lines))
+    for _ in range(4):
+        known = await raw.ask(get)
+    looked_at = raw.parsed
+    again = await raw.ask(get)
+
+    assert raw.parsed == looked_at
+    assert (again[0], again[2]) == (known[0], b"hello")
+    assert b"edge; fwd=uri-miss; detail=" in again[0]
+
+
+@pytest.mark.parametrize("line", ["Authorization: Bearer x", "Cache-Control: max-age=0"])
+async def test_who_says_something_of_storing_is_looked_at(raw, origin, path, get, line):
+    """Unless the answer says that nobody may."""
+    asked = head_of(f"/o{path}", line)
+    origin.on(path, saying(b"hello", 200))
+    for _ in range(4):
+        await raw.ask(get)
+        await raw.ask(asked)
+    looked_at = raw.parsed
+    await raw.ask(asked)
+    assert raw.parsed == looked_at + 1
+    origin.on(path, saying(b"hello", 200, NEVER))
+    for _ in range(REST + STRANGE):
+        await raw.ask(asked)
+    looked_at = raw.parsed
+    await raw.ask(asked)
+
+    assert raw.parsed == looked_at
 
 
 async def test_two_lines_of_one_client_do_not_mix(raw, origin, path):
