@@ -137,13 +137,13 @@ class Lane:
 
     def _find(self, data: bytes) -> Form | None:
         """The same by what all lanes know."""
-        end = data.find(BLANK_LINE) + len(BLANK_LINE)
-        heard = self.forwarder.origins.heads.find(data[: end - len(BLANK_LINE)], len(data) - end)
+        lines, end, content = data.partition(BLANK_LINE)
+        heard = self.forwarder.origins.heads.find(lines, len(content)) if end else None
         if heard is None or heard.head.forms is None:
             return None
         form: Form | None = heard.head.forms.get(id(self.way))
         if form is not None:
-            form.head, form.size, form.keeps_s = data[:end], len(data), heard.keeps_s
+            form.head, form.size, form.keeps_s = lines + end, len(data), heard.keeps_s
         return form
 
     def _compose(self, client: Http1Sender, manner: Manner) -> Speech | None:

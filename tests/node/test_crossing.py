@@ -365,6 +365,26 @@ async def test_an_answer_in_pieces_is_put_together(raw, origin, path, get):
         assert (head[:15], await raw.client.reader.readexactly(5)) == (b"HTTP/1.1 200 OK", b"hello")
 
 
+async def test_a_cut_head_is_no_whole_one_whatever_its_length(raw, origin, path, get):
+    """Not even where what lacks of it is as long as what its content is too short by."""
+    lines = f"HTTP/1.1 200 X\r\nContent-Length: 00\r\n{NEVER}"
+    lines = lines.replace(": 00", f": {len(lines) - 2}")
+    content = b"x" * (len(lines) - 2)
+    whole = f"{lines}\r\n\r\n".encode() + content
+    origin.on(path, lambda talk: talk.send(whole))
+    for _ in range(4):
+        assert (await raw.ask(get))[2] == content
+    count, cut = len(origin.of(path)), len(lines) + 1
+    origin.on(path, lambda talk: (talk.send(whole[:cut]), talk.wait(), talk.send(whole[cut:])))
+    raw.client.send(get)
+    talk = await origin.wait_for(path, count + 1)
+    await until(lambda: not crossing(raw.node))
+    talk.go.set()
+    await raw.client.reader.readuntil(b"\r\n\r\n")
+
+    assert await raw.client.reader.readexactly(len(content)) == content
+
+
 def crossing(node: Entered) -> list[object]:
     """Requests whose answer is awaited unparsed."""
     return [each.crossing for each in connections_of(node) if each.crossing is not None]
