@@ -6,7 +6,7 @@ import pytest
 
 from edge.http.fields import FieldList
 from edge.http.http1 import Http1, Limits
-from edge.http.manner import Manner
+from edge.http.manner import LONGEST, Manner, Manners, Spellings
 from edge.http.message import Request
 
 FIELDS = b"Host: a.test\r\nUser-Agent: curl/8\r\nAccept-Encoding: br\r\n\r\n"
@@ -116,3 +116,60 @@ def test_an_absolute_target_wins_over_what_was_known():
     (found,) = client.send(head(b"http://a.test/x"))
 
     assert (found.authority, found.target) == (b"a.test", b"/x")
+
+
+def spelled(*names: bytes) -> list[tuple[bytes, Manner]]:
+    """Field lines, and what they say."""
+    return [(b"X: %b\r\n\r\n" % name, Manner(b"a.test", FieldList([]))) for name in names]
+
+
+def test_lines_are_bounded_by_their_bytes():
+    """What is too much begins anew, with what came last."""
+    known = Spellings(30)
+    for lines, manner in spelled(b"a", b"b", b"c", b"d"):
+        known.keep(lines, lines, manner)
+    first = list(known)
+    known.clear()
+    for lines, manner in spelled(b"e", b"f", b"g"):
+        known.keep(lines, lines, manner)
+
+    assert first == [b"X: d\r\n\r\n"]
+    assert len(known) == 3
+
+
+@pytest.mark.parametrize(
+    ("fields", "where"),
+    [
+        ([], "asking"),
+        ([(b"if-none-match", b'"a"')], "validating"),
+        ([(b"if-none-match", b'"a"'), (b"if-modified-since", b"x")], "validating"),
+        ([(b"if-none-match", b'"a"'), (b"if-none-match", b'"b"')], ""),
+        ([(b"if-none-match", b'"a"'), (b"range", b"bytes=0-1")], ""),
+        ([(b"if-modified-since", b"x")], ""),
+        ([(b"connection", b"close")], ""),
+        ([(b"expect", b"100-continue")], ""),
+        ([(b"x", b"y" * LONGEST)], ""),
+    ],
+)
+def test_what_is_remembered(fields, where):
+    """What asks for a file, or whether one has changed, and nothing of the connection."""
+    lines = b"".join(b"%b: %b\r\n" % line for line in fields) + b"\r\n"
+    manners, manner = Manners(), Manner(b"a.test", FieldList(fields))
+    manners.remember(lines, manner)
+    found = [name for name in ("asking", "validating") if getattr(manners, name)]
+
+    assert found == ([where] if where else [])
+    assert manners.find(lines) is (manner if where else None)
+    manners.clear()
+    assert manners.find(lines) is None
+
+
+def test_what_is_wished_tells_questions_apart():
+    """By the coding, and by the tag that is asked about."""
+    accepted = (b"accept-encoding", b"br")
+    wishes = [
+        Manner(b"a.test", FieldList(fields)).read().wish
+        for fields in ([], [accepted], [accepted, (b"if-none-match", b'"a"')])
+    ]
+
+    assert wishes == [None, b"br", (b"br", b'"a"')]

@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+from edge.http import manner
 from edge.node.cache import JOIN_BELOW, WRITTEN_AT_ONCE
 from tests.support_ledger import entering
 from tests.support_recalling import GET, IDENTIFIER, Raw, head_of, raw_of
@@ -280,15 +281,15 @@ async def test_past_its_lifetime_it_is_stale(raw):
     assert b"edge; fwd=stale; stored" in later[0]
 
 
-async def test_as_many_lines_as_there_are_clients(raw):
+async def test_as_many_lines_as_there_are_clients(raw, monkeypatch):
     """Memory has a bound; who comes again is known again."""
-    raw.node.site.worker._service.requests_per_connection = 2000
+    monkeypatch.setattr(manner, "REMEMBERED", 50)
     known = await raw.warm()
-    for number in range(1100):
+    for number in range(110):
         await raw.ask(GET.replace(b"gzip\r\n", b"gzip\r\nX-Number: %d\r\n" % number))
     manners = raw.node.site.worker._service.manners
 
-    assert len(manners.asking) <= 1024
+    assert 0 < len(manners.asking) <= 50
     assert (await raw.ask())[0] == known[0]
 
 
@@ -369,14 +370,14 @@ async def test_what_is_new_is_sent_to_who_has_what_was(raw):
     assert [(await raw.ask(asked))[2] for _ in range(3)] == [b"another"] * 3
 
 
-async def test_questions_about_many_files_drive_out_nothing_else(raw):
+async def test_questions_about_many_files_drive_out_nothing_else(raw, monkeypatch):
     """Each has another tag; those that ask for files are known as before."""
-    raw.node.site.worker._service.requests_per_connection = 2000
+    monkeypatch.setattr(manner, "REMEMBERED", 50)
     await raw.warm()
-    for number in range(1100):
+    for number in range(110):
         await raw.ask(validating(b'"%d"' % number))
     manners, looked_at = raw.node.site.worker._service.manners, raw.parsed
     await raw.ask()
 
     assert raw.parsed == looked_at
-    assert 0 < len(manners.validating) <= 1024
+    assert 0 < len(manners.validating) <= 50
