@@ -69,7 +69,7 @@ def curve_rules(chosen: argparse.Namespace, _: Path) -> None:
 
 
 def curve_hosts(chosen: argparse.Namespace, _: Path) -> None:
-    """What a request costs when 1 … `--most` hosts are asked for, by chance."""
+    """What a request costs when 1 … `--most` hosts of an app are asked for, by chance."""
     with folder() as work, node(work) as server:
         points: Curve = []
         for count in steps(chosen.most):
