@@ -79,11 +79,12 @@ class Form:
         """Seconds that the origin keeps the connection then, if it says so."""
         self.repeat: Repeat | None = None
         """What the ledger keeps of all of them, once one was sent unparsed."""
-        self._first = first
+        verdict = first.verdict = verdict_of(first)
+        self._first = Response(first.head, first.block, None, origin=first.origin, verdict=verdict)
+        """But for its content, which is no other one's."""
         self._is_dated = first.block == CRLF
         self._second = -1
         self._opening = first.head.lines + REQUEST_ID
-        first.verdict = verdict_of(first)
 
     def opening(self, clock: Clock) -> bytes:
         """HTTP/1.1 up to the value of the last line of the head, this second."""

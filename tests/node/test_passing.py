@@ -239,6 +239,20 @@ async def test_each_has_its_own_content_and_all_have_the_same_head(site, origin,
     assert len(site.worker._origins.heads._known) > 0
 
 
+async def test_content_is_not_remembered(site, origin, path):
+    """A head is small, however large what came with it."""
+    content = b"y" * 100_000
+    origin.on(path, saying(content, 200, NEVER, "X-Large: yes"))
+    for _ in range(4):
+        assert (await get(site, f"/o{path}")).content == content
+    heads = [each.head for each in site.worker._origins.heads._known.values()]
+    forms = [form for head in heads for form in (head.forms or {}).values()]
+
+    assert forms
+    assert all(getattr(form, name, None) != content for form in forms for name in form.__slots__)
+    assert [form._first.content for form in forms] == [None] * len(forms)
+
+
 async def test_two_addresses_with_one_head_are_told_apart(site, origin, path):
     """By what their rules and their operators say of them."""
     site.write(
