@@ -26,7 +26,7 @@ again and is not among them costs 35 µs more: 10,000 hosts by chance took 46 µ
 MOST: Final = 8 << 20
 """Bytes of theirs; objects made of them take one and a half times as much again."""
 
-LONGEST: Final = 2048
+LONGEST: Final = 8192
 """Bytes of field lines that are remembered."""
 
 NOTHING: Final[dict[bytes, object]] = {}
