@@ -31,6 +31,7 @@ WHY: Final = {
     Reason.NO_LIFETIME: "it says nothing about being stored",
     Reason.USELESS: "it is stale at once, and nothing could validate it",
     Reason.TOO_LARGE: "it is larger than cache.max_object",
+    Reason.ERROR: "it was a server's error",
     Reason.CLIENT: "it repeats the address of the client",
 }
 """In a sentence after «its last answer was not stored: »."""
