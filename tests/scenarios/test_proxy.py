@@ -180,6 +180,15 @@ async def is_well(node: Node) -> None:
     assert (await ask(node, "/here.txt"))[::2] == (200, b"a file")
 
 
+async def workers_are_well(node: Node) -> None:
+    """Have both workers see that the origin answers: each of them counts its failures."""
+    names: set[str] = set()
+    while len(names) < 2:
+        status, fields, content = await ask(node, "/o/well")
+        assert (status, content) == (200, b"well")
+        names.add(fields["x-request-id"][:12])  # of a worker, then the request's number
+
+
 # Origins that give no answer
 
 
@@ -258,6 +267,7 @@ async def test_an_origin_without_an_answer(hasty, origin, clients, path, version
     assert len(origin.of(path)) <= (2 if kind == "connection_terminated" else 1)
     await (await origin.wait_for(path)).over()
     assert (await reply(found, "/o/well"))[::2] == (200, b"well")
+    await workers_are_well(hasty)
 
 
 UNREACHED = {
