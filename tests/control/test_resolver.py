@@ -106,14 +106,15 @@ async def test_servers_that_fail_are_not_silent_ones(mini):
 
 
 async def test_a_question_ends_in_its_time(mini):
-    """Whatever the server does."""
+    """Not in the time that is usual; a machine may stand still for a moment meanwhile."""
     mini.silent.add("slow.test")
     loop = asyncio.get_running_loop()
     begun = loop.time()
 
-    await mini.resolver(patience_s=PATIENCE_S).caa("slow.test")
+    async with asyncio.timeout(resolving.PATIENCE_S - 1):
+        await mini.resolver(patience_s=PATIENCE_S).caa("slow.test")
 
-    assert PATIENCE_S * 0.9 < loop.time() - begun < 3 * PATIENCE_S
+    assert loop.time() - begun > PATIENCE_S * 0.9
 
 
 async def test_a_lost_datagram_is_sent_again(mini):
