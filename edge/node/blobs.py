@@ -2,7 +2,8 @@
 Content on the disk, read-only: blobs by sha256.
 
 Laws: no request names a file; names come from manifests alone. What the page cache has is read in
-place (`RWF_NOWAIT`: no thread, no wait); what it has not is read by a thread, never on the loop.
+place (`RWF_NOWAIT`: no thread, no wait); what it has not is read by a thread, never on the loop,
+and once for all who wait for it, however many clients ask for a file that is cold.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import os
 from collections.abc import AsyncIterator
 
 from edge.errors import StoreError
+from edge.node.tasks import spawn
 from edge.site.places import SUFFIX, Places
 
 CHUNK = 256 * 1024
@@ -26,6 +28,8 @@ class Blobs:
 
     def __init__(self, places: Places) -> None:
         self._root = os.fspath(places.blobs)
+        self._reading: dict[tuple[str, bytes], asyncio.Task[bytes]] = {}
+        """Whole blobs that threads are at."""
 
     def open(self, sha256: str, coding: bytes) -> int:
         """
@@ -69,16 +73,26 @@ class Blobs:
 
     async def read_all(self, sha256: str, coding: bytes, size: int) -> bytes:
         """
-        The whole blob, by a thread.
+        The whole blob, by a thread; the same bytes for all who wait at the same time.
 
         Raises:
             StoreError: it is gone, shorter than `size`, or the disk fails.
         """
-        descriptor = self.open(sha256, coding)
+        reading = self._reading.get((sha256, coding))
+        if reading is None:
+            reading = spawn(self._read_whole(sha256, coding, size), f"blob {sha256[:8]}")
+            self._reading[sha256, coding] = reading
+        return await asyncio.shield(reading)
+
+    async def _read_whole(self, sha256: str, coding: bytes, size: int) -> bytes:
         try:
-            content = await _read_by_thread(descriptor, 0, size)
+            descriptor = self.open(sha256, coding)
+            try:
+                content = await _read_by_thread(descriptor, 0, size)
+            finally:
+                os.close(descriptor)
         finally:
-            os.close(descriptor)
+            del self._reading[sha256, coding]
         if len(content) != size:
             raise StoreError(f"the blob {sha256} is shorter than its manifest says")
         return content

@@ -159,7 +159,11 @@ class Files:
 
     async def _fetch_later(self, request: Request, branch: Branch, stored: Stored) -> Response:
         content = await self.blobs.read_all(stored.asset.entry.sha256, stored.coding, stored.size)
-        return self._store(request, branch, stored, content)
+        twin: Stored | None = stored.asset.stored.get(stored.key)
+        if twin is None or not twin.is_fresh(self.clock):
+            return self._store(request, branch, stored, content)
+        twin.used = True  # somebody waited for the same
+        return self._select(request, twin, twin.block(self.clock))
 
     def _store(self, request: Request, branch: Branch, stored: Stored, content: bytes) -> Response:
         """A branch that was replaced meanwhile leaves nothing behind for the new one."""

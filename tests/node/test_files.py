@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import email
 import gzip
 import os
@@ -14,6 +15,7 @@ import pytest
 import zstandard
 
 from edge.http.fields import format_http_date, parse_http_date
+from edge.node.blobs import Blobs
 from tests.support_serving import Answer, Site
 
 WORDS = " ".join("".join(random.Random(n).choices("abcdef", k=5)) for n in range(2000))
@@ -95,6 +97,17 @@ async def test_large_files_never_enter_the_cache(site):
         assert answer.fields["cache-status"] == "edge; fwd=bypass; detail=max-object"
         assert "age" not in answer.fields
     assert site.worker.status()["cache"]["bytes"] == 0
+
+
+async def test_many_who_ask_for_a_cold_file_have_one_copy(site, monkeypatch):
+    """The first one stores it, which the others then hit; memory holds it once."""
+    monkeypatch.setattr(Blobs, "read_now", lambda *_: None)  # as where the page cache has it not
+    answers = await asyncio.gather(*(site.ask("/noise.bin") for _ in range(20)))
+    verdicts = [each.fields["cache-status"].partition(";")[2][:4] for each in answers]
+
+    assert {each.content for each in answers} == {NOISE}
+    assert sorted(verdicts) == [" fwd"] + [" hit"] * 19
+    assert len(site.worker._cache) == 1
 
 
 # Codings
