@@ -69,7 +69,7 @@ class Form:
         self.reason = reason
         self.recurs_always = False
         """Whether it may not be stored whatever a request states: its head says so."""
-        self.recurs = reason in STANDING
+        self.recurs = reason in STANDING and first.head.status < 500
         """Whether that is so of requests that state nothing about storing."""
         self.head = b""
         """What it arrives as, up to its empty line, once it did so unparsed."""

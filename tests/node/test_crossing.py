@@ -684,6 +684,17 @@ async def test_an_origin_that_failed_is_looked_at(raw, origin, path, get):
     assert found.health.failures == 0
 
 
+async def test_after_an_error_the_store_is_asked(raw, origin, path, get):
+    """Also after one whose head came before: the next answer may be stored at once."""
+    for status, times in ((403, 5), (503, 1)) * 3:
+        origin.on(path, saying(b"hello", status))
+        for _ in range(times):
+            await raw.ask(get)
+    origin.on(path, saying(b"hello", 200, FRESH))
+
+    assert b"cache-status: edge; fwd=uri-miss; stored" in (await raw.ask(get))[0].lower()
+
+
 async def test_without_an_idle_connection_it_is_looked_at(raw, origin, path, get):
     """One has to be made, or waited for."""
     await warm(raw, origin, path)
