@@ -44,7 +44,7 @@ import processes
 import servers
 import stages
 from figures import Refused
-from generators import Errand, load_http1
+from generators import Errand, load_http1, load_mix
 from scenarios import SCENARIOS, Scenario
 from tables import Result, Round, as_json, table
 
@@ -56,6 +56,9 @@ if TYPE_CHECKING:
 
 WARM_S = 1.0
 """Seconds of the round before the first one: it warms caches and pages, and is thrown away."""
+
+TWICE_S = 3.0
+"""In which wrk goes through the list of a mix more than twice."""
 
 # Rounds
 
@@ -136,7 +139,14 @@ class Comparison:
             self.errand = Errand(self.scenario, self.ground.crowd, pace)
 
     def warm(self, _: str, server: Server) -> None:
-        """The round that is thrown away; its log is emptied before the first one that counts."""
+        """
+        The round that is thrown away; its log is emptied before the first one that counts.
+
+        h2load's connections ask for the same in lockstep: what nobody has asked for would be read
+        from the disk for all of them at once, in every round a little further down its list.
+        """
+        if self.scenario.load == "h2load-mix":
+            load_mix(self.errand, server, TWICE_S)
         play_round(server, self.errand, WARM_S)
 
     def measure(self, name: str, server: Server, seconds: float, number: int) -> None:

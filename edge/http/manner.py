@@ -7,7 +7,7 @@ Ten look-ups (1.2 µs) become one. Nothing here decides.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -115,23 +115,27 @@ Wish = bytes | tuple[bytes | None, bytes] | None
 """Accept-Encoding; with If-None-Match, both."""
 
 
-class Spellings(dict[Spelling, Manner]):
-    """Manners by their field lines; at a bound all are forgotten."""
+MeaningT = TypeVar("MeaningT")
+
+
+class Spellings(dict[Spelling, MeaningT], Generic[MeaningT]):
+    """What is meant, by how it was spelt; at a bound all are forgotten."""
 
     __slots__ = ("_most", "_size")
 
     def __init__(self, most: int) -> None:
-        """`most` is the bytes of lines that there may be."""
+        """`most` is the bytes of spellings that there may be."""
         super().__init__()
         self._most = most
         self._size = 0
 
-    def keep(self, spelling: Spelling, lines: bytes, manner: Manner) -> None:
-        """Remember one more."""
-        if len(self) >= REMEMBERED or self._size + len(lines) > self._most:
-            self.clear()
-        self._size += len(lines)
-        self[spelling] = manner
+    def keep(self, spelling: Spelling, lines: bytes, meaning: MeaningT) -> None:
+        """Remember one more; `lines` are what of it has a size."""
+        if spelling not in self:
+            if len(self) >= REMEMBERED or self._size + len(lines) > self._most:
+                self.clear()
+            self._size += len(lines)
+        self[spelling] = meaning
 
     def clear(self) -> None:
         """Forget all."""
@@ -147,13 +151,15 @@ class Manners:
     parse: no length, no coding and no option of the connection can hide in them, since none did.
     """
 
-    __slots__ = ("asking", "validating")
+    __slots__ = ("asking", "paths", "validating")
 
     def __init__(self) -> None:
-        self.asking = Spellings(MOST)
+        self.asking = Spellings[Manner](MOST)
         """Those that set no condition."""
-        self.validating = Spellings(MOST // 4)
+        self.validating = Spellings[Manner](MOST // 4)
         """Those with If-None-Match: each file has others, which must not drive out the rest."""
+        self.paths = Spellings[bytes](MOST // 4)
+        """Request lines, by the path as HTTP/2 has it in its field blocks."""
 
     def find(self, spelling: Spelling) -> Manner | None:
         """What the same bytes said before."""
@@ -172,6 +178,7 @@ class Manners:
         """Forget all, and where it leads."""
         self.asking.clear()
         self.validating.clear()
+        self.paths.clear()
 
 
 def is_plain(manner: Manner) -> bool:

@@ -143,7 +143,9 @@ class Head(msgspec.Struct):
     lines: bytes
     """Status line and field lines of HTTP/1.1, each with its CRLF; no empty line."""
     pairs: list[tuple[bytes, bytes]] | None = None
-    """The same field lines for HTTP/2; made at the first HTTP/2 use (`field_pairs`)."""
+    """The same field lines for HTTP/2; made at the first HTTP/2 use (`head_pairs`)."""
+    packed: bytes = b""
+    """The beginning of a field block with them, once one was written past the parser."""
     told: bytes = b""
     """What the log says of them, once it was asked."""
 
@@ -208,10 +210,16 @@ def response_pairs(response: Response) -> list[tuple[bytes, bytes]]:
     """The response's field lines with lower-case names, for HTTP/2 (RFC 9113 §8.2)."""
     pairs = response.pairs
     if pairs is None:
-        head = response.head
-        if head.pairs is None:
-            head.pairs = parse_lines(head.lines[head.lines.index(CRLF) + 2 :])
-        pairs = response.pairs = head.pairs + parse_lines(response.block[:-2])
+        head = head_pairs(response.head)
+        pairs = response.pairs = head + parse_lines(response.block[:-2])
+    return pairs
+
+
+def head_pairs(head: Head) -> list[tuple[bytes, bytes]]:
+    """The same of a head alone."""
+    pairs = head.pairs
+    if pairs is None:
+        pairs = head.pairs = parse_lines(head.lines[head.lines.index(CRLF) + 2 :])
     return pairs
 
 

@@ -10,10 +10,10 @@ they are read by.
 from __future__ import annotations
 
 import struct
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from edge.errors import MalformedRequest
-from edge.http.blocks import is_stable
+from edge.http.blocks import cut_path, is_cut_right, is_stable
 from edge.http.frames import (
     CONTINUATION,
     DATA,
@@ -26,6 +26,9 @@ from edge.http.frames import (
     SETTINGS,
     WINDOW_UPDATE,
 )
+
+if TYPE_CHECKING:
+    from edge.http.blocks import Rest
 
 ACK: Final = 1
 WHOLE: Final = 5
@@ -64,8 +67,8 @@ class Sieve:
     )
 
     def __init__(self) -> None:
-        self.known: dict[bytes, object] = {}
-        """What blocks led to, as their owner has it."""
+        self.known: dict[Rest, object] = {}
+        """What blocks say but for their paths, as their owner has it."""
         self.debt = 0
         """Bytes of content that were sent and that the parser does not know of."""
         self.window = FIRST_WINDOW
@@ -108,19 +111,36 @@ class Sieve:
         self.debt -= increment
         return True
 
-    def learn(self, stream: int, what: object) -> None:
-        """Remember what the block of a request led to, if it always means the same."""
+    def learn(self, stream: int, what: object) -> bytes | None:
+        """
+        Remember what the block of a request says, if it always means the same.
+
+        Returns its path as it is written, empty where that is no part of its own; None where
+        nothing is remembered.
+        """
         block = self._blocks.get(stream)
         if block is None or len(block) > LONGEST or not self._is_sure:
-            return
+            return None
         if not self._is_read:  # once for all of them, which took a quarter of a request
             self._is_read = True
             self._is_sure = all(map(is_stable, self._blocks.values()))
             if not self._is_sure:
-                return
+                return None
+        rest, path = cut_path(block)
+        if path and not is_cut_right(block):
+            rest, path = block, b""
         if len(self.known) >= REMEMBERED:
             self.known.clear()
-        self.known[block] = what
+        self.known[rest] = what
+        return path
+
+    def find(self, block: bytes) -> tuple[object, bytes]:
+        """What is remembered of a block, or None, and its path as `learn` has it."""
+        rest, path = cut_path(block)
+        what = self.known.get(rest)
+        if what is None and path:
+            return self.known.get(block), b""
+        return what, path
 
     # What the parser sees
 

@@ -1,15 +1,17 @@
 """
 Requests of HTTP/2 that are like one before, answered past the parser.
 
-Laws: as `Http1Sender.recall`: only what is a fresh answer in memory, in one frame that every window
-has room for now; else the parser has it, and all that comes behind it.
+Laws: as `Http1Sender.recall`: only what is a fresh answer in memory, of a size that is one stream's
+turn and that every window has room for now; else the parser has it, and all that comes behind it.
+What a block says is known by connection, as its table of fields is; which line of HTTP/1.1 a path
+makes is known to all of them.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
-from edge.http.blocks import STATUS, write_block, write_integer
+from edge.http.blocks import STATUS, write_head, write_integer, write_lines
 from edge.http.frames import (
     DATA,
     END_HEADERS,
@@ -19,15 +21,17 @@ from edge.http.frames import (
     LARGEST_FRAME,
     WINDOW_UPDATE,
 )
-from edge.http.message import Request, Response, response_pairs
+from edge.http.message import Request, Response
 from edge.http.sieve import block_of
-from edge.node.ledger import Repeat
-from edge.node.responses import Http2Sender, size_of
+from edge.node.ledger import first_of
+from edge.node.responses import SLICE, Http2Sender
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from edge.http.manner import Manner
     from edge.node.cache import Shown
-    from edge.node.ledger import Facts
+    from edge.node.ledger import Facts, Repeat
     from edge.node.recalls import Dressed, Recall
     from edge.node.transport import Service
     from edge.site.snapshot import Shortcut
@@ -41,7 +45,7 @@ NAME: Final = b"\x00\x0cx-request-id"
 class Framed:
     """An answer in frames, but for its stream and its identifier."""
 
-    __slots__ = ("block", "content", "data", "head", "repeat", "size")
+    __slots__ = ("block", "contents", "head", "repeat", "size")
 
     def __init__(self, block: bytes, content: bytes, identifier: int, repeat: Repeat) -> None:
         self.size = size = len(content)
@@ -49,33 +53,43 @@ class Framed:
         flags = END_HEADERS if size else END_HEADERS | END_STREAM
         self.head = (len(block) + identifier).to_bytes(3, "big") + bytes([HEADERS, flags])
         self.block = block
-        self.data = size.to_bytes(3, "big") + bytes([DATA, END_STREAM])
-        self.content = content
+        self.contents = list(frames_with(content))
         self.repeat = repeat
 
-    def pieces(self, stream: bytes, identifier: bytes) -> tuple[bytes, ...]:
+    def pieces(self, stream: bytes, identifier: bytes) -> list[bytes | memoryview]:
         """The frames on a stream, whose identifier is in four bytes."""
-        if not self.size:
-            return self.head, stream, self.block, identifier
-        return self.head, stream, self.block, identifier, self.data, stream, self.content
+        pieces: list[bytes | memoryview] = [self.head, stream, self.block, identifier]
+        for head, content in self.contents:
+            pieces += head, stream, content
+        return pieces
+
+
+def frames_with(content: bytes) -> Iterator[tuple[bytes, bytes | memoryview]]:
+    """Frames that end a stream: the beginning of each, and what it holds, which is not copied."""
+    size, view = len(content), memoryview(content)
+    for start in range(0, size, LARGEST_FRAME):
+        end = min(start + LARGEST_FRAME, size)
+        head = (end - start).to_bytes(3, "big") + bytes([DATA, END_STREAM if end == size else 0])
+        yield head, view[start:end] if size > LARGEST_FRAME else content
 
 
 def frame(response: Response, facts: Facts, identifier: int) -> Framed | None:
-    """`response` in a frame for its head and one for its content; None where that is not enough."""
+    """`response` in a frame for its head and some for its content; None where it is too large."""
     content: bytes = response.content  # type: ignore[assignment]  # what is recalled is in memory
-    if len(content) > LARGEST_FRAME or response.head.status not in STATUS:
+    head = response.head
+    if len(content) > SLICE or head.status not in STATUS:
         return None
-    block = write_block(response.head.status, response_pairs(response))
+    block = (head.packed or write_head(head)) + write_lines(response.block[:-2])
     block += NAME + write_integer(identifier, 7)
     if len(block) + identifier > LARGEST_FRAME:
         return None
-    repeat = Repeat(response, facts, len(content) + size_of(response))
+    repeat = cast("Repeat", response.repeat) or first_of(response, facts, identifier)
     framed = response.framed = Framed(block, content, identifier, repeat)
     return framed
 
 
 Known = tuple["Manner", bytes, object]
-"""The fields of a request, its line as HTTP/1.1 has it, and what knew it."""
+"""The fields of a request, its line as HTTP/1.1 has it if that is the only one, what knew it."""
 
 Found = tuple[Framed, "Manner", bytes]
 """An answer, to what fields, and what target."""
@@ -102,7 +116,10 @@ class Http2Recaller(Http2Sender):
         line = b"GET %b HTTP/1.1" % request.target
         if request.method == b"GET" and (line in manner.lines or line in manner.stored):
             self.lead = self.told.get(b"GET")
-            self.wire.sieve.learn(request.stream, (manner, line, self.service.world))
+            known: Known = (manner, line, self.service.world)
+            path = self.wire.sieve.learn(request.stream, known)
+            if path:
+                self.service.manners.paths.keep(path, path, line)
 
     def may_recall(self) -> bool:
         """Whether anything is known, and nothing else is due."""
@@ -119,7 +136,7 @@ class Http2Recaller(Http2Sender):
 
     def recall(self, data: bytes, began: float) -> bytes:
         """Answer what is known at the beginning of a piece; the rest is for the parser."""
-        output: list[bytes] = []
+        output: list[bytes | memoryview] = []
         passed: list[bytes] = []
         """WINDOW_UPDATEs that the parser has to know: whenever, since what is owed is known."""
         position, size, queued = 0, len(data), 0
@@ -149,10 +166,16 @@ class Http2Recaller(Http2Sender):
     def _find(self, head: bytes, stream: int) -> Found | None:
         """The answer to HEADERS that were asked before, if a new stream may have it now."""
         wire, service = self.wire, self.service
-        known: Known | None = wire.sieve.known.get(block_of(head))  # type: ignore[assignment, arg-type]
+        block = block_of(head)
+        if block is None:
+            return None
+        known: Known | None
+        known, path = wire.sieve.find(block)  # type: ignore[assignment]
         if known is None or known[2] is not service.world:
             return None
         manner, line, _ = known
+        if path:
+            line = service.manners.paths.get(path, b"")
         shortcut: Shortcut | Recall | None
         shortcut = manner.lines.get(line) or manner.stored.get(line)  # type: ignore[assignment]
         if shortcut is None or self._served + 1 >= service.streams_per_connection:

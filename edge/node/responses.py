@@ -16,7 +16,7 @@ from typing import cast
 
 from edge.errors import MalformedRequest
 from edge.http.http2 import NO_ERROR, Http2
-from edge.http.message import Request, Response, response_pairs
+from edge.http.message import CRLF, REQUEST_ID, Request, Response, response_pairs
 from edge.node.allowance import Allowance
 from edge.node.content import Inflow, closing
 from edge.node.transport import Connection, Service
@@ -38,9 +38,10 @@ def pairs_of(request: Request, response: Response) -> list[tuple[bytes, bytes]]:
     return [*response_pairs(response), (b"x-request-id", request.id)]
 
 
-def size_of(response: Response) -> int:
+def size_of(request: Request, response: Response) -> int:
     """Bytes of a head, as HTTP/1.1 has it: what is left of it here depends on those before it."""
-    return len(response.head.lines) + len(response.block)
+    named = len(REQUEST_ID) + len(request.id) + len(CRLF) if request.id else 0
+    return len(response.head.lines) + len(response.block) + named
 
 
 class Stream:
@@ -169,7 +170,7 @@ class Http2Sender(Connection):
         )
         self._count_queued(sent)
         if sent == len(view):
-            self.service.ledger.enter(self, request, response, sent + size_of(response))
+            self.service.ledger.enter(self, request, response, sent + size_of(request, response))
             self._finish(identifier, stream)
             return
         stream = self.streams[identifier] = stream or Stream(request, self.clock.now)
@@ -193,14 +194,14 @@ class Http2Sender(Connection):
     def _enter(self, stream: Stream) -> None:
         """Its answer is over."""
         response = cast("Response", stream.begun)
-        size = stream.sent + size_of(response)
+        size = stream.sent + size_of(stream.request, response)
         self.service.ledger.enter(self, stream.request, response, size, stream.first)
 
     def abandon(self, stream: Stream) -> None:
         """Let go of one that ends before its answer does."""
         stream.abandon()
         response = stream.begun
-        size = 0 if response is None else stream.sent + size_of(response)
+        size = 0 if response is None else stream.sent + size_of(stream.request, response)
         self.service.ledger.give_up(self, stream.request, response, size, stream.first)
 
     def cut_off(self, identifier: int, code: int) -> None:

@@ -137,6 +137,16 @@ def test_lines_are_bounded_by_their_bytes():
     assert len(known) == 3
 
 
+def test_what_is_kept_again_takes_no_more():
+    """Its last meaning counts."""
+    known = Spellings[int](30)
+    for number in range(9):
+        known.keep(b"/", b"0123456789", number)
+    known.keep(b"/other", b"0123456789", 0)
+
+    assert known == {b"/": 8, b"/other": 0}
+
+
 @pytest.mark.parametrize(
     ("fields", "where"),
     [

@@ -11,7 +11,8 @@ from tests.support_proxied import FRESH, broker_of, hits_of, proxied, quiet
 from tests.support_serving import HOST, Site
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
-TREE = {"a.txt": "first " * 200, "b.txt": "other", "large.txt": "x" * 20_000, "empty.txt": ""}
+TREE = {"a.txt": "first " * 200, "b.txt": "other", "large.txt": "x" * 40_000, "empty.txt": ""}
+TREE["two.txt"] = "0123456789abcdef" * 1250
 
 
 @pytest.fixture(scope="module")
@@ -51,16 +52,25 @@ class Talk:
         client.send(PREFACE)
 
     def head(self, path: str, **fields: str) -> bytes:
-        """HEADERS of the next stream."""
+        """HEADERS of the next stream; as browsers do, all but the path is indexed."""
+        stream = self.next()
+        front = [(":method", "GET"), (":scheme", "http"), (":authority", HOST)]
+        block = self.encoder.encode(front) + literal(4, path) + self.encoder.encode(fields.items())
+        return frame(1, 5, stream, block)
+
+    def next(self) -> int:
+        """A new stream."""
         self.stream += 2
-        pairs = [(":method", "GET"), (":scheme", "http"), (":authority", HOST), (":path", path)]
-        block = self.encoder.encode([*pairs, *fields.items()])
-        return frame(1, 5, self.stream, block)
+        return self.stream
 
     async def ask(self, *paths: str, **fields: str) -> list[tuple[dict[str, str], bytes]]:
         """The fields and the content of answers to requests that are sent at once."""
         first = self.stream + 2
         self.client.send(b"".join(self.head(path, **fields) for path in paths))
+        return await self.answers(first)
+
+    async def answers(self, first: int) -> list[tuple[dict[str, str], bytes]]:
+        """Likewise, from a stream on."""
         left = set(range(first, self.stream + 1, 2))
         found = {stream: [{}, b""] for stream in left}
         while left:
@@ -102,15 +112,15 @@ def same(answer: tuple[dict[str, str], bytes]) -> tuple[dict[str, str], bytes]:
     return {**answer[0], "x-request-id": ""}, answer[1]
 
 
-@pytest.mark.parametrize("path", ["/a.txt", "/b.txt", "/empty.txt"])
+@pytest.mark.parametrize("path", ["/a.txt", "/b.txt", "/two.txt", "/empty.txt"])
 async def test_the_same_again_is_answered_the_same(talk, path):
     """But for its identifier; and nobody has looked at it."""
     known, looked_at = await talk.warm(path), talk.looked_at
-    again = await talk.ask(path, path, path)
+    again = await talk.ask(path, path)
 
     assert known[0]["cache-status"].startswith("edge; hit")
-    assert [same(each) for each in again] == [same(known)] * 3
-    assert len({each[0]["x-request-id"] for each in [known, *again]}) == 4
+    assert [same(each) for each in again] == [same(known)] * 2
+    assert len({each[0]["x-request-id"] for each in [known, *again]}) == 3
     assert talk.looked_at == looked_at
 
 
@@ -133,7 +143,7 @@ async def test_what_an_origin_answered_too(tmp_path):
         await quiet(site)
 
 
-async def test_what_is_more_than_a_frame_is_looked_at(talk):
+async def test_what_is_more_than_a_turn_is_looked_at(talk):
     """And is all there."""
     known, looked_at = await talk.warm("/large.txt"), talk.looked_at
     (again,) = await talk.ask("/large.txt")
@@ -249,3 +259,46 @@ async def test_the_last_requests_of_a_connection_are_counted(talk):
         assert found[2] == talk.stream
 
     assert found[3][:4] == b"\x7f\xff\xff\xff"
+
+
+async def test_a_file_that_others_asked_for_is_known(talk):
+    """By its path alone: this client asked for another one, the other with other fields."""
+    other = Talk(talk.node, await talk.node.client())
+    await other.warm("/b.txt", accept="text/html")
+    known = await talk.warm("/a.txt", accept="*/*")
+    looked_at = talk.looked_at, other.looked_at
+    (again,) = await talk.ask("/b.txt", accept="*/*")
+
+    assert (talk.looked_at, other.looked_at) == looked_at
+    assert again[1] == b"other"
+    assert known[1] == TREE["a.txt"].encode()
+
+
+async def test_a_path_that_nobody_asked_for_is_looked_at(talk):
+    """Also where all else is known; the next time it is not."""
+    await talk.warm("/a.txt")
+    looked_at = talk.looked_at
+    found = [await talk.ask("/b.txt") for _ in range(3)]
+
+    assert [each[1] for ((*each,),) in found] == [b"other"] * 3
+    assert looked_at < talk.looked_at <= looked_at + 2
+
+
+async def test_what_looks_like_a_path_in_another_value_is_none(talk):
+    """A client that indexes nothing may have such an octet in front of it: here a length."""
+    for path in ("/a.txt", "/b.txt", "/a.txt"):
+        for _ in range(3):
+            block = b"".join(literal(*line) for line in (SCHEME, (4, path), AUTHORITY))
+            looked_at = talk.looked_at
+            talk.client.send(frame(1, 5, talk.next(), b"\x82" + block))
+            (answer,) = await talk.answers(talk.stream)
+        assert (answer[0][":status"], answer[1]) == ("200", TREE[path[1:]].encode())
+        assert talk.looked_at == looked_at
+
+
+SCHEME, AUTHORITY = (6, "http"), (1, HOST)
+
+
+def literal(name: int, value: str) -> bytes:
+    """A field line that is not indexed, with a name of the static table."""
+    return bytes([name, len(value)]) + value.encode()
