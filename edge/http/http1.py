@@ -98,7 +98,7 @@ class Http1:
         """The bytes that held the last head; None when content came after it."""
         self._unfinished: bytearray | None = None
         """What arrived of a head that is not whole yet; only for its limits and its errors."""
-        self.is_between = False
+        self.is_between = True
         """Whether nothing arrived since the last request, which was whole: a head begins next."""
         self.trailers: list[tuple[bytes, bytes]] = []
         """What came behind the last content."""

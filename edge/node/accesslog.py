@@ -14,9 +14,11 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, TypeVar, cast
 
+from edge.http.message import Request
+
 if TYPE_CHECKING:
     from edge.http.manner import Manner
-    from edge.http.message import Head, Request, Response
+    from edge.http.message import Head, Response
     from edge.node.clients import Clients
     from edge.node.ledger import Facts, Recalled
     from edge.node.transport import Connection
@@ -170,6 +172,14 @@ class AccessLog:
         return min(999, int((now - second) * 1000))
 
     # Who
+
+    def introduce(self, connection: Connection, manner: Manner) -> bytes | None:
+        """What is said of every GET of an HTTP/1.1 connection; None where each may be another's."""
+        if self.clients.is_trusted(connection.peer):
+            return None
+        said = manner.authority, manner.fields, b"1.1"
+        request = Request(b"GET", b"", *said, 0, ends=True, expects=False, peer=connection.peer)
+        return self._tell_client(connection, request)
 
     def _tell_client(self, connection: Connection, request: Request) -> bytes:
         """Who asks and how; the same for all requests of a connection, but behind a proxy."""

@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Coroutine
 from functools import partial
 from time import monotonic
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from edge.errors import MalformedRequest, RequestError, RequestTimedOut
 from edge.http.http1 import CONTINUE, END, HTTP2_PREFACE
@@ -24,6 +24,9 @@ from edge.node.later import Later
 from edge.node.sending import UNREAD_CONTENT, Http1Sender
 from edge.node.tasks import spawn
 from edge.node.transport import GONE_SECONDS, Answer, Service
+
+if TYPE_CHECKING:
+    from edge.http.manner import Manner
 
 __all__ = ["Http1Connection", "Service"]
 
@@ -103,6 +106,11 @@ class Http1Connection(Http1Sender):
         if not (self._wire.is_between and self.recall(data, began)) and not self.lingering:
             self._receive(data, began)
 
+    def introduce(self, manner: Manner) -> bool:
+        """As below; the first bytes are those of a request then, and whole."""
+        self._fresh, self._head_since = False, 0.0
+        return super().introduce(manner)
+
     def _receive(self, data: bytes, began: float) -> None:
         self._began = began
         self.touched = self.clock.now
@@ -137,6 +145,7 @@ class Http1Connection(Http1Sender):
             return b""
         if HTTP2_PREFACE.startswith(data):
             self._preface = data
+            self._wire.is_between = False
             return b""
         self._fresh = False
         self._preface = b""

@@ -7,6 +7,7 @@ verified here that OpenSSL verifies. Source: RFC 8446 §4.1.2, §5.1; RFC 6066 �
 
 from __future__ import annotations
 
+import struct
 from typing import Final
 
 import msgspec
@@ -22,6 +23,9 @@ MAX_RECORDS: Final = 16
 RECORD_HEADER: Final = 5
 HANDSHAKE: Final = 22
 CLIENT_HELLO: Final = 1
+EXTENSION: Final = struct.Struct(">HH")
+"""Kind and length."""
+
 SERVER_NAME: Final = 0
 ALPN: Final = 16
 
@@ -86,17 +90,17 @@ def _decode(hello: bytes) -> Hello:
         at += 2 + (hello[at] << 8 | hello[at + 1])
         at += 1 + hello[at]
         return _read_extensions(hello, at + 2)
-    except IndexError as error:
+    except (IndexError, struct.error) as error:
         raise NotTls("the hello is cut short") from error
 
 
 def _read_extensions(hello: bytes, at: int) -> Hello:
     name, total = b"", len(hello)
     protocols: tuple[bytes, ...] = ()
-    while at < total:
-        kind = hello[at] << 8 | hello[at + 1]
-        start = at + 4
-        at = start + (hello[at + 2] << 8 | hello[at + 3])
+    while at < total and not (name and protocols):  # the rest is OpenSSL's to judge
+        kind, size = EXTENSION.unpack_from(hello, at)
+        start = at + EXTENSION.size
+        at = start + size
         if at > total:
             raise NotTls("an extension is longer than what is there")
         if kind == SERVER_NAME:

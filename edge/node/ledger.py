@@ -212,6 +212,13 @@ class Ledger:
         """The same for one that ended before its end, or before it began (None)."""
         self._enter(connection, request, response, (size, first, False))
 
+    def introduce(self, connection: Connection, manner: Manner) -> bool:
+        """Have the log, if any, know a client before a request is looked at; False if not."""
+        if self._lines is None:
+            return self.log is None
+        connection.lead = self._lines.introduce(connection, manner)
+        return connection.lead is not None
+
     def open(self, connection: Connection, request: Request, response: Response) -> list[bytes]:
         """A whole HTTP/1.1 message of finished bytes that requests share, entered: its pieces."""
         content: bytes = response.content  # type: ignore[assignment]  # it has an opening

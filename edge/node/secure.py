@@ -115,6 +115,8 @@ class Secured(asyncio.Protocol, asyncio.Transport):
             self._reception.service.seats.leave(self)
         if self._is_open:
             self._above.connection_lost(error)
+            self._is_open = False
+            del self._above  # each holds the other: 20 KiB that only the collector would find
         else:
             self._leave(is_broken=True)
 
@@ -204,14 +206,20 @@ class Secured(asyncio.Protocol, asyncio.Transport):
             self._leave(is_broken=True)
             self._below.close()
         else:
-            self._flush()
             self._open()
+            if self._outgoing.pending:
+                self._flush()
 
     def _open(self) -> None:
-        """Hands are shaken: HTTP begins, or nothing where the handshake was the answer."""
+        """
+        Hands are shaken: HTTP begins, or nothing where the handshake was the answer.
+
+        Tickets go out with the first answer, if its request is here already.
+        """
         self._leave(is_broken=False)
         is_answer = self._tls.selected_alpn_protocol() == ACME_TLS  # RFC 8737 §3
         if is_answer or not self._reception.has_room():
+            self._flush()
             self._below.close()
             return
         self._is_open = True
@@ -244,10 +252,10 @@ class Secured(asyncio.Protocol, asyncio.Transport):
             self._flush()  # the alert that says why
             self._below.abort()
             return
-        if self._outgoing.pending:
-            self._flush()
         if data and not self._goodbye:
             self._above.data_received(data)
+        if self._outgoing.pending:
+            self._flush()
         if is_over:
             self._hear_goodbye()
 

@@ -30,6 +30,7 @@ from edge.node.transport import Connection, Service
 if TYPE_CHECKING:
     import asyncio
 
+    from edge.http.manner import Manner
     from edge.node.cache import Shown
     from edge.node.content import Inflow
     from edge.node.crossing import Crossing, Lane, Speech
@@ -118,7 +119,7 @@ class Http1Sender(Connection):
             or not service.recalls
             or ledger.is_traced
             or self._served + 1 >= service.requests_per_connection
-            or (self.lead is None and ledger.log is not None)
+            or (self.lead is None and not self.introduce(manner))
         ):
             return False
         shortcut: Shortcut | Recall | None
@@ -145,6 +146,10 @@ class Http1Sender(Connection):
         else:
             self.send([b"".join((response.opening, identifier, BLANK_LINE)), content])
         return True
+
+    def introduce(self, manner: Manner) -> bool:
+        """Whether the log knows the client; what it says of the first request, it says of all."""
+        return self.service.ledger.introduce(self, manner)
 
     def wait_for(self, crossing: Crossing, size: int) -> None:
         """What came, `size` bytes, goes on to an origin unparsed."""

@@ -95,13 +95,69 @@ async def test_a_client_that_takes_nothing_fills_no_memory(raw):
 
 
 async def test_another_connection_is_known_by_its_lines(raw):
-    """Its first request is parsed, its second is not."""
-    known = await raw.warm()
+    """From its first request on, and the log tells it from others."""
+    known, looked_at = await raw.warm(), raw.parsed
     other = Raw(raw.node, await raw.node.client())
     first, second = await other.ask(), await other.ask()
+    *_, last, one, two = await raw.node.wait(5)
+    ports = [each.client.writer.get_extra_info("sockname")[1] for each in (raw, other, other)]
 
+    assert raw.parsed == looked_at
     assert first[0] == second[0] == known[0]
     assert len({known[1], first[1], second[1]}) == 3
+    assert [each["port"] for each in (last, one, two)] == ports
+    assert {each["client"] for each in (last, one, two)} == {"127.0.0.1"}
+    assert one.keys() == last.keys()
+
+
+@pytest.mark.parametrize("is_logged", [True, False])
+async def test_after_its_first_request_a_connection_is_between_two(raw, is_logged):
+    """It may be silent for as long as after any other, and its next head takes its own time."""
+    await raw.warm()
+    if not is_logged:
+        raw.node.site.worker._ledger.write_to(None)
+    (old,) = raw.node.site.worker._service.connections
+    other, looked_at = Raw(raw.node, await raw.node.client()), raw.parsed
+    await other.ask()
+    (connection,) = raw.node.site.worker._service.connections - {old}
+    now = connection.touched + connection.service.header_timeout + 1
+    connection.sweep(now)
+    connection.clock.now = now
+    other.client.send(GET[:20])
+    await until(lambda: connection.touched == now)
+    connection.sweep(now + 1)
+
+    assert raw.parsed == looked_at
+    assert (await other.ask(GET[20:]))[0].startswith(b"HTTP/1.1 200 ")
+
+
+async def test_whose_word_a_line_is_depends_on_the_peer(tmp_path):
+    """Behind a trusted proxy each request is another client's: the log looks at it."""
+    site = Site(tmp_path / "site", edge_yml="clients: {trusted_proxies: [127.0.0.1]}")
+    site.deploy(TREE)
+    await site.start()
+    get = head_of("/a.txt", "X-Forwarded-For: 192.0.2.7")
+    async with entering(site) as node:
+        await (await raw_of(node)).warm(get)
+        await Raw(node, await node.client()).warm(get)
+        entries = await node.wait(6)
+
+    assert {each["client"] for each in entries} == {"192.0.2.7"}
+
+
+@pytest.mark.parametrize("begun", [b"P", b"PRI * HTTP/2.0\r\n", b"\r\n", b"X"])
+async def test_what_came_before_it_counts(raw, begun):
+    """Also what may be the beginning of something else."""
+    await raw.warm()
+    (old,) = raw.node.site.worker._service.connections
+    other = Raw(raw.node, await raw.node.client())
+    other.client.send(begun)
+    (connection,) = raw.node.site.worker._service.connections - {old}
+    await until(lambda: connection.received or connection._preface)
+    other.client.send(GET)
+    status = (await other.client.reader.readuntil(b"\r\n"))[9:12]
+
+    assert (status == b"200") == (begun == b"\r\n")
 
 
 async def test_each_is_a_line_and_a_number(raw):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
+import os
 import socket
 import ssl
 
@@ -11,6 +13,9 @@ import httpx
 import pytest
 
 from edge.http.message import Request, Response
+from edge.node import secure
+from edge.node.connection import Http1Connection
+from edge.node.secure import Secured
 from edge.node.transport import GONE_SECONDS
 from tests.support_tls import Issuer, Shelf, connect, der_of, receiving, shown
 from tests.support_wire import PLAIN, echo_target, get, response, until
@@ -328,6 +333,54 @@ async def test_a_client_may_shake_hands_and_leave(server, issuer) -> None:
     writer.close()
 
     await until(lambda: not server.service.connections)
+
+
+async def test_what_has_gone_is_gone_at_once(server, issuer) -> None:
+    """Without the collector, which would find 20 KiB of each a thousand connections later."""
+    await exchange(server, issuer.client(), "a.test")
+    await until(lambda: not server.service.connections)
+    gc.collect()
+    gc.disable()
+    try:
+        await exchange(server, issuer.client(), "a.test")
+        await until(lambda: not server.service.connections)
+        left = [
+            each
+            for each in gc.get_objects()
+            if (type(each) is Secured and each._reception is server.reception)
+            or (type(each) is Http1Connection and each.service is server.service)
+        ]
+    finally:
+        gc.enable()
+
+    assert not left
+
+
+async def test_a_ticket_goes_out_with_the_first_answer(server, issuer, monkeypatch) -> None:
+    """Where its request came with the last word of the handshake: one write, not two."""
+    written: list[int] = []
+    write = os.write
+    monkeypatch.setattr(
+        secure.os, "write", lambda *what: written.append(write(*what)) or written[-1]
+    )
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = issuer.client().wrap_bio(incoming, outgoing, server_hostname="a.test")
+    reader, writer = await asyncio.open_connection(*server.address)
+    with pytest.raises(ssl.SSLWantReadError):
+        client.do_handshake()
+    writer.write(outgoing.read())
+    while outgoing.pending == 0:
+        incoming.write(await reader.read(65536))
+        with contextlib.suppress(ssl.SSLWantReadError):
+            client.do_handshake()
+    client.write(PLAIN)
+    writer.write(outgoing.read())
+    incoming.write(await reader.read(65536))
+
+    assert client.read(65536).startswith(b"HTTP/1.1 200 ")
+    assert client.session.has_ticket
+    assert len(written) == 2
+    writer.close()
 
 
 async def test_keep_alive_and_pipelining_work_as_in_clear_text(shelf, issuer) -> None:
