@@ -54,6 +54,9 @@ LEAD: Final = (
     b'","client":"%b","port":%b,"country":%b,"method":%b,"scheme":"%b","protocol":"HTTP/%b"%b'
 )
 
+NOBODY: Final = LEAD % (b"", NULL, NULL, NULL, b"", b"1.1", b',"tls":null,"cipher":null')
+"""Of what began when there was no log."""
+
 Measured = tuple[int, int, float, float, bool]
 """Bytes out and in, seconds to the first byte and in all, and whether all of it was sent."""
 
@@ -126,7 +129,7 @@ class AccessLog:
                 self._date,
                 MILLISECONDS[milliseconds],
                 identifier,
-                client or b"",
+                client or NOBODY,
                 manner.host or self._tell_manner_host(manner),
                 targets.get(target) or self._tell_target(target),
                 repeat.lead,
@@ -173,13 +176,12 @@ class AccessLog:
 
     # Who
 
-    def introduce(self, connection: Connection, manner: Manner) -> bytes | None:
-        """What is said of every GET of an HTTP/1.1 connection; None where each may be another's."""
-        if self.clients.is_trusted(connection.peer):
-            return None
+    def introduce(self, connection: Connection, manner: Manner) -> None:
+        """Have an HTTP/1.1 connection know what is said of its next GET, or of all of them."""
         said = manner.authority, manner.fields, b"1.1"
         request = Request(b"GET", b"", *said, 0, ends=True, expects=False, peer=connection.peer)
-        return self._tell_client(connection, request)
+        connection.once = self._tell_client(connection, request)
+        connection.lead = connection.told.get(b"GET")
 
     def _tell_client(self, connection: Connection, request: Request) -> bytes:
         """Who asks and how; the same for all requests of a connection, but behind a proxy."""

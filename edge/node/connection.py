@@ -106,10 +106,10 @@ class Http1Connection(Http1Sender):
         if not (self._wire.is_between and self.recall(data, began)) and not self.lingering:
             self._receive(data, began)
 
-    def introduce(self, manner: Manner) -> bool:
+    def introduce(self, manner: Manner) -> None:
         """As below; the first bytes are those of a request then, and whole."""
         self._fresh, self._head_since = False, 0.0
-        return super().introduce(manner)
+        super().introduce(manner)
 
     def _receive(self, data: bytes, began: float) -> None:
         self._began = began

@@ -131,7 +131,7 @@ class Repeat:
         self.long.clear()
 
 
-Recalled = tuple[Repeat, float, float, int, bytes, "bytes | None", "Manner", bytes]
+Recalled = tuple[Repeat, float, float, int, bytes, bytes, "Manner", bytes]
 """An answer from memory, when its head was whole, seconds, bytes in, identifier, client, target."""
 
 
@@ -212,12 +212,10 @@ class Ledger:
         """The same for one that ended before its end, or before it began (None)."""
         self._enter(connection, request, response, (size, first, False))
 
-    def introduce(self, connection: Connection, manner: Manner) -> bool:
-        """Have the log, if any, know a client before a request is looked at; False if not."""
-        if self._lines is None:
-            return self.log is None
-        connection.lead = self._lines.introduce(connection, manner)
-        return connection.lead is not None
+    def introduce(self, connection: Connection, manner: Manner) -> None:
+        """Have the log, if any, know whose request comes, where nothing is traced."""
+        if self._lines is not None:
+            self._lines.introduce(connection, manner)
 
     def open(self, connection: Connection, request: Request, response: Response) -> list[bytes]:
         """A whole HTTP/1.1 message of finished bytes that requests share, entered: its pieces."""
@@ -260,7 +258,7 @@ class Ledger:
         Nothing is written or counted here: many at once take a fifth of the time.
         """
         received, connection.received = connection.received, 0
-        lead, total = connection.lead, monotonic() - began
+        lead, total = connection.lead or connection.once, monotonic() - began
         recalled = self._recalled
         recalled.append((repeat, began, total, received, identifier, lead, manner, target))
         if len(recalled) >= SETTLED:

@@ -119,9 +119,10 @@ class Http1Sender(Connection):
             or not service.recalls
             or ledger.is_traced
             or self._served + 1 >= service.requests_per_connection
-            or (self.lead is None and not self.introduce(manner))
         ):
             return False
+        if self.lead is None:
+            self.introduce(manner)
         shortcut: Shortcut | Recall | None
         shortcut = manner.lines.get(line) or manner.stored.get(line)  # type: ignore[assignment]
         if shortcut is None:
@@ -147,9 +148,9 @@ class Http1Sender(Connection):
             self.send([b"".join((response.opening, identifier, BLANK_LINE)), content])
         return True
 
-    def introduce(self, manner: Manner) -> bool:
-        """Whether the log knows the client; what it says of the first request, it says of all."""
-        return self.service.ledger.introduce(self, manner)
+    def introduce(self, manner: Manner) -> None:
+        """Have the log know whose request comes; what it says of the first, it says of all."""
+        self.service.ledger.introduce(self, manner)
 
     def wait_for(self, crossing: Crossing, size: int) -> None:
         """What came, `size` bytes, goes on to an origin unparsed."""

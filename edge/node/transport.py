@@ -143,6 +143,7 @@ class Connection(asyncio.Protocol):
         "half_closed",
         "lead",
         "lingering",
+        "once",
         "paused",
         "peer",
         "port",
@@ -178,6 +179,8 @@ class Connection(asyncio.Protocol):
         """What the log says of it, by method, once it was asked."""
         self.lead: bytes | None = None
         """The same of a GET."""
+        self.once = b""
+        """Likewise of the one that is answered now, where each may be another client's."""
         self._backlog = 0
         self._acknowledged: int | None = 0
         self._allowance: Allowance | None = None

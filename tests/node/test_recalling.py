@@ -132,17 +132,24 @@ async def test_after_its_first_request_a_connection_is_between_two(raw, is_logge
 
 
 async def test_whose_word_a_line_is_depends_on_the_peer(tmp_path):
-    """Behind a trusted proxy each request is another client's: the log looks at it."""
+    """Behind a trusted proxy each request is another client's, and the log says whose."""
     site = Site(tmp_path / "site", edge_yml="clients: {trusted_proxies: [127.0.0.1]}")
     site.deploy(TREE)
     await site.start()
-    get = head_of("/a.txt", "X-Forwarded-For: 192.0.2.7")
+    clients = [f"192.0.2.{number}" for number in range(4)]
     async with entering(site) as node:
-        await (await raw_of(node)).warm(get)
-        await Raw(node, await node.client()).warm(get)
-        entries = await node.wait(6)
+        raw = await raw_of(node)
+        for client in clients:
+            await raw.warm(head_of("/a.txt", f"X-Forwarded-For: {client}"))
+        other, looked_at = Raw(node, await node.client()), raw.parsed
+        for each, client in zip((raw, other, raw, other), clients, strict=True):
+            await each.ask(head_of("/a.txt", f"X-Forwarded-For: {client}"))
+        entries = (await node.wait(16))[-4:]
 
-    assert {each["client"] for each in entries} == {"192.0.2.7"}
+    assert raw.parsed == looked_at
+    assert [each["client"] for each in entries] == clients
+    assert [each["forwarded_for"] for each in entries] == clients
+    assert len({each["port"] for each in entries}) == 2
 
 
 @pytest.mark.parametrize("begun", [b"P", b"PRI * HTTP/2.0\r\n", b"\r\n", b"X"])
