@@ -10,7 +10,7 @@ import uvloop
 from edge.http.caching import Reason
 from edge.node.broker import ROUNDS
 from edge.site import keys
-from tests.support_origin import originating, saying
+from tests.support_origin import saying
 from tests.support_proxied import (
     FRESH,
     broker_of,
@@ -19,7 +19,6 @@ from tests.support_proxied import (
     getting,
     handling,
     mark_of,
-    path_for,
     proxied,
     quiet,
     stored,
@@ -33,13 +32,6 @@ OBEYING = "cache: {client_directives: [no-cache, max-age, max-stale, min-fresh, 
 
 
 @pytest.fixture(scope="module")
-def origin():
-    """An origin for all tests of this module; each has paths of its own."""
-    with originating() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
 def built(tmp_path_factory, origin):
     """A node that obeys what clients say, and tells languages and parameters apart."""
     site = proxied(
@@ -49,19 +41,6 @@ def built(tmp_path_factory, origin):
     )  # fmt: skip
     uvloop.run(site.start())
     return site
-
-
-@pytest.fixture
-async def site(built):
-    """A worker that serves it; afterwards nothing is under way, and nothing is stored."""
-    yield built
-    await quiet(built)
-
-
-@pytest.fixture
-def path(request):
-    """A path that no other test uses."""
-    return path_for(request)
 
 
 # The order of decisions

@@ -12,21 +12,14 @@ from edge.http.caching import Reason
 from edge.node.crossing import REST, STRANGE, Crossing
 from edge.node.passing import Passing
 from tests.support_ledger import Entered, entering
-from tests.support_origin import Origin, Talk, originating, saying
-from tests.support_proxied import FRESH, LARGE, broker_of, hits_of, path_for, proxied, quiet
+from tests.support_origin import Origin, Talk, saying
+from tests.support_proxied import FRESH, LARGE, broker_of, hits_of, proxied, quiet
 from tests.support_recalling import Raw, head_of, raw_of
 from tests.support_recalls import LISTENING, PROXY, TRUSTING
 from tests.support_wire import until
 
 NEVER = "Cache-Control: no-store"
 FIELDS = "customHeaders: [{pattern: '/**', headers: [{key: X-Team, value: blue}]}]"
-
-
-@pytest.fixture(scope="module")
-def origin():
-    """An origin for all tests of this module; each has paths of its own."""
-    with originating() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")
@@ -67,12 +60,6 @@ def count_unfolded(node: Entered, monkeypatch: pytest.MonkeyPatch) -> None:
 async def raw(node):
     """A connection, and how many of its requests were looked at by the handler."""
     return await raw_of(node)
-
-
-@pytest.fixture
-def path(request):
-    """A path that no other test uses."""
-    return path_for(request)
 
 
 @pytest.fixture

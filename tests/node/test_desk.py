@@ -12,7 +12,7 @@ from edge.http.fields import FieldList
 from edge.http.message import Request
 from edge.node.content import Inflow, discard
 from edge.node.desk import DROP, ENCODER, LENGTH, TOLD, Told, framed, refuse
-from tests.support_origin import Talk, originating, raw, saying
+from tests.support_origin import Talk, raw, saying
 from tests.support_proxied import (
     FRESH,
     LARGE,
@@ -26,7 +26,6 @@ from tests.support_proxied import (
     halfway,
     handling,
     idle,
-    path_for,
     stuck,
 )
 from tests.support_serving import request
@@ -36,24 +35,11 @@ from tests.support_wire import until
 PRIVATE = "Cache-Control: private"
 
 
-@pytest.fixture(scope="module")
-def origin():
-    """An origin for all tests of this module; each has paths of its own."""
-    with originating() as found:
-        yield found
-
-
 @pytest.fixture
 async def pair(tmp_path, origin):
     """Two workers of one node."""
     async with pairing(tmp_path, origin) as found:
         yield found
-
-
-@pytest.fixture
-def path(request):
-    """A path that no other test uses."""
-    return path_for(request)
 
 
 # Answers

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-import uvloop
 
-from tests.support_origin import Talk, originating, raw, saying
+from tests.support_origin import Talk, raw, saying
 from tests.support_proxied import (
     FRESH,
     LARGE,
@@ -17,7 +16,6 @@ from tests.support_proxied import (
     getting,
     handling,
     mark_of,
-    path_for,
     proxied,
     quiet,
     stored,
@@ -26,34 +24,6 @@ from tests.support_proxied import (
 
 GERMAN, FRENCH = {"accept_language": "de"}, {"accept_language": "fr"}
 VARIES = "Vary: Accept-Language"
-
-
-@pytest.fixture(scope="module")
-def origin():
-    """An origin for all tests of this module; each has paths of its own."""
-    with originating() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory, origin):
-    """A node with usual settings."""
-    site = proxied(tmp_path_factory.mktemp("fetch"), origin)
-    uvloop.run(site.start())
-    return site
-
-
-@pytest.fixture
-async def site(built):
-    """A worker that serves it; afterwards nothing is under way, and nothing is stored."""
-    yield built
-    await quiet(built)
-
-
-@pytest.fixture
-def path(request):
-    """A path that no other test uses."""
-    return path_for(request)
 
 
 @pytest.fixture

@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-import uvloop
 
 from edge.node.content import discard
 from edge.node.fanout import HIGH_WATER
-from tests.support_origin import Talk, originating, raw, saying
+from tests.support_origin import Talk, raw, saying
 from tests.support_proxied import (
     FRESH,
     LARGE,
@@ -22,7 +21,6 @@ from tests.support_proxied import (
     halfway,
     handling,
     idle,
-    path_for,
     proxied,
     quiet,
     stored,
@@ -34,34 +32,6 @@ from tests.support_wire import until
 
 SWR = "Cache-Control: max-age=60, stale-while-revalidate=600"
 PRIVATE = "Cache-Control: private"
-
-
-@pytest.fixture(scope="module")
-def origin():
-    """An origin for all tests of this module; each has paths of its own."""
-    with originating() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory, origin):
-    """A node with usual settings."""
-    site = proxied(tmp_path_factory.mktemp("flight"), origin)
-    uvloop.run(site.start())
-    return site
-
-
-@pytest.fixture
-async def site(built):
-    """A worker that serves it; afterwards nothing is under way, and nothing is stored."""
-    yield built
-    await quiet(built)
-
-
-@pytest.fixture
-def path(request):
-    """A path that no other test uses."""
-    return path_for(request)
 
 
 async def interested(site, count: int) -> None:

@@ -15,7 +15,7 @@ from edge.node.errand import SMALL
 from edge.node.origins import FAILURES, RETRY_RESERVE
 from edge.node.tasks import spawn
 from tests.support import free_port
-from tests.support_origin import Talk, echo, originating, raw, saying
+from tests.support_origin import Talk, echo, raw, saying
 from tests.support_serving import HOST, Answer, Site, request
 from tests.support_wire import until
 
@@ -23,13 +23,6 @@ OK = b"HTTP/1.1 200 OK\r\n"
 HASH = bcrypt.hashpw(b"wonderland", bcrypt.gensalt(4)).decode()
 SWITCH = b"HTTP/1.1 101 X\r\nConnection: upgrade\r\nUpgrade: chat\r\n\r\n"
 UPGRADE = {"connection": "Upgrade", "upgrade": "chat"}
-
-
-@pytest.fixture(scope="module")
-def origin():
-    """An origin for all tests of this module; each has paths of its own."""
-    with originating() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

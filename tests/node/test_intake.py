@@ -11,7 +11,7 @@ from edge.errors import OriginError
 from edge.http.caching import Reason
 from edge.http.message import Response
 from edge.node.content import discard
-from tests.support_origin import Talk, originating, saying
+from tests.support_origin import Talk, saying
 from tests.support_proxied import (
     FRESH,
     LARGE,
@@ -24,7 +24,6 @@ from tests.support_proxied import (
     handling,
     idle,
     mark_of,
-    path_for,
     proxied,
     quiet,
     stored,
@@ -34,13 +33,6 @@ from tests.support_wire import until
 
 HALF = len(LARGE) // 2
 FIRST = "fwd=uri-miss; stored"
-
-
-@pytest.fixture(scope="module")
-def origin():
-    """An origin for all tests of this module; each has paths of its own."""
-    with originating() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")
@@ -59,12 +51,6 @@ async def site(built):
     await quiet(built)
     shelf = broker_of(built).shelf
     assert (shelf.size, shelf.coming) == (0, 0)
-
-
-@pytest.fixture
-def path(request):
-    """A path that no other test uses."""
-    return path_for(request)
 
 
 def coming(site: Site) -> int:

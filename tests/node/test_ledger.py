@@ -11,20 +11,13 @@ import pytest
 from edge.node.counters import Counters
 from edge.node.ledger import Facts, Ledger
 from tests.support_ledger import entering
-from tests.support_origin import originating, saying
+from tests.support_origin import saying
 from tests.support_serving import HOST, Site
 
 LARGE = bytes(3_000_000)
 
 HOSTS = int(os.environ.get("EDGE_TEST_HOSTS", "5000"))
 """That nobody has, a hundred at a time; by hand a million."""
-
-
-@pytest.fixture(scope="module")
-def origin():
-    """An origin for all tests of this module; each has paths of its own."""
-    with originating() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

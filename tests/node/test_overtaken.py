@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import pytest
-import uvloop
 
 from edge.site import keys
 from tests.support import free_port
-from tests.support_origin import Talk, originating, saying
+from tests.support_origin import Talk, saying
 from tests.support_proxied import (
     FRESH,
     broker_of,
@@ -17,7 +16,6 @@ from tests.support_proxied import (
     halfway,
     handling,
     idle,
-    path_for,
     proxied,
     quiet,
     stored,
@@ -25,35 +23,6 @@ from tests.support_proxied import (
 )
 from tests.support_serving import HOST, request
 from tests.support_wire import until
-
-
-@pytest.fixture(scope="module")
-def origin():
-    """An origin for all tests of this module; each has paths of its own."""
-    with originating() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory, origin):
-    """A node with usual settings."""
-    site = proxied(tmp_path_factory.mktemp("overtaken"), origin)
-    uvloop.run(site.start())
-    return site
-
-
-@pytest.fixture
-async def site(built):
-    """A worker that serves it; afterwards nothing is under way, and nothing is stored."""
-    yield built
-    await quiet(built)
-
-
-@pytest.fixture
-def path(request):
-    """A path that no other test uses."""
-    return path_for(request)
-
 
 DROPS = {
     "its app": [keys.label_of_app("site")],

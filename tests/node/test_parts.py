@@ -5,11 +5,10 @@ from __future__ import annotations
 import itertools
 
 import pytest
-import uvloop
 
 from edge.http.partial import Extent
 from edge.node import parts as module
-from tests.support_origin import Talk, originating
+from tests.support_origin import Talk
 from tests.support_parts import DIGITS, FIRST, MORE, part, ranging
 from tests.support_proxied import (
     FRESH,
@@ -17,44 +16,15 @@ from tests.support_proxied import (
     get,
     handling,
     idle,
-    path_for,
-    proxied,
-    quiet,
     stored,
 )
 from tests.support_siblings import copies, drop, kept, pairing
 from tests.support_store import NOW, asking, entry_of
 
-
-@pytest.fixture(scope="module")
-def origin():
-    """An origin for all tests of this module; each has paths of its own."""
-    with originating() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory, origin):
-    """A node that stores answers of two large parts, and obeys a little."""
-    settings = (
-        f"cache: {{max_object: {2 * len(LARGE)}B, client_directives: [no-cache, only-if-cached]}}"
-    )
-    site = proxied(tmp_path_factory.mktemp("parts"), origin, edge_yml=settings)
-    uvloop.run(site.start())
-    return site
-
-
-@pytest.fixture
-async def site(built):
-    """A worker that serves it; afterwards nothing is under way, and nothing is stored."""
-    yield built
-    await quiet(built)
-
-
-@pytest.fixture
-def path(request):
-    """A path that no other test uses."""
-    return path_for(request)
+EDGE_YML = (
+    f"cache: {{max_object: {2 * len(LARGE)}B, client_directives: [no-cache, only-if-cached]}}"
+)
+"""Answers of two large parts are stored, and clients obeyed a little."""
 
 
 # By itself

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import pytest
-import uvloop
 
 from edge.site import keys
-from tests.support_origin import originating, saying
+from tests.support_origin import saying
 from tests.support_parts import DIGITS, FIRST, part, ranging
 from tests.support_proxied import (
     FRESH,
@@ -15,45 +14,16 @@ from tests.support_proxied import (
     get,
     getting,
     mark_of,
-    path_for,
-    proxied,
-    quiet,
     stored,
     waiting,
 )
 from tests.support_serving import HOST
 from tests.support_wire import until
 
-
-@pytest.fixture(scope="module")
-def origin():
-    """An origin for all tests of this module; each has paths of its own."""
-    with originating() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory, origin):
-    """A node that stores answers of two large parts, and obeys a little."""
-    settings = (
-        f"cache: {{max_object: {2 * len(LARGE)}B, client_directives: [no-cache, only-if-cached]}}"
-    )
-    site = proxied(tmp_path_factory.mktemp("parts"), origin, edge_yml=settings)
-    uvloop.run(site.start())
-    return site
-
-
-@pytest.fixture
-async def site(built):
-    """A worker that serves it; afterwards nothing is under way, and nothing is stored."""
-    yield built
-    await quiet(built)
-
-
-@pytest.fixture
-def path(request):
-    """A path that no other test uses."""
-    return path_for(request)
+EDGE_YML = (
+    f"cache: {{max_object: {2 * len(LARGE)}B, client_directives: [no-cache, only-if-cached]}}"
+)
+"""Answers of two large parts are stored, and clients obeyed a little."""
 
 
 # Not stored

@@ -13,20 +13,13 @@ from edge.http.manner import Manner
 from edge.http.message import Response
 from edge.node.later import Later
 from tests.support_ledger import entering
-from tests.support_origin import originating, raw, saying
-from tests.support_proxied import LARGE, OK, content_of, get, handling, path_for, proxied, quiet
+from tests.support_origin import raw, saying
+from tests.support_proxied import LARGE, OK, content_of, get, handling, proxied, quiet
 from tests.support_serving import HOST, Answer, request
 from tests.support_wire import until
 
 NEVER = "Cache-Control: no-store"
 FIELDS = "customHeaders: [{pattern: '/**', headers: [{key: X-Team, value: blue}]}]"
-
-
-@pytest.fixture(scope="module")
-def origin():
-    """An origin for all tests of this module; each has paths of its own."""
-    with originating() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")
@@ -46,12 +39,6 @@ async def site(built):
     await quiet(built)
     built.worker._origins.close()
     built.worker._origins._origins.clear()
-
-
-@pytest.fixture
-def path(request):
-    """A path that no other test uses."""
-    return path_for(request)
 
 
 def passing_tasks() -> list[asyncio.Task]:

@@ -9,21 +9,14 @@ import uvloop
 
 from edge.site import keys
 from tests.support_ledger import entering
-from tests.support_origin import originating, saying
-from tests.support_proxied import FRESH, broker_of, hits_of, path_for, proxied, quiet
+from tests.support_origin import saying
+from tests.support_proxied import FRESH, broker_of, hits_of, proxied, quiet
 from tests.support_recalling import head_of, raw_of
 from tests.support_recalls import LISTENING
 from tests.support_serving import HOST
 
 TRUSTING = "clients: {trusted_proxies: [127.0.0.0/8]}\n"
 VARYING = "Vary: Accept-Encoding"
-
-
-@pytest.fixture(scope="module")
-def origin():
-    """An origin for all tests of this module; each has paths of its own."""
-    with originating() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")
@@ -48,12 +41,6 @@ async def node(built):
 async def raw(node):
     """A connection, and how many of its requests were looked at by the handler."""
     return await raw_of(node)
-
-
-@pytest.fixture
-def path(request):
-    """A path that no other test uses."""
-    return path_for(request)
 
 
 @pytest.fixture

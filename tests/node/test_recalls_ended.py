@@ -6,12 +6,11 @@ import gc
 import weakref
 
 import pytest
-import uvloop
 
 from edge.control.passwords import hash_password
 from edge.node.handler import settle
 from edge.site import keys
-from tests.support_origin import originating, saying
+from tests.support_origin import saying
 from tests.support_proxied import (
     FRESH,
     broker_of,
@@ -20,59 +19,15 @@ from tests.support_proxied import (
     get,
     handling,
     hits_of,
-    path_for,
-    proxied,
-    quiet,
     stored,
     ttl,
 )
 from tests.support_recalls import LISTENING, NEVER, PROXY, THIRD, TRUSTING, seen, ways
-from tests.support_serving import HOST, Site, request
+from tests.support_serving import HOST, request
 from tests.support_siblings import copies, drop, pairing
 
-
-@pytest.fixture(scope="module")
-def origin():
-    """An origin for all tests of this module; each has paths of its own."""
-    with originating() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory, origin):
-    """A node with a trusted proxy, and answers that no cookie tells apart."""
-    folder = tmp_path_factory.mktemp("recalls")
-    site = proxied(folder, origin, edge_yml=TRUSTING + LISTENING)
-    uvloop.run(site.start())
-    return site
-
-
-@pytest.fixture
-async def site(built):
-    """A worker that serves it; afterwards nothing is under way, and nothing is stored."""
-    yield built
-    built.worker._forwarder.recalls.clear()
-    await quiet(built)
-
-
-@pytest.fixture
-def path(request):
-    """A path that no other test uses."""
-    return path_for(request)
-
-
-@pytest.fixture
-async def make(tmp_path, origin):
-    """Sites of a test's own, with more rules."""
-    made = []
-
-    async def start(*rules: object, **written: str) -> Site:
-        made.append(await proxied(tmp_path, origin, *rules, **written).start())
-        return made[-1]
-
-    yield start
-    for each in made:
-        await quiet(each)
+EDGE_YML = TRUSTING + LISTENING
+"""A trusted proxy, and answers that no cookie tells apart."""
 
 
 # Where more decides

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from edge.node.shelf import SHARE
-from tests.support_origin import originating, raw, saying
+from tests.support_origin import raw, saying
 from tests.support_proxied import (
     FRESH,
     LARGE,
@@ -17,7 +17,6 @@ from tests.support_proxied import (
     getting,
     handling,
     mark_of,
-    path_for,
     waiting,
 )
 from tests.support_serving import HOST
@@ -27,24 +26,11 @@ from tests.support_wire import until
 OBEYING = "cache: {client_directives: [no-cache]}\n"
 
 
-@pytest.fixture(scope="module")
-def origin():
-    """An origin for all tests of this module; each has paths of its own."""
-    with originating() as found:
-        yield found
-
-
 @pytest.fixture
 async def pair(tmp_path, origin):
     """Two workers of one node."""
     async with pairing(tmp_path, origin) as found:
         yield found
-
-
-@pytest.fixture
-def path(request):
-    """A path that no other test uses."""
-    return path_for(request)
 
 
 # Owners and copies

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-import uvloop
 
 from edge.errors import OriginError
 from edge.http.caching import Reason
 from edge.site import keys
-from tests.support_origin import Talk, echo, originating, raw, saying
+from tests.support_origin import Talk, echo, raw, saying
 from tests.support_proxied import (
     FRESH,
     LARGE,
@@ -23,7 +22,6 @@ from tests.support_proxied import (
     halfway,
     handling,
     mark_of,
-    path_for,
     proxied,
     quiet,
     stored,
@@ -32,34 +30,6 @@ from tests.support_serving import request
 
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\nCache-Control: max-age=60\r\n\r\n"
 MIB = 1024 * 1024
-
-
-@pytest.fixture(scope="module")
-def origin():
-    """An origin for all tests of this module; each has paths of its own."""
-    with originating() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory, origin):
-    """A node with usual settings."""
-    site = proxied(tmp_path_factory.mktemp("storing"), origin)
-    uvloop.run(site.start())
-    return site
-
-
-@pytest.fixture
-async def site(built):
-    """A worker that serves it; afterwards nothing is under way, and nothing is stored."""
-    yield built
-    await quiet(built)
-
-
-@pytest.fixture
-def path(request):
-    """A path that no other test uses."""
-    return path_for(request)
 
 
 def chunks(*contents: bytes) -> bytes:

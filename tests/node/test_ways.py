@@ -8,19 +8,12 @@ import uvloop
 from edge.http.manner import Manner
 from edge.node import ways as module
 from edge.node.content import Inflow
-from tests.support_origin import originating, saying
-from tests.support_proxied import get, handling, hits_of, path_for, proxied, quiet
+from tests.support_origin import saying
+from tests.support_proxied import get, handling, hits_of, proxied, quiet
 from tests.support_recalls import LISTENING, PROXY, TRUSTING
 from tests.support_serving import HOST, Site, request
 
 NEVER = "Cache-Control: no-store"
-
-
-@pytest.fixture(scope="module")
-def origin():
-    """An origin for all tests of this module; each has paths of its own."""
-    with originating() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")
@@ -39,12 +32,6 @@ async def site(built):
     yield built
     built.worker._forwarder.ways.clear()
     await quiet(built)
-
-
-@pytest.fixture
-def path(request):
-    """A path that no other test uses."""
-    return path_for(request)
 
 
 def way_of(site: Site, asked) -> object:
