@@ -207,6 +207,7 @@ class Http1:
             raise MalformedRequest("the request target holds a fragment or what is not ASCII")
         if target[0] != SLASH:
             target, authority = self._split(event.method, target, authority)
+            manner = None  # what its lines are known by is the authority of Host
         if event.http_version != b"1.1" and len(fields.getall(b"host")) > 1:  # type: ignore[union-attr]
             raise MalformedRequest("Host is there twice")  # of 1.1 zttp sees it
         expects = event.expect_continue

@@ -54,9 +54,6 @@ LEAD: Final = (
     b'","client":"%b","port":%b,"country":%b,"method":%b,"scheme":"%b","protocol":"HTTP/%b"%b'
 )
 
-NOBODY: Final = LEAD % (b"", NULL, NULL, NULL, b"", b"1.1", b',"tls":null,"cipher":null')
-"""Of what began when there was no log."""
-
 Measured = tuple[int, int, float, float, bool]
 """Bytes out and in, seconds to the first byte and in all, and whether all of it was sent."""
 
@@ -129,7 +126,7 @@ class AccessLog:
                 self._date,
                 MILLISECONDS[milliseconds],
                 identifier,
-                client or NOBODY,
+                client,
                 manner.host or self._tell_manner_host(manner),
                 targets.get(target) or self._tell_target(target),
                 repeat.lead,

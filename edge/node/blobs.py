@@ -28,7 +28,7 @@ class Blobs:
 
     def __init__(self, places: Places) -> None:
         self._root = os.fspath(places.blobs)
-        self._reading: dict[tuple[str, bytes], asyncio.Task[bytes]] = {}
+        self._reading: dict[tuple[str, bytes, int], asyncio.Task[bytes]] = {}
         """Whole blobs that threads are at."""
 
     def open(self, sha256: str, coding: bytes) -> int:
@@ -78,21 +78,19 @@ class Blobs:
         Raises:
             StoreError: it is gone, shorter than `size`, or the disk fails.
         """
-        reading = self._reading.get((sha256, coding))
+        key = sha256, coding, size
+        reading = self._reading.get(key)
         if reading is None:
-            reading = spawn(self._read_whole(sha256, coding, size), f"blob {sha256[:8]}")
-            self._reading[sha256, coding] = reading
+            reading = self._reading[key] = spawn(self._read_whole(*key), f"blob {sha256[:8]}")
+            reading.add_done_callback(lambda _: self._reading.pop(key))
         return await asyncio.shield(reading)
 
     async def _read_whole(self, sha256: str, coding: bytes, size: int) -> bytes:
+        descriptor = self.open(sha256, coding)
         try:
-            descriptor = self.open(sha256, coding)
-            try:
-                content = await _read_by_thread(descriptor, 0, size)
-            finally:
-                os.close(descriptor)
+            content = await _read_by_thread(descriptor, 0, size)
         finally:
-            del self._reading[sha256, coding]
+            os.close(descriptor)
         if len(content) != size:
             raise StoreError(f"the blob {sha256} is shorter than its manifest says")
         return content

@@ -27,16 +27,18 @@ JOIN_BELOW = 32 * 1024
 WRITTEN_AT_ONCE = 256 * 1024
 """Bytes of content that are written, and encrypted, before the client took them."""
 
-OVERHEAD = 5120
+OVERHEAD = 6144
 """
 Bytes that a stored response costs besides its content: the asset, two heads, the objects (2.5 KiB
-measured), and its field lines for HTTP/2 (2.4 KiB more).
+measured), its field lines for HTTP/2 (2.4 KiB more), and two field blocks and what is in frames
+(1 KiB more).
 """
 
-HEADS = 6
+HEADS = 10
 """
 Times that an operator's fields are in memory for each response: in its two heads, and for both in
-the finished message and in the field lines for HTTP/2. They may be a megabyte.
+the finished message, in the field lines for HTTP/2, in a block of them and in a frame. They may be
+a megabyte; the last two are not made of more than 8 KiB.
 """
 
 SECOND_CHANCES = 64

@@ -39,6 +39,12 @@ if TYPE_CHECKING:
 AT_ONCE: Final = 256 * 1024
 """Content of one piece's answers; what is asked beyond has its turns."""
 
+LONGEST: Final = LARGEST_FRAME // 2
+"""
+Bytes of a head, as HTTP/1.1 has it, that surely fits one frame with the lines of its second: in a
+block, a line takes hardly a byte more.
+"""
+
 NAME: Final = b"\x00\x0cx-request-id"
 
 
@@ -77,12 +83,10 @@ def frame(response: Response, facts: Facts, identifier: int) -> Framed | None:
     """`response` in a frame for its head and some for its content; None where it is too large."""
     content: bytes = response.content  # type: ignore[assignment]  # what is recalled is in memory
     head = response.head
-    if len(content) > SLICE or head.status not in STATUS:
+    if len(content) > SLICE or head.status not in STATUS or len(head.lines) > LONGEST:
         return None
     block = (head.packed or write_head(head)) + write_lines(response.block[:-2])
     block += NAME + write_integer(identifier, 7)
-    if len(block) + identifier > LARGEST_FRAME:
-        return None
     repeat = cast("Repeat", response.repeat) or first_of(response, facts, identifier)
     framed = response.framed = Framed(block, content, identifier, repeat)
     return framed

@@ -182,6 +182,8 @@ class Http1Sender(Connection):
         message = b"".join((form.opening(self.clock), identifier, BLANK_LINE, content))
         repeat = form.repeat or form.begin_repeat(origin, len(message))
         manner, target = crossing.speech.manner, crossing.lane.target
+        if self.lead is None:  # a log that began meanwhile knows nobody
+            self.introduce(manner)
         self.service.ledger.note(self, repeat, manner, target, crossing.began, identifier)
         self._answering, self._answer = False, None
         self.send_one(message)

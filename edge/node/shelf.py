@@ -42,8 +42,8 @@ OVERHEAD: Final = 4096
 LABEL: Final = 400
 """Bytes that a label costs besides its own: places in two indices."""
 
-HEADS: Final = 3
-"""Times that field lines are in memory: as stored, as sent, as sent over HTTP/2."""
+HEADS: Final = 5
+"""Times that field lines are in memory: as stored, as sent; as lines, block and frame of HTTP/2."""
 
 
 class Entry:

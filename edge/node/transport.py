@@ -107,8 +107,9 @@ class Service:
 
         Called with every snapshot: what was remembered of another one is forgotten here.
         """
-        self.manners.clear()
-        self.world = object()
+        self.forget()
+        for connection in self.connections:  # whose word counts may be another's now
+            connection.told, connection.lead = NOTHING_TOLD, None
         self.limits = limits
         self.wire = Limits(limits.request_line, limits.fields, limits.field_count)
         self.header_timeout = limits.header_timeout
@@ -118,6 +119,11 @@ class Service:
         self.streams_per_connection = limits.h2_streams_per_connection
         self.max_streams = limits.h2_streams
         self.max_connections = min(limits.connections, self.most_connections)
+
+    def forget(self) -> None:
+        """Look at every request anew: what decides them is not what it was."""
+        self.manners.clear()
+        self.world = object()
 
     def bars(self, peer: str) -> str:
         """Why one more connection is refused; empty where it is not."""

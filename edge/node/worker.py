@@ -181,6 +181,7 @@ class Worker(Machine):
         if self._judged != self._contexts.version:
             self._judged = self._contexts.version
             self._handler.snapshot.known.clear()  # some of it depended on what they were
+            self._service.forget()
 
     async def _load(self, number: int) -> None:
         async with self._lock:

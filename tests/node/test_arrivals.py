@@ -10,6 +10,8 @@ from edge.node.machine import Team
 from edge.node.orders import Listeners
 from edge.node.worker import Worker
 from edge.site.certificates import HttpAnswer
+from tests.support_ledger import entering
+from tests.support_recalling import Raw
 from tests.support_serving import Site
 from tests.support_tls import Shelf
 
@@ -273,6 +275,24 @@ async def test_who_came_by_https_to_a_trusted_proxy_stays(site, shelf) -> None:
         assert (await ask(site, None, "one.test", peer="10.0.0.1", **stated)).status == 200
         assert (await ask(site, None, "one.test", peer="192.0.2.1", **stated)).status == 301
         assert (await ask(site, None, "one.test", peer="10.0.0.1")).status == 301
+
+
+async def test_what_was_answered_before_a_certificate_is_led_after_it(site, shelf) -> None:
+    """Also where every byte of the request was known, on old connections and on new ones."""
+    get = b"GET /index.html HTTP/1.1\r\nHost: one.test\r\n\r\n"
+    async with entering(site) as node:
+        old = Raw(node, await node.client())
+        before = [status_of(await old.ask(get)) for _ in range(3)]
+        await secure(site, shelf, "one.test")
+        after = [status_of(await raw.ask(get)) for raw in (Raw(node, await node.client()), old) * 2]
+
+    assert before == [b"200"] * 3
+    assert after == [b"301"] * 4
+
+
+def status_of(answer: tuple[bytes, bytes, bytes]) -> bytes:
+    """Of an answer as it came."""
+    return answer[0][9:12]
 
 
 # Challenges

@@ -143,6 +143,19 @@ async def test_many_who_wait_for_a_blob_have_it_read_once(tmp_path, blobs, monke
     assert len(reads) == 2
 
 
+async def test_a_reading_is_of_a_size(tmp_path, blobs):
+    """Who expects more bytes than another one is told that there are fewer."""
+    write(tmp_path, b"short")
+    short, long = await asyncio.gather(
+        blobs.read_all(SHA256, b"identity", 5),
+        blobs.read_all(SHA256, b"identity", 9),
+        return_exceptions=True,
+    )
+
+    assert short == b"short"
+    assert isinstance(long, StoreError)
+
+
 async def test_all_who_wait_for_a_damaged_blob_are_told(tmp_path, blobs):
     """Each of them; once it is whole again it is read."""
     write(tmp_path, b"short")

@@ -13,7 +13,7 @@ from edge.node.crossing import REST, STRANGE, Crossing
 from edge.node.passing import Passing
 from tests.support_ledger import Entered, entering
 from tests.support_origin import Origin, Talk, saying
-from tests.support_proxied import FRESH, LARGE, broker_of, hits_of, proxied, quiet
+from tests.support_proxied import FRESH, LARGE, broker_of, hits_of, proxied, quiet, waiting
 from tests.support_recalling import Raw, head_of, raw_of
 from tests.support_recalls import LISTENING, PROXY, TRUSTING
 from tests.support_wire import until
@@ -732,6 +732,36 @@ async def trusting(tmp_path, origin):
         site.worker._ledger.write_to(None)
         yield node
     await quiet(site)
+
+
+@pytest.mark.parametrize("is_trusted", [False, True])
+async def test_a_log_that_begins_meanwhile_knows_the_client(tmp_path, origin, path, is_trusted):
+    """Whoever asked before on the same connection, and of whom nothing was said yet."""
+    proxies = "clients: {trusted_proxies: [127.0.0.1]}\n" if is_trusted else ""
+    site = await proxied(tmp_path, origin, edge_yml=proxies + LISTENING).start()
+    one, other = (head_of(f"/o{path}", f"X-Forwarded-For: 192.0.2.{n}") for n in (1, 2))
+    async with entering(site) as node:
+        raw = await raw_of(node)
+        if not is_trusted:
+            site.worker._ledger.write_to(None)
+        origin.on(path, saying(b"hello", 200, NEVER))
+        for _ in range(5):
+            await raw.ask(one)
+            await raw.ask(other)
+        await raw.ask(one)
+        site.worker._ledger.write_to(None)
+        count, asked = len(node.entries()), len(origin.of(path))
+        origin.on(path, waiting(b"hello", NEVER))
+        raw.client.send(other)
+        await until(lambda: len(origin.of(path)) > asked)
+        site.worker._ledger.write_to(node.log)
+        origin.of(path)[-1].go.set()
+        await raw.ask(b"")
+        entry = (await node.wait(count + 1))[-1]
+    await quiet(site)
+
+    assert entry["client"] == ("192.0.2.2" if is_trusted else "127.0.0.1")
+    assert (entry["forwarded_for"], entry["method"]) == ("192.0.2.2", "GET")
 
 
 async def test_who_is_trusted_is_believed_and_nobody_else(trusting, origin, path):

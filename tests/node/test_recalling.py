@@ -152,6 +152,18 @@ async def test_whose_word_a_line_is_depends_on_the_peer(tmp_path):
     assert len({each["port"] for each in entries}) == 2
 
 
+async def test_what_stands_in_the_target_is_not_what_stands_in_host(raw):
+    """An empty Host is a mistake, whatever was asked by the same lines."""
+    asked = b"GET %b HTTP/1.1\r\nHost: \r\n\r\n"
+    whole, answers = b"http://%b/a.txt" % HOST.encode(), []
+    for target in (b"/a.txt", whole, whole, whole, b"/a.txt"):
+        client = await raw.node.client()
+        client.send(asked % target)
+        answers.append((await client.reader.readuntil(b"\r\n"))[9:12])
+
+    assert answers == [b"400", b"200", b"200", b"200", b"400"]
+
+
 @pytest.mark.parametrize("begun", [b"P", b"PRI * HTTP/2.0\r\n", b"\r\n", b"X"])
 async def test_what_came_before_it_counts(raw, begun):
     """Also what may be the beginning of something else."""

@@ -143,6 +143,28 @@ async def test_what_an_origin_answered_too(tmp_path):
         await quiet(site)
 
 
+LONG = "customHeaders: [{pattern: '/**', headers: [%s]}]"
+
+
+async def test_a_head_that_may_not_fit_a_frame_is_looked_at(tmp_path):
+    """An operator's fields may be long; nothing is kept of them beyond what others need."""
+    site = Site(tmp_path / "site")
+    value = "x" * 1_000
+    site.deploy(TREE)
+    lines = (f"{{key: X-{number}, value: {value}}}" for number in range(9))
+    site.write("customHttp.yml", LONG % ", ".join(lines))
+    site.changes.reload()
+    await site.start()
+    async with entering(site) as node:
+        talk = Talk(node, await node.client())
+        known, looked_at = await talk.warm(), talk.looked_at
+        (again,) = await talk.ask("/a.txt")
+
+    assert known[0]["x-8"] == value
+    assert same(again) == same(known)
+    assert talk.looked_at == looked_at + 1
+
+
 async def test_what_is_more_than_a_turn_is_looked_at(talk):
     """And is all there."""
     known, looked_at = await talk.warm("/large.txt"), talk.looked_at
