@@ -456,3 +456,23 @@ async def test_questions_about_many_files_drive_out_nothing_else(raw, monkeypatc
 
     assert raw.parsed == looked_at
     assert 0 < len(manners.validating) <= 50
+
+
+async def test_who_becomes_trusted_is_believed_on_open_connections(tmp_path):
+    """What was said of them before is not said again."""
+    site = Site(tmp_path / "site")
+    site.deploy(TREE)
+    await site.start()
+    get = head_of("/a.txt", "X-Forwarded-For: 192.0.2.7")
+    async with entering(site) as node:
+        raw = await raw_of(node)
+        await raw.warm(get)
+        (site.folder / "edge.yml").write_text("clients: {trusted_proxies: [127.0.0.1]}\n")
+        site.changes.reload()
+        await site.follow()
+        site.worker._ledger.write_to(node.log)
+        node.log.clients = site.worker._forwarder.clients
+        await raw.warm(get)
+        entries = await node.wait(6)
+
+    assert [each["client"] for each in entries] == ["127.0.0.1"] * 3 + ["192.0.2.7"] * 3
