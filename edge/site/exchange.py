@@ -128,8 +128,10 @@ def follow(exchange: Exchange, epoch: float) -> Outcome | Retained:
         PatternTooSlow, MalformedRequest: see `Plan.decide`.
     """
     decision, subject, branch = exchange.decision, exchange.subject, exchange.branch
-    if isinstance(decision, Redirect | Forward):
+    if isinstance(decision, Redirect):
         return decision
+    if isinstance(decision, Forward):
+        return passed_on(exchange, decision)
     if isinstance(decision, Refuse):
         return refusal(exchange, decision, epoch)
     until = branch.active_at + min(exchange.envelope.lifetime, branch.longest)
@@ -172,6 +174,11 @@ def content(exchange: Exchange, asset: Asset, status: int, rule: int | None) -> 
     return other_method(exchange)
 
 
+def passed_on(exchange: Exchange, forward: Forward) -> Outcome:
+    """A server, for any method but the one that shows what it was told (RFC 9110 §9.3.8)."""
+    return other_method(exchange) if exchange.request.method == b"TRACE" else forward
+
+
 def other_method(exchange: Exchange) -> Nothing:
     """What files answer to other methods."""
     return Nothing(204 if exchange.request.method == b"OPTIONS" else 405)
@@ -193,7 +200,7 @@ def missing(exchange: Exchange, until: float, epoch: float) -> Outcome | Retaine
         accept = request.fields.get(b"accept", b"")
         decision = plan.decide_missing(exchange.subject, request.method, accept)
     if isinstance(decision, Forward):
-        return decision
+        return passed_on(exchange, decision)
     if exchange.request.method not in READING:
         return other_method(exchange)
     return not_found(exchange, decision, until, epoch)

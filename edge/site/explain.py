@@ -270,7 +270,8 @@ class Teller:
                 self.say("the file has another address: a slash more or less")
             elif outcome.status in NOTHING:
                 self.say(NOTHING[outcome.status])
-        fields = envelope.dress([(b"Cache-Control", control)])
+        plain = [] if trail.status == 204 else [(b"Cache-Control", control)]
+        fields = envelope.dress(plain)
         trail.fields = [(name.decode(), value.decode("latin-1")) for name, value in fields]
         trail.verdict = verdict(exchange.branch, envelope, trail.lifetime)
 

@@ -125,13 +125,13 @@ def too_slow(pattern: regex.Pattern[str]) -> PatternTooSlow:
 
 def compile_expression(text: str) -> regex.Pattern[str]:
     """
-    The pattern between `</` and `/>`.
+    The pattern between `</` and `/>`; its classes of digits and letters are ASCII, as JavaScript's.
 
     Raises:
         ValueError: (problem, remedy)
     """
     try:
-        return regex.compile(text, cache_pattern=False)
+        return regex.compile(text, regex.ASCII, cache_pattern=False)
     except regex.error as error:
         raise ValueError(f"bad regular expression: {error}", REMEDY) from error
     except RecursionError as error:
@@ -163,7 +163,7 @@ def hangs(pattern: regex.Pattern[str], probe: str) -> bool:
 
 def probes(text: str, length: int) -> Iterator[str]:
     """
-    Paths that repeat what the pattern is about and then disappoint it.
+    Paths that repeat what the pattern is about and then disappoint it, behind what all have.
 
     Backtracking is caused by repeats that can share the same text: of one of the pattern's own
     characters or words, or of what its classes are likely to mean.
@@ -173,12 +173,13 @@ def probes(text: str, length: int) -> Iterator[str]:
     separated = [f"a{mark}" for mark in dict.fromkeys(re.findall(r"[-_~/@:,;=&%!']", text))]
     # `regex` looks for a literal that a match must have before it tries anything: give it all.
     literals = "".join(dict.fromkeys(re.sub(r"[\x00-\x20\\^$]", "", text)))[:64]
+    runs = "\xa1".join(dict.fromkeys(re.findall(r"[A-Za-z0-9_/.~%@:-]{2,}", text)))[:64]
     usual = ["a", "0", "a/", "a.", "a-", "A", " ", "."]
+    prefix = literal_prefix(text)
     for unit in dict.fromkeys([*usual, *words[:8], *marks[:16], *separated[:8]]):
-        body = "/" + (unit * (length // len(unit)))[: length - 66]
-        yield body
-        yield body + "!"
-        yield f"{body}\xa1{literals}\xa1"
+        for end in ("", "!", f"\xa1{literals}\xa1{runs}\xa1"):
+            room = max(0, length - len(prefix) - len(end))
+            yield prefix + (unit * (length // len(unit)))[:room] + end
 
 
 def literal_prefix(text: str) -> str:

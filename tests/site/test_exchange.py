@@ -149,6 +149,14 @@ def test_redirects_refusals_and_servers_are_for_any_method(method, target, expec
     assert outcome(site_of(TREE, rules=RULES), target, method) == expected
 
 
+@pytest.mark.parametrize("status", ["200", "fallback"])
+def test_no_server_is_asked_to_echo_what_it_is_told(status):
+    """TRACE would show a client what nobody but the origin is to know."""
+    site = site_of(TREE, rules=[("/api/<*>", "https://api.example/<*>", status)])
+
+    assert outcome(site, "/api/a", "TRACE") == (405, None, None)
+
+
 def test_nothing_is_asked_of_an_app_without_rules():
     """Its files answer."""
     exchange = decided(site_of(TREE), "/about")

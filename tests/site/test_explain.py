@@ -284,6 +284,12 @@ def test_methods_that_files_do_not_have(method, target, status, is_missing):
     assert (trail.steps[-1] == reasons.get(status)) == (status in reasons)
 
 
+def test_options_have_no_lifetime():
+    """Nothing is said of storing what nobody stores."""
+    assert "Cache-Control" not in dict(trail_of("/about", method="OPTIONS").fields)
+    assert "Cache-Control" in dict(trail_of("/about", method="POST").fields)
+
+
 def test_the_previous_deployment_has_files_too():
     """Performance mode: what the new one lacks is not missing yet."""
     trail = trail_of(

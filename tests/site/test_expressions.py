@@ -120,6 +120,28 @@ def test_a_pattern_that_hung_once_is_not_slow(monkeypatch, hanging, slow):
     assert bool(is_slow(compile_expression("^/a$"))) is slow
 
 
+@pytest.mark.parametrize("text", ["^/s/(.*)/(.*)/(.*)/x$", "^/t/.*foo.*bar.*baz$"])
+def test_what_stands_in_front_is_no_hiding_place(text):
+    """Paths that are tried begin as all do that the pattern matches."""
+    assert is_slow(compile_expression(text), LONG)
+
+
+@pytest.mark.parametrize(
+    ("text", "matching", "other"),
+    [
+        (r"^/p\d+$", "/p4", "/p\u0664"),
+        (r"^/\w+$", "/a_1", "/\xe9"),
+        (r"^/a\sb$", "/a b", "/a\xa0b"),
+    ],
+)
+def test_classes_are_those_of_ascii(text, matching, other):
+    """As in JavaScript, which most rules come from."""
+    pattern = compile_expression(text)
+
+    assert pattern.search(matching)
+    assert not pattern.search(other)
+
+
 def test_some_are_slow_on_the_longest_path_alone():
     """Time that grows with the square is no reason to refuse, but to warn."""
     pattern = compile_expression(r"[a-z]+[0-9]$")
