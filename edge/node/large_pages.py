@@ -28,7 +28,7 @@ LARGE: Final = 2 << 20
 STEP: Final = 16 << 20
 """Bytes by which a process has grown that is looked at again."""
 
-LEAST: Final = 96 << 20
+LEAST: Final = 48 << 20
 """Bytes below which it is left alone: most of them are its parent's too, and would be copied."""
 
 PAUSE: Final = 0.01
