@@ -13,18 +13,22 @@ must not (`never`), goes on as before.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import BinaryIO, Final
 
-from edge.node.memory import LIBC
+from edge.node.memory import LIBC, PAGE
 
 COLLAPSE: Final = 25
 """MADV_COLLAPSE (madvise(2)): now, and not when the kernel comes by."""
 
+SMALL: Final = 4096
 LARGE: Final = 2 << 20
+"""Of machines whose other pages are `SMALL`."""
+
 STEP: Final = 16 << 20
 """Bytes by which a process has grown that is looked at again."""
 
@@ -40,26 +44,12 @@ STILL: Final = STEP // 8
 SETTING: Final = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 """What the machine's owner says: `always [madvise] never`."""
 
-MAPPING: Final = re.compile(r"([0-9a-f]+)-([0-9a-f]+) rw-p 00000000 00:00 0 +(\[heap\])?\n")
+PAGEMAP: Final = Path("/proc/self/pagemap")
+ENTRY: Final = 8
+"""Bytes that say of a page where it is; the highest bit, whether it is there at all."""
+
+MAPPING: Final = re.compile(r"([0-9a-f]+)-([0-9a-f]+) rw-p 00000000 00:00 0 +(?:\[heap\])?\n")
 """Memory that is no file's and nobody else's, but for stacks with a name."""
-
-
-class Mapping(NamedTuple):
-    """A part of the memory of this process, all numbers in bytes."""
-
-    start: int
-    end: int
-    resident: int
-    large: int
-
-    def pages(self) -> range:
-        """Where large pages within begin."""
-        return range(-(-self.start // LARGE) * LARGE, self.end - LARGE + 1, LARGE)
-
-    def is_worth_it(self) -> bool:
-        """Whether large pages would be full of what is there, and are not there yet."""
-        size = self.end - self.start
-        return self.resident * 10 >= size * 9 and self.large * 10 < self.resident * 9
 
 
 class LargePages:
@@ -82,9 +72,9 @@ class LargePages:
 
 
 def are_wanted(setting: Path) -> bool:
-    """Whether the machine has large pages, and its owner did not switch them off."""
+    """Whether the machine has large pages of this size, and its owner did not switch them off."""
     try:
-        return "[never]" not in setting.read_text()
+        return PAGE == SMALL and "[never]" not in setting.read_text()
     except OSError:
         return False
 
@@ -92,36 +82,33 @@ def are_wanted(setting: Path) -> bool:
 async def move() -> int:
     """Have what is full in large pages, one after the other; how many are."""
     moved = 0
-    for start in await asyncio.to_thread(candidates):
-        moved += await asyncio.to_thread(collapse, start)
-        await asyncio.sleep(PAUSE)
+    with contextlib.suppress(OSError):  # a system that does not tell where its pages are
+        for start in await asyncio.to_thread(candidates):
+            moved += await asyncio.to_thread(collapse, start)
+            await asyncio.sleep(PAUSE)
     return moved
 
 
 def candidates() -> list[int]:
     """Where pages would be large, and full."""
-    return [start for each in mappings() if each.is_worth_it() for start in each.pages()]
+    with PAGEMAP.open("rb", buffering=0) as table:
+        return [start for start in starts() if is_full(table, start)]
+
+
+def starts(path: Path = Path("/proc/self/maps")) -> Iterator[int]:
+    """Where a large page could be, in memory that is this process's alone."""
+    for found in MAPPING.finditer(path.read_text()):
+        start, end = int(found[1], 16), int(found[2], 16)
+        yield from range(-(-start // LARGE) * LARGE, end - LARGE + 1, LARGE)
+
+
+def is_full(table: BinaryIO, start: int) -> bool:
+    """Whether nine of ten small pages are there. Source: Linux, admin-guide/mm/pagemap."""
+    table.seek(start // PAGE * ENTRY)
+    flags = table.read(LARGE // PAGE * ENTRY)[ENTRY - 1 :: ENTRY]
+    return sum(flag >> 7 for flag in flags) * PAGE * 10 >= LARGE * 9
 
 
 def collapse(start: int) -> bool:
     """Have the bytes from `start` on in a large page; False where the kernel will not."""
     return not LIBC.madvise(ctypes.c_void_p(start), ctypes.c_size_t(LARGE), COLLAPSE)
-
-
-def mappings(path: Path = Path("/proc/self/smaps")) -> Iterator[Mapping]:
-    """Private memory, as Linux says it; nothing where it does not."""
-    try:
-        text = path.read_text()
-    except OSError:
-        return
-    for found in MAPPING.finditer(text):
-        start, end = int(found[1], 16), int(found[2], 16)
-        if end - start >= LARGE:
-            facts = text[found.end() : found.end() + 1024]
-            yield Mapping(start, end, kib(facts, "Rss"), kib(facts, "AnonHugePages"))
-
-
-def kib(facts: str, name: str) -> int:
-    """A number of a mapping, in bytes."""
-    found = re.search(rf"^{name}: +(\d+) kB$", facts, re.MULTILINE)
-    return int(found[1]) << 10 if found else 0

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import ctypes
+import io
 import mmap
 import os
+import re
 from functools import partial
 from pathlib import Path
 
 import pytest
 
 from edge.node import large_pages
-from edge.node.large_pages import LARGE, LEAST, STEP, STILL, LargePages, Mapping, mappings
+from edge.node.large_pages import LARGE, LEAST, STEP, STILL, LargePages, is_full, starts
 
 MIB = 1 << 20
 SIZE = 8 * LARGE
@@ -55,54 +57,32 @@ def test_who_wants_none_gets_none(tmp_path, text):
     assert seconds(setting, LEAST, LEAST, LEAST) == []
 
 
-SMAPS = """\
-7f0000000000-7f0000800000 rw-p 00000000 00:00 0~
-Size:               8192 kB
-Rss:                8000 kB
-AnonHugePages:      2048 kB
+MAPS = """\
+7f0000001000-7f0000801000 rw-p 00000000 00:00 0~
 7f0001000000-7f0001800000 rw-p 00000000 fe:00 260386                     /usr/lib/libc.so.6
-Rss:                8192 kB
-AnonHugePages:         0 kB
 7f0002000000-7f0002800000 r--p 00000000 00:00 0~
-Rss:                8192 kB
 7f0003000000-7f0003001000 rw-p 00000000 00:00 0~
-Rss:                   4 kB
-555500000000-555501000000 rw-p 00000000 00:00 0                          [heap]
-Rss:               16384 kB
-AnonHugePages:         0 kB
+555500000000-555500200000 rw-p 00000000 00:00 0                          [heap]
 7ffd00000000-7ffd00800000 rw-p 00000000 00:00 0                          [stack]
-Rss:                8192 kB
 """.replace("~", " ")
 
 
 def test_private_memory_is_found(tmp_path):
-    """No file's, no stack, nothing that is small or cannot be written."""
-    (tmp_path / "smaps").write_text(SMAPS)
-    found = list(mappings(tmp_path / "smaps"))
+    """No file's, no stack, nothing that cannot be written; whole large pages alone."""
+    (tmp_path / "maps").write_text(MAPS)
+    found = [hex(start) for start in starts(tmp_path / "maps")]
 
-    assert [(each.end - each.start, each.resident, each.large) for each in found] == [
-        (8 * MIB, 8000 << 10, 2 * MIB),
-        (16 * MIB, 16 * MIB, 0),
-    ]
-    assert list(mappings(tmp_path / "nothing")) == []
+    assert found == ["0x7f0000200000", "0x7f0000400000", "0x7f0000600000", "0x555500000000"]
 
 
-@pytest.mark.parametrize(
-    ("resident", "large", "is_worth_it"),
-    [(100, 0, True), (90, 0, True), (89, 0, False), (100, 90, False), (100, 89, True)],
-)
-def test_what_is_full_is_worth_it(resident, large, is_worth_it):
-    """And not there yet."""
-    mapping = Mapping(0, 100 * MIB, resident * MIB, large * MIB)
+@pytest.mark.parametrize(("present", "expected"), [(512, True), (461, True), (460, False)])
+def test_what_is_full_is_worth_it(present, expected):
+    """Nine pages of ten."""
+    entries = [1 << 63 | 1 << 55] * present + [1 << 62] * (512 - present)
+    table = io.BytesIO(bytes(8 * 512) + b"".join(each.to_bytes(8, "little") for each in entries))
 
-    assert mapping.is_worth_it() is is_worth_it
-
-
-def test_large_pages_have_their_places():
-    """Whole ones alone."""
-    assert list(Mapping(LARGE - 4096, 3 * LARGE + 4096, 0, 0).pages()) == [LARGE, 2 * LARGE]
-    assert list(Mapping(1, LARGE, 0, 0).pages()) == []
-    assert list(Mapping(LARGE, 2 * LARGE, 0, 0).pages()) == [LARGE]
+    assert is_full(table, LARGE) is expected
+    assert not is_full(table, 0)
 
 
 def reserved(size: int) -> tuple[mmap.mmap, int]:
@@ -111,10 +91,13 @@ def reserved(size: int) -> tuple[mmap.mmap, int]:
     return memory, ctypes.addressof(ctypes.c_char.from_buffer(memory))
 
 
-def mapping_of(address: int) -> Mapping:
-    """Where an address lies; neighbours are one for Linux."""
-    (found,) = [each for each in mappings() if each.start <= address < each.end]
-    return found
+def large_at(address: int) -> int:
+    """Bytes in large pages, where an address lies."""
+    text = Path("/proc/self/smaps").read_text()
+    for found in re.finditer(r"^([0-9a-f]+)-([0-9a-f]+) ", text, re.MULTILINE):
+        if int(found[1], 16) <= address < int(found[2], 16):
+            return int(re.search(r"AnonHugePages: +(\d+) kB", text[found.end() :])[1]) << 10
+    return 0
 
 
 async def test_what_is_full_is_moved_and_stays_what_it_was():
@@ -123,22 +106,25 @@ async def test_what_is_full_is_moved_and_stays_what_it_was():
     memory[:] = content = os.urandom(SIZE)
     if not large_pages.collapse(-(-address // LARGE) * LARGE):
         pytest.skip("this kernel has no MADV_COLLAPSE")
-    await large_pages.move()
-    found = mapping_of(address + SIZE // 2)
 
+    assert await large_pages.move() >= SIZE // LARGE - 1
     assert memory[:] == content
-    assert not found.is_worth_it()
-    assert found.resident <= found.end - found.start
+    assert large_at(address + SIZE // 2) >= SIZE - LARGE
 
 
 async def test_what_is_hardly_used_is_left_alone():
     """It would take memory that it has no use for; stacks of threads are such."""
-    memory, address = reserved(4 * SIZE)
-    for start in range(0, 4 * SIZE, MIB):
+    memory, address = reserved(SIZE)
+    for start in range(0, SIZE, 4096 * 8):
         memory[start] = 1
-    before = mapping_of(address + SIZE)
-    await large_pages.move()
-    after = mapping_of(address + SIZE)
+    first = -(-address // LARGE) * LARGE
+    places = large_pages.candidates()
 
-    assert not before.is_worth_it()
-    assert after.large == before.large
+    assert not set(range(first, first + SIZE - LARGE, LARGE)) & set(places)
+
+
+async def test_a_system_that_says_nothing_is_left_alone(tmp_path, monkeypatch):
+    """Where a process may not look at itself."""
+    monkeypatch.setattr(large_pages, "PAGEMAP", tmp_path / "nothing")
+
+    assert await large_pages.move() == 0
