@@ -35,7 +35,7 @@ STEP: Final = 16 << 20
 LEAST: Final = 48 << 20
 """Bytes below which it is left alone: most of them are its parent's too, and would be copied."""
 
-PAUSE: Final = 0.01
+PAUSE: Final = 0.05
 """Seconds between two of them: one takes 0.3 to 2.5 ms, in which who touches it waits."""
 
 STILL: Final = STEP // 8
