@@ -15,6 +15,9 @@ from edge.control.carried import Carried, Documents
 from edge.site.generation import Activation, BranchState, RetainedFile
 from edge.site.manifest import Entry, Header, is_fingerprinted
 
+MAX_PURGED = 1_000
+"""Files and addresses of a previous deployment that may be purged one by one, per activation."""
+
 MAX_RETAINED = 50_000
 """Fingerprinted files of earlier deployments that a branch keeps; the oldest go first."""
 
@@ -29,6 +32,7 @@ def activated(state: BranchState, identifier: str, now: float, retained: str | N
         state,
         active=Activation(deployment=identifier, at=now),
         previous=before,
+        purged=(),
         history=history,
         retained=retained,
     )
@@ -44,6 +48,7 @@ def rolled_back(state: BranchState, now: float, retained: str | None) -> BranchS
         state,
         active=Activation(deployment=state.history[0], at=now),
         previous=None,
+        purged=(),
         history=state.history[1:],
         retained=retained,
     )
@@ -58,7 +63,7 @@ def recalled(before: BranchState, headers: list[Header], now: float) -> BranchSt
     first. Nothing is answered from the past.
     """
     here = [header.id for header in headers]
-    state = msgspec.structs.replace(before, active=None, previous=None, history=(), retained=None)
+    state = msgspec.structs.replace(purged(before), active=None, history=(), retained=None)
     state = msgspec.structs.replace(state, rules=None, headers=None)
     if not here or before.active is None:
         return state
@@ -79,6 +84,18 @@ def carrying(state: BranchState, carried: Carried, documents: Documents) -> Bran
         rules=documents.add_rules(carried.rules),
         headers=documents.add_headers(carried.headers),
     )
+
+
+def purged(state: BranchState, names: Collection[str] | None = None) -> BranchState:
+    """
+    The branch whose previous deployment answers some of its files and addresses no more.
+
+    `names` are as in `BranchState.purged`, None is all of them; so are more than `MAX_PURGED`.
+    """
+    known = () if names is None else {*state.purged, *names}
+    if names is None or len(known) > MAX_PURGED:
+        return msgspec.structs.replace(state, previous=None, purged=())
+    return msgspec.structs.replace(state, purged=tuple(sorted(known)))
 
 
 def without(state: BranchState, gone: Collection[str]) -> BranchState:

@@ -307,7 +307,8 @@ class Changes:
         Forget stored answers everywhere, performance mode's previous ones included.
 
         Returns:
-            How many there were; those that several workers have copies of count once.
+            How many there were; those that several workers have copies of count once. What a
+            previous deployment answers counts as stored, also where no worker has read it yet.
 
         Raises:
             NoSuch: what is named is not there.
@@ -316,10 +317,11 @@ class Changes:
         """
         branches = {} if selection.app is None else self._named(selection.app, selection.branch)
         own = {} if scope is None else self._named(scope.app, None)
-        purge = purging.find(selection, self.rehearsals.serving().snapshot, branches, scope, own)
         with self.exclusively():
-            self._end_previous(purge)
-            return self.fleet.purge(purge.order)
+            world = self.rehearsals.serving()
+            purge = purging.find(selection, world.snapshot, branches, scope, own)
+            kept = self._end_previous(purge, world.epoch)
+            return max(self.fleet.purge(purge.order), kept)
 
     def _named(self, app: str, branch: str | None) -> dict[str, str]:
         """The branches of an app that are meant, with their labels."""
@@ -327,22 +329,14 @@ class Changes:
             return {branch: self.branch(app, branch).label}
         return {state.name: state.label for state in self.app(app).branches.values()}
 
-    def _end_previous(self, purge: Purge) -> None:
-        """Let no earlier deployment answer for what is purged."""
+    def _end_previous(self, purge: Purge, epoch: float) -> int:
+        """Let no earlier deployment answer for what is purged; how many of its files went."""
+        kept = purging.kept_of(purge, self.rehearsals.load, epoch)
         generation = self.generations.current()
-        meant = {(app, label) for app, label, _ in purge.files}
-        changed: dict[str, AppState | None] = {}
-        for name, owner in self.generations.apps(generation).items():
-            branches = {
-                label: msgspec.structs.replace(state, previous=None)
-                if purge.everything or (name, label) in meant
-                else state
-                for label, state in owner.branches.items()
-            }
-            if branches != owner.branches:
-                changed[name] = msgspec.structs.replace(owner, branches=branches)
+        changed = purging.end_previous(purge, kept, self.generations.apps(generation))
         if changed and generation is not None:
             self.generations.commit(generation.settings, changed)
+        return sum(name[0] != "/" for names in kept.values() for name in names)
 
     # What there is
 

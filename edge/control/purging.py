@@ -8,20 +8,27 @@ parameters that make a difference; scheme and port do not count.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import logging
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
+from edge.control import activation
 from edge.control.announcements import Malformed
 from edge.control.deployments import NoSuch
 from edge.control.questions import Asked, request_of
 from edge.errors import MalformedRequest
 from edge.http.target import decode_path, split_query
+from edge.node.purging import asset_at
 from edge.site import keys
 from edge.site.decoding import decode_json
+from edge.site.generation import AppState, BranchState
 from edge.site.scopes import Scope
 from edge.site.snapshot import Branch, Site, Snapshot
+
+log = logging.getLogger("edge.purging")
 
 FORM = 'send one of {"urls": […]}, {"tags": […]}, {"hosts": […]}, {"app": …}, {"all": true}'
 
@@ -51,6 +58,8 @@ class Purge(msgspec.Struct):
     """App, label of the branch and decoded path (None: all) of stored files."""
     within: list[bytes] | None = None
     """Only what is under one of these labels, too; None is no bound."""
+    pages: list[tuple[Branch, str]] = []
+    """Branch and decoded path of each address; they are among `files`, too."""
 
     @property
     def order(self) -> dict[str, Any]:
@@ -144,6 +153,65 @@ def add_page(purge: Purge, url: str, snapshot: Snapshot, scope: Scope | None) ->
     purge.labels.append(keys.label_of_page(site.host, path, chosen))
     purge.labels.append(keys.label_of_pages(site.host))
     purge.files.append((branch.app, branch.label, path))
+    purge.pages.append((branch, path))
+
+
+Kept = dict[tuple[str, str], set[str]]
+"""By app and label: names as in `BranchState.purged`."""
+
+
+def kept_of(purge: Purge, load: Callable[[Branch], None], epoch: float) -> Kept:
+    """
+    What earlier deployments still answer of the addresses that are purged (performance mode).
+
+    `load` has the manifests of a branch read.
+    """
+    found: Kept = {}
+    for branch, path in purge.pages:
+        if branch.answers_before(epoch):
+            load(branch)
+            found.setdefault((branch.app, branch.label), set()).update(names_at(branch, path))
+    return found
+
+
+def names_at(branch: Branch, path: str) -> Iterator[str]:
+    """The file of the previous deployment at a path; the path too, where rules may lead it on."""
+    assert branch.previous is not None, "it answers"
+    assert branch.previous.manifest is not None, "it is loaded"
+    asset = asset_at(branch.previous.manifest, path, branch.trailing_slash)
+    if asset is not None and asset.entry.path not in branch.purged:
+        yield asset.entry.path
+    if not branch.plan.is_empty and path not in branch.purged:
+        yield path
+
+
+def end_previous(purge: Purge, kept: Kept, apps: Mapping[str, AppState]) -> dict[str, AppState]:
+    """The apps that are others when no earlier deployment answers for what is purged."""
+    whole = {(app, label) for app, label, path in purge.files if path is None}
+    changed = {}
+    for name, owner in apps.items():
+        branches = {}
+        for label, state in owner.branches.items():
+            is_whole = purge.everything or (name, label) in whole
+            branches[label] = ended(state, None if is_whole else kept.get((name, label), ()))
+        if branches != owner.branches:
+            changed[name] = replace(owner, branches=branches)
+    return changed
+
+
+def ended(state: BranchState, names: Collection[str] | None) -> BranchState:
+    """A branch after its purge; the log is told where one of pages comes to one of all."""
+    if state.previous is None or (names is not None and not names):
+        return state
+    after = activation.purged(state, names)
+    if after.previous is None and names is not None:
+        log.warning(
+            "more than %d files of the deployment before were purged one by one from branch %s: "
+            "performance mode ends for all of it until the next deploy",
+            activation.MAX_PURGED,
+            state.name,
+        )
+    return after
 
 
 def served(snapshot: Snapshot, authority: bytes, scope: Scope | None = None) -> tuple[Site, Branch]:

@@ -179,7 +179,9 @@ class Files:
         What a previous deployment answers counts as stored at the activation, so that its age is
         the same on every worker, also before each of them has read it.
         """
-        is_kept = branch.previous is not None and stored.asset.deployment == branch.previous.id
+        asset = stored.asset
+        is_kept = branch.previous is not None and asset.deployment == branch.previous.id
+        is_kept = is_kept and asset.entry.path not in branch.purged
         if not is_kept or self.clock.epoch - branch.active_at >= stored.lifetime:
             stored.store(self.clock.epoch)
             return self._block(verdict)

@@ -95,6 +95,14 @@ class Exchange(msgspec.Struct):
             return True
         return branch.asks_password(self.subject.path)
 
+    @property
+    def kept_until(self) -> float:
+        """Epoch seconds until which a previous deployment answers (performance mode)."""
+        branch = self.branch
+        if self.subject.path in branch.purged:
+            return 0
+        return branch.active_at + min(self.envelope.lifetime, branch.longest)
+
     def may_show(self, path: str) -> bool:
         """Whether the content of another path is for those who may see the one asked for."""
         return self.branch.asks_password(self.subject.path) or not self.branch.asks_password(path)
@@ -134,7 +142,7 @@ def follow(exchange: Exchange, epoch: float) -> Outcome | Retained:
         return passed_on(exchange, decision)
     if isinstance(decision, Refuse):
         return refusal(exchange, decision, epoch)
-    until = branch.active_at + min(exchange.envelope.lifetime, branch.longest)
+    until = exchange.kept_until
     found: Asset | str | None
     if decision is None:
         found = find_asset(branch, subject.path, until, epoch)

@@ -303,7 +303,7 @@ def why_not(rule: CompiledRule, subject: Subject, request: Request) -> str | Non
 def has_file(exchange: Exchange, epoch: float) -> bool:
     """Whether a file is there for a method that files do not have: see `exchange.follow`."""
     branch, decision = exchange.branch, exchange.decision
-    until = branch.active_at + min(exchange.envelope.lifetime, branch.longest)
+    until = exchange.kept_until
     if isinstance(decision, Rewrite):
         return find_content(branch, decision.path, until, epoch) is not None
     return isinstance(find_asset(branch, exchange.subject.path, until, epoch), Asset)

@@ -32,6 +32,8 @@ class BranchState(msgspec.Struct, frozen=True, kw_only=True):
     active: Activation | None = None
     previous: Activation | None = None
     """What performance mode may still answer with; None after rollback or purge."""
+    purged: tuple[str, ...] = ()
+    """Of that, what was purged since: files by their names, addresses from their slash on."""
     history: tuple[str, ...] = ()
     """Deployments that were active, newest first, without the active one; for rollback."""
     retained: str | None = None

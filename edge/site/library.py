@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from weakref import WeakValueDictionary
 
+from msgspec.structs import replace
+
 from edge.site.documents import App
 from edge.site.generation import AppState, BranchState
 from edge.site.headers import CustomHttp, HeaderPlan
@@ -59,10 +61,24 @@ def is_same_configuration(one: AppState, other: AppState) -> bool:
 
 
 def _kept_branch(before: CompiledApp | None, state: BranchState) -> Branch | None:
-    """The branch as it was compiled before, if it has not changed."""
-    if before is None or before.state.branches.get(state.label) != state:
+    """
+    The branch as it was compiled before, if it has not changed.
+
+    What is purged of a previous deployment only grows: the branch learns it without being another
+    one, so that all else that is stored for it stays.
+    """
+    known = None if before is None else before.state.branches.get(state.label)
+    if before is None or known is None or not is_same_branch(known, state):
         return None
-    return before.branches.get(state.label)
+    branch = before.branches.get(state.label)
+    if branch is not None:
+        branch.purged = frozenset(state.purged)
+    return branch
+
+
+def is_same_branch(one: BranchState, other: BranchState) -> bool:
+    """Whether two states serve the same, but for what was purged."""
+    return one == other or replace(one, purged=()) == replace(other, purged=())
 
 
 class Library:

@@ -16,11 +16,12 @@ def find_asset(branch: Branch, path: str, until: float, epoch: float) -> Asset |
     """
     What a path leads to (rules.md 4 and 5): an asset, a path to redirect to, or None.
 
-    In performance mode the previous deployment's answer wins while `epoch` is before `until`.
+    In performance mode the previous deployment's answer wins while `epoch` is before `until`,
+    unless its file was purged.
     """
     if branch.previous is not None and epoch < until:
         found = find_file(branch.previous.manifest, path, branch.trailing_slash)  # type: ignore[arg-type]
-        if isinstance(found, Asset):
+        if isinstance(found, Asset) and found.entry.path not in branch.purged:
             return found
     if branch.active is None:
         return None
@@ -31,7 +32,7 @@ def find_content(branch: Branch, path: str, until: float, epoch: float) -> Asset
     """The asset that a rule's target names (rules.md 4 alone); `until` as for `find_asset`."""
     for tree in (branch.previous if epoch < until else None, branch.active):
         asset = None if tree is None else find_page(tree.manifest, path)  # type: ignore[arg-type]
-        if asset is not None:
+        if asset is not None and (tree is branch.active or asset.entry.path not in branch.purged):
             return asset
     return None
 

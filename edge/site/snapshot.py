@@ -97,6 +97,7 @@ class Branch:
         "plan",
         "previous",
         "previous_at",
+        "purged",
         "retained",
         "retired",
         "trailing_slash",
@@ -138,6 +139,8 @@ class Branch:
         """Epoch seconds of the activation: Last-Modified, so that a rollback is news too."""
         self.previous_at = 0
         """Epoch seconds of the activation of `previous`."""
+        self.purged = frozenset(state.purged)
+        """What of `previous` answers no more; it grows while the branch serves (`library`)."""
         self.retained: Retained | None = None
         self.retired = False
         """Whether a newer snapshot has another in its place: nothing is stored for it anymore."""

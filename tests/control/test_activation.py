@@ -95,6 +95,29 @@ def test_a_branch_that_never_served_anything_serves_nothing():
     assert activation.recalled(branch(), [header("two"), header("one")], 9.0) == branch()
 
 
+def test_what_is_purged_is_remembered_until_another_deployment_serves():
+    """Once each; a rollback forgets it with the previous deployment."""
+    state = activation.activated(branch("one"), "two", 5.0, None)
+    state = activation.purged(activation.purged(state, {"b", "/a"}), {"b"})
+
+    assert state.purged == ("/a", "b")
+    assert state.previous is not None
+    assert activation.activated(state, "three", 6.0, None).purged == ()
+    assert activation.rolled_back(state, 6.0, None).purged == ()
+    assert activation.recalled(state, [], 6.0).purged == ()
+
+
+def test_more_than_can_be_remembered_is_all():
+    """So is what is not named one by one."""
+    state = activation.activated(branch("one"), "two", 5.0, None)
+    names = {str(number) for number in range(activation.MAX_PURGED)}
+    full = activation.purged(state, names)
+
+    assert (len(full.purged), full.previous) == (activation.MAX_PURGED, state.previous)
+    for after in (activation.purged(full, {"one more"}), activation.purged(full)):
+        assert (after.purged, after.previous) == ((), None)
+
+
 def test_deleted_deployments_leave_the_history():
     """The active one and the order stay."""
     assert activation.without(branch("c", "b", "a"), {"b"}) == branch("c", "a")

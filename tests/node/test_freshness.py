@@ -8,6 +8,7 @@ import string
 
 import pytest
 
+from edge.control import activation
 from edge.control.purging import Selection
 from edge.http.fields import format_http_date, parse_http_date
 from edge.http.message import Response
@@ -408,6 +409,82 @@ async def test_what_ends_performance_mode_ends_it_at_once(tmp_path, end):
     if end == "rollback":
         assert answer.content == b"first"
         assert (await site.ask("/new.txt")).status == 404
+
+
+ADDRESS = "http://main.site.edge.localhost"
+
+
+async def test_a_purge_of_an_address_ends_it_for_its_file_alone(tmp_path):
+    """Under all of its names, on this worker and on one that comes; a deploy begins anew."""
+    site, first, second = await performing(tmp_path)
+    assert (await site.ask("/same.txt")).fields["x-edge-deployment"] == first
+    assert site.changes.purge(Selection(urls=[ADDRESS + "/"])) == 1
+    await site.follow()
+    for each in (site, await site.sibling()):
+        assert (await each.ask("/index.html")).content == b"second"
+        assert (await each.ask("/")).fields["x-edge-deployment"] == second
+        assert (await each.ask("/same.txt")).content == b"first same"
+        assert (await each.ask("/gone.txt")).content == b"gone"
+    await site.redeploy({"index.html": "third"})
+    assert (await site.ask("/")).content == b"second"
+
+
+async def test_a_purge_of_an_address_that_a_rule_leads_on_ends_it_there(tmp_path):
+    """The rule's target is kept under its own address."""
+    site = Site(tmp_path, PERFORMANCE)
+    site.write_rules(("/way", "/page.html", "200"), ("/<*>", "/page.html", "fallback"))
+    first = site.deploy({"page.html": "first"})
+    await site.start()
+    second = await site.redeploy({"page.html": "second"})
+    for target in ("/way", "/anything"):
+        assert (await site.ask(target)).fields["x-edge-deployment"] == first
+        site.changes.purge(Selection(urls=[ADDRESS + target]))
+        await site.follow()
+        assert (await site.ask(target)).fields["x-edge-deployment"] == second
+    assert (await site.ask("/page")).fields["x-edge-deployment"] == first
+    assert (await site.ask("/other")).fields["x-edge-deployment"] == first
+    assert site.changes.purge(Selection(urls=[ADDRESS + "/page"])) == 1
+    await site.follow()
+    assert (await site.ask("/other")).fields["x-edge-deployment"] == second
+
+
+async def test_a_purge_after_the_time_of_the_previous_deployment_changes_nothing(tmp_path):
+    """No generation is made for it."""
+    site = Site(tmp_path, "branches: {main: {performance_mode: false}}")
+    site.deploy(FIRST)
+    await site.start()
+    await site.redeploy(SECOND)
+    number = site.worker._handler.snapshot.number
+    assert site.changes.purge(Selection(urls=[ADDRESS + "/"])) == 0
+    assert site.worker._loader.current() == number
+
+
+async def test_more_addresses_than_are_remembered_end_it_for_the_branch(
+    tmp_path, monkeypatch, caplog
+):
+    """What is purged is never answered from before; the log says what else went."""
+    monkeypatch.setattr(activation, "MAX_PURGED", 1)
+    site, *_ = await performing(tmp_path)
+    for path, same in (("/", b"first same"), ("/gone.txt", b"second same")):
+        assert site.changes.purge(Selection(urls=[ADDRESS + path])) == 1
+        await site.follow()
+        assert (await site.ask("/same.txt")).content == same
+    assert (await site.ask("/gone.txt")).status == 404
+    assert "performance mode ends for all of it until the next deploy" in caplog.text
+
+
+async def test_a_purged_file_that_is_retained_was_not_stored_at_the_activation(tmp_path):
+    """A fingerprinted name is still answered, and read anew."""
+    site = Site(tmp_path, PERFORMANCE)
+    site.deploy({"index.html": "first", "app-BxK3d9Qz.js": "script"})
+    await site.start()
+    await site.redeploy({"index.html": "second"})
+    site.pass_time(activated_at(site) + 100 - site.clock.epoch)
+    assert site.changes.purge(Selection(urls=[ADDRESS + "/app-BxK3d9Qz.js"])) == 1
+    await site.follow()
+    answer = await site.ask("/app-BxK3d9Qz.js")
+    assert answer.content == b"script"
+    assert answer.fields["cache-status"] == "edge; fwd=uri-miss; stored"
 
 
 async def test_rules_are_the_current_ones_in_performance_mode(tmp_path):
