@@ -77,6 +77,7 @@ def deploy(options: argparse.Namespace) -> int:
         begun = node.begin(options.app, options.branch, files, options.message)
         upload(node, tree, begun["missing"], show)
         if options.no_activate:
+            node.complete(begun["id"])
             return report.uploaded(begun, len(begun["missing"]), options.json)
         show.phase("activating")
         served = node.activate(begun["id"])

@@ -251,7 +251,7 @@ def deployments(document: Document, as_document: bool) -> int:
         return line("", document, as_document)
     rows = [
         (
-            "*" if each["active"] else "",
+            "*" if each["active"] else "never active" if each.get("waiting") else "",
             each["id"],
             when(each["created"]),
             str(each["files"]),

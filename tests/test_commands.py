@@ -71,6 +71,8 @@ def test_uploading_only(shell, app):
         f"uploaded {identifier}: 1 new files; serve it with `edge activate {identifier}`\n"
     )
     assert active(shell, app) == first["id"]
+    out, _ = shell("deployments", "--app", app, "--branch", "main")
+    assert re.search(f"never active +{identifier}", out)
     out, _ = shell("activate", identifier)
     assert out.splitlines()[0] == f"{identifier} serves branch main of {app}"
     assert active(shell, app) == identifier

@@ -33,6 +33,7 @@ def activated(state: BranchState, identifier: str, now: float, retained: str | N
         active=Activation(deployment=identifier, at=now),
         previous=before,
         purged=(),
+        waiting=tuple(each for each in state.waiting if each != identifier),
         history=history,
         retained=retained,
     )
@@ -101,7 +102,16 @@ def purged(state: BranchState, names: Collection[str] | None = None) -> BranchSt
 def without(state: BranchState, gone: Collection[str]) -> BranchState:
     """The branch, no longer able to roll back to deployments that are deleted."""
     history = tuple(each for each in state.history if each not in gone)
-    return msgspec.structs.replace(state, history=history)
+    left = tuple(each for each in state.waiting if each not in gone)
+    return msgspec.structs.replace(state, history=history, waiting=left)
+
+
+def waiting(state: BranchState, identifier: str) -> BranchState:
+    """The branch with one more complete deployment, unless that was active already."""
+    served = state.active is not None and state.active.deployment == identifier
+    if served or identifier in (*state.history, *state.waiting):
+        return state
+    return msgspec.structs.replace(state, waiting=(identifier, *state.waiting))
 
 
 def kept(state: BranchState) -> set[str]:

@@ -234,6 +234,7 @@ class Admin:
                 web.post(f"{branch}/rollback", self._call(self._rollback)),
                 web.delete(branch, self._call(self._delete_branch)),
                 web.post("/v1/deployments/{id}/activate", self._activate),
+                web.post("/v1/deployments/{id}/complete", self._activate),
                 web.post("/v1/explain", self._explain),
                 web.post("/v1/purge", self._purge),
                 web.get("/v1/tokens", self._answer(lambda _: self._operations.list_tokens())),
@@ -310,7 +311,9 @@ class Admin:
         identifier, operations = request.match_info["id"], self._of(request)
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self._preparing, operations.prepare, identifier)
-        return told(request, await self._change(operations.activate, identifier))
+        is_last = request.path.endswith("/activate")
+        change = operations.activate if is_last else operations.complete
+        return told(request, await self._change(change, identifier))
 
     async def _begin(self, request: web.Request) -> web.Response:
         app, branch = named(request)

@@ -153,6 +153,18 @@ class Changes:
             self.events.deployed(header, "succeeded")
         return header
 
+    def complete(self, identifier: str) -> Header:
+        """Keep a deployment that is not to serve yet, as others are. Raises as `activate`."""
+        self.deployments.prepare(identifier)
+        with self.exclusively():
+            header = self.deployments.complete(identifier)
+            generation, documents = self._reload.generation(), Documents()
+            owner = self._reload.owner(header, generation, documents)
+            state = activation.waiting(owner.branches[header.label], identifier)
+            if state is not owner.branches[header.label]:
+                self._commit_branch(generation, owner, state, documents)
+            return header
+
     def _activate(self, identifier: str) -> tuple[Header, bool]:
         """The deployment that serves, and whether another did before."""
         with self.exclusively():

@@ -119,6 +119,10 @@ class Client:
         headers = {"Content-Type": "application/octet-stream", "Content-Length": str(size)}
         self._exchange("PUT", f"/v1/blobs/{sha256}", exactly(size, file), headers)
 
+    def complete(self, identifier: str) -> Document:
+        """Keep a deployment that is not to serve yet."""
+        return self._call("POST", f"/v1/deployments/{quote(identifier, safe='')}/complete")
+
     def activate(self, identifier: str) -> Document:
         """Serve a deployment."""
         return self._call("POST", f"/v1/deployments/{quote(identifier, safe='')}/activate")

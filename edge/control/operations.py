@@ -44,6 +44,10 @@ class Node(Protocol):
         """Send one blob from an open binary file."""
         ...
 
+    def complete(self, identifier: str) -> Document:
+        """Keep a deployment that is not to serve yet."""
+        ...
+
     def activate(self, identifier: str) -> Document:
         """Serve a deployment."""
         ...
@@ -139,6 +143,11 @@ class Operations:
         """Do what of an activation needs no turn. See `Deployments.prepare`."""
         self.changes.prepare(identifier)
 
+    def complete(self, identifier: str) -> Document:
+        """Keep a deployment that is not to serve yet."""
+        header = self.changes.complete(identifier)
+        return {"id": header.id, "app": header.app, "branch": header.branch}
+
     def activate(self, identifier: str) -> Document:
         """Serve a deployment."""
         return self._served(self.changes.activate(identifier))
@@ -169,6 +178,7 @@ class Operations:
                 {
                     "id": header.id,
                     "active": header.id == active,
+                    "waiting": header.id in state.waiting,
                     "created": header.created,
                     "files": header.files,
                     "bytes": header.bytes,

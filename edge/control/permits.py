@@ -33,6 +33,7 @@ CALLS: Final[Mapping[tuple[str, str], Call]] = {
     ("POST", f"{BRANCH}/deployments"): Call("begin", "deploy"),
     ("PUT", "/v1/blobs/{sha256}"): Call("blob", "deploy"),
     ("POST", "/v1/deployments/{id}/activate"): Call("activate", "deploy"),
+    ("POST", "/v1/deployments/{id}/complete"): Call("complete", "deploy"),
     ("POST", f"{BRANCH}/rollback"): Call("rollback", "deploy"),
     ("DELETE", BRANCH): Call("delete-branch", "deploy"),
     ("POST", "/v1/purge"): Call("purge", "purge"),

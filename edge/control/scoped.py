@@ -43,6 +43,11 @@ class Scoped(Operations):
         self._check_deployment(identifier)
         super().prepare(identifier)
 
+    def complete(self, identifier: str) -> Document:
+        """As the operator's, of a deployment of its own."""
+        self._check_deployment(identifier)
+        return super().complete(identifier)
+
     def activate(self, identifier: str) -> Document:
         """Serve a deployment of its own."""
         self._check_deployment(identifier)

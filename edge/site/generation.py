@@ -36,6 +36,8 @@ class BranchState(msgspec.Struct, frozen=True, kw_only=True):
     """Of that, what was purged since: files by their names, addresses from their slash on."""
     history: tuple[str, ...] = ()
     """Deployments that were active, newest first, without the active one; for rollback."""
+    waiting: tuple[str, ...] = ()
+    """Complete deployments that were never active."""
     retained: str | None = None
     """Compiled document of fingerprinted files that earlier deployments had."""
     rules: str | None = None

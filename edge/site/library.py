@@ -77,8 +77,13 @@ def _kept_branch(before: CompiledApp | None, state: BranchState) -> Branch | Non
 
 
 def is_same_branch(one: BranchState, other: BranchState) -> bool:
-    """Whether two states serve the same, but for what was purged."""
-    return one == other or replace(one, purged=()) == replace(other, purged=())
+    """Whether two states serve the same, but for what was purged; what waits serves nothing."""
+    return one == other or bare(one) == bare(other)
+
+
+def bare(state: BranchState) -> BranchState:
+    """A state without what may change while its branch serves on."""
+    return replace(state, purged=(), waiting=())
 
 
 class Library:

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from edge.control.changes import origin_of
-from edge.control.deployments import ABANDONED, LEASE, Missing, NoSuch
+from edge.control.deployments import ABANDONED, LEASE, Marked, Missing, NoSuch
 from edge.control.generations import KEPT
 from edge.control.purging import Selection
 from edge.control.reload import Refused
@@ -384,6 +384,41 @@ def test_purge_ends_the_previous_deployments_answers(tmp_path, changes):
 
     state = changes.branch("shop", "main")
     assert (state.previous, len(state.history)) == (None, 1)
+
+
+# What waits
+
+
+def test_what_is_not_activated_waits_as_others_are_kept(tmp_path, changes):
+    """Also of an app that is new; a day and a boot later it is activated."""
+    identifier = upload(changes, "shop", "main", {"index.html": "waits"}).id
+    changes.complete(identifier)
+    (places_of(tmp_path).pending / "boot").write_text("another boot")
+    changes.open()
+    changes.deployments.collect(Marked(), time.time() + 3 * ABANDONED)
+
+    assert listed(changes) == [identifier]
+    state = changes.branch("shop", "main")
+    assert (state.active, state.waiting) == (None, (identifier,))
+    changes.complete(identifier)
+    assert changes.branch("shop", "main") == state
+    changes.activate(identifier)
+    assert changes.branch("shop", "main").waiting == ()
+
+
+def test_what_waits_is_bounded_and_serves_nothing(tmp_path, changes):
+    """What serves goes on, and the oldest of what waits goes."""
+    write_app(tmp_path, "shop", "retain: {deployments: 2}\n")
+    (active,) = versions(changes, 1)
+    made = [upload(changes, "shop", "main", {"index.html": str(number)}).id for number in range(3)]
+    for identifier in made:
+        changes.complete(identifier)
+
+    state = changes.branch("shop", "main")
+    assert state.active is not None
+    assert state.active.deployment == active
+    assert set(state.waiting) == set(listed(changes)) - {active}
+    assert len(state.waiting) == 2
 
 
 # What is kept
