@@ -9,6 +9,7 @@ state folder itself, by the same code.
 from __future__ import annotations
 
 import argparse
+import importlib.metadata
 import logging
 import os
 import sys
@@ -43,22 +44,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.umask(os.umask(0o077) | 0o022)  # whatever it is: what is served is nobody else's to write
     logging.basicConfig(format="edge: %(message)s", level=logging.INFO, stream=sys.stderr)
     if options.json and options.command is not run.serve:
-        logging.disable()  # machines read the whole of stderr
+        logging.disable()  # what is wrong stands in the document
+    as_document = options.json and not is_stream(options)
     try:
         code: int = options.command(options)
         sys.stdout.flush()
     except StoreError as refused:
-        return report.refusal(refused, options.json)
+        return report.refusal(refused, as_document)
     except EdgeError as error:
-        return report.failure(str(error), options.json)
+        return report.failure(str(error), as_document)
     except BrokenPipeError:  # whoever reads has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
-        return report.failure(told(error), options.json)
+        return report.failure(told(error), as_document)
     except KeyboardInterrupt:
         return 1
     return code
+
+
+def is_stream(options: argparse.Namespace) -> bool:
+    """Whether stdout takes lines of a log or an archive: a refusal there would damage them."""
+    return options.command is access_log.logs or getattr(options, "file", None) == "-"
 
 
 def told(error: OSError) -> str:
@@ -84,6 +91,8 @@ def parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    version = f"edge {importlib.metadata.version('edge')}"
+    top.add_argument("--version", action="version", version=version)
     grammar = Grammar(top.add_subparsers(metavar="COMMAND", required=True), common)
     add_node_commands(grammar)
     add_rule_commands(grammar)

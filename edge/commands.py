@@ -24,7 +24,7 @@ from edge.control.restore import finish
 from edge.control.sources import StagedFile, stage
 from edge.errors import EdgeError, Mistaken, StoreError
 from edge.node.loader import read_document
-from edge.nodes import audited, find_limits, find_settings, open_node
+from edge.nodes import audited, expect_node, find_limits, find_settings, open_node
 from edge.site.generation import Generation
 
 UPLOADS = 4
@@ -173,6 +173,7 @@ def selection_of(options: argparse.Namespace) -> Document:
 
 def status(options: argparse.Namespace) -> int:
     """What the node is doing."""
+    expect_node(options)
     with open_node(options) as node:
         document = node.status()
     report.status(document, options.json)

@@ -49,10 +49,12 @@ def find_settings(options: argparse.Namespace) -> tuple[Settings, Path | None, P
     Settings, config file and state folder.
 
     With mistakes in `edge.yml` the settings of the last good generation are used, if there is
-    one: a node that is restarted at night serves what it served.
+    one: a node that is restarted at night serves what it served. A file that is not there has a
+    name with a mistake, and what lies beside that name may be another node's.
 
     Raises:
-        Refused: there are mistakes and nothing to fall back to.
+        Refused: there are mistakes and nothing to fall back to, or the file that was named is
+            not there.
     """
     config = find_config(options)
     settings, errors = configuration.read_settings(config)
@@ -60,7 +62,7 @@ def find_settings(options: argparse.Namespace) -> tuple[Settings, Path | None, P
     if settings is not None:
         return settings, config, Places(root / settings.state)
     places = Places(root / configuration.find_state(config))
-    if not places.current.exists():
+    if not places.current.exists() or (config is not None and not config.exists()):
         raise Refused(errors, [], Reloaded(0, []))
     for error in errors:
         log.error("%s", error)
@@ -77,6 +79,22 @@ def open_node(options: argparse.Namespace) -> Iterator[Node]:
     finally:
         if isinstance(node, Client | Local):
             node.close()
+
+
+def expect_node(options: argparse.Namespace) -> None:
+    """
+    Refuse to speak of a node where none ever was; asking makes nothing.
+
+    Raises:
+        EdgeError: neither does a node run on this config, nor is there a state folder of one.
+    """
+    if options.node:
+        return
+    places = find_settings(options)[2]
+    was_here = places.current.is_symlink() or places.restored.is_dir()
+    if not was_here and not orders.peers(places.run, "control"):
+        hint = "start one with `edge serve`, or name its edge.yml with -c"
+        raise EdgeError(f"there is no node here: {places.state} has never served anything; {hint}")
 
 
 @contextmanager

@@ -2,7 +2,8 @@
 What commands print: tables and sentences for people, one JSON document for machines.
 
 Laws: every function returns the exit code. Progress is a bar on a terminal, lines elsewhere, and
-nothing with `--json`. Errors go to stderr.
+nothing with `--json`. Errors go to stderr; with `--json` their document goes to stdout, as every
+other, and one line to stderr.
 """
 
 from __future__ import annotations
@@ -54,8 +55,10 @@ def note(text: str, as_document: bool) -> int:
 
 
 def failure(text: str, as_document: bool) -> int:
-    """One clear line on stderr."""
-    print(json.dumps({"error": text}) if as_document else f"edge: {shown(text)}", file=sys.stderr)
+    """One clear line on stderr; for machines its document on stdout."""
+    if as_document:
+        print(json.dumps({"error": text}))
+    print(f"edge: {shown(text)}", file=sys.stderr)
     return 1
 
 
@@ -63,7 +66,8 @@ def refusal(refused: StoreError, as_document: bool) -> int:
     """Located mistakes, one a line, and what was kept; else the one line of a failure."""
     document = refusal_document(refused)
     if as_document:
-        print(json.dumps(document), file=sys.stderr)
+        print(json.dumps(document))
+        print(f"edge: {shown(str(refused))}", file=sys.stderr)
         return 1
     mistakes = refused.errors if isinstance(refused, Mistaken) else []
     mistakes = refused.mistakes() if isinstance(refused, Refusal) else mistakes

@@ -11,6 +11,7 @@ import time
 
 from edge.control.operations import Document
 from edge.report import counted, failure, line, shown, table
+from edge.site.certificates import wildcard_of
 
 HEADS = ("hostname", "branch", "now", "certificate", "set")
 
@@ -70,7 +71,7 @@ def certs(document: Document, name: str | None, as_document: bool) -> int:
     """A line for each certificate, then what is wrong; of one name its attempts, too."""
     entries = document["certificates"]
     if name is not None:
-        entries = [each for each in entries if name in (each["name"], *each["names"])]
+        entries = covering(entries, name)
         document = document | {"certificates": entries}
     code = 1 if document["mistakes"] or any(is_wrong(each) for each in entries) else 0
     if name is not None and not entries:
@@ -87,6 +88,15 @@ def certs(document: Document, name: str | None, as_document: bool) -> int:
     for mistake in document["mistakes"]:
         print(shown(located(mistake)), file=sys.stderr)
     return code
+
+
+def covering(entries: list[Document], name: str) -> list[Document]:
+    """The entries of a name itself, else those of the wildcard that covers it."""
+    for wanted in (name, wildcard_of(name)):
+        found = [each for each in entries if wanted in (each["name"], *each["names"])]
+        if found:
+            return found
+    return []
 
 
 def root(document: Document, as_document: bool) -> int:

@@ -70,6 +70,7 @@ def replay_log(options: argparse.Namespace) -> int:
         raise EdgeError("replay reads the state folder: run it on the node's machine")
     if options.app is not None and options.rules is None:
         raise EdgeError("--app goes with --rules: it says whose rules these are")
+    find_settings(options)
     changes = open_changes(options)
     proposal = propose(changes, options.rules, options.app)
     now, then = changes.rehearsals.serving(), changes.rehearsals.serving(proposal)

@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pytest
 
@@ -116,6 +117,14 @@ def test_what_is_no_command_is_usage(capsys, arguments):
     assert captured.err.startswith("usage: edge")
 
 
+def test_the_version(capsys):
+    """That of the package."""
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["--version"])
+
+    assert (ended.value.code, capsys.readouterr().out) == (0, f"edge {version('edge')}\n")
+
+
 # Refusals
 
 
@@ -126,14 +135,14 @@ def test_a_permission_is_told_without_a_traceback(offline, monkeypatch):
         raise PermissionError(13, "Permission denied", "/state/current")
 
     monkeypatch.setattr(nodes, "find_node", refuse)
-    _, err = offline("status", code=1)
+    _, err = offline("branches", "--app", "shop", code=1)
     assert err == "edge: /state/current: Permission denied\n"
 
     def time_out(*_arguments, **_options):
         raise TimeoutError
 
     monkeypatch.setattr(nodes, "find_node", time_out)
-    assert offline("status", code=1)[1] == "edge: the system: TimeoutError\n"
+    assert offline("branches", "--app", "shop", code=1)[1] == "edge: the system: TimeoutError\n"
 
 
 def test_an_interruption_is_a_failure(offline, monkeypatch):
@@ -144,7 +153,7 @@ def test_an_interruption_is_a_failure(offline, monkeypatch):
 
     monkeypatch.setattr(nodes, "find_node", interrupt)
 
-    assert offline("status", code=1) == ("", "")
+    assert offline("branches", "--app", "shop", code=1) == ("", "")
 
 
 def test_a_reader_that_has_seen_enough_is_no_error(offline):

@@ -73,6 +73,31 @@ def test_a_config_that_is_not_there_is_told(offline):
     assert err.startswith("nope.yml:1:1: there is no such file")
 
 
+def test_a_mistyped_config_is_no_other_node(offline):
+    """Though a generation lies beside that name, nothing is done to it."""
+    first = offline.deploy()
+    with (offline.folder / "edge.yml").open("a") as file:
+        file.write("state: var\n")
+
+    for arguments in (
+        ["deploy", "site", "--app", "shop", "--branch", "typo"],
+        ["status"],
+        ["replay", "log"],
+    ):
+        _, err = offline(*arguments, "-c", "edgee.yml", code=1)
+        assert "edgee.yml:1:1: there is no such file" in err
+    branches = offline.json("branches", "--app", "shop")["branches"]
+    assert [each["deployment"] for each in branches] == [first["id"]]
+
+
+def test_status_makes_no_node(offline):
+    """Where none ever was."""
+    _, err = offline("status", code=1)
+
+    assert err.startswith("edge: there is no node here: ")
+    assert not (offline.folder / "var").exists()
+
+
 def test_paths_are_relative_to_the_config(offline, monkeypatch):
     """Not to where the command runs."""
     other = offline.folder / "other"

@@ -46,12 +46,12 @@ def test_a_line_or_a_document(capsys):
 
 
 def test_a_failure_goes_to_stderr(capsys):
-    """With the program's name for people."""
+    """With the program's name; its document goes where machines read."""
     assert report.failure("no", as_document=False) == 1
     assert report.failure("no", as_document=True) == 1
 
     captured = capsys.readouterr()
-    assert (captured.out, captured.err) == ("", 'edge: no\n{"error": "no"}\n')
+    assert (captured.out, captured.err) == ('{"error": "no"}\n', "edge: no\nedge: no\n")
 
 
 @pytest.mark.parametrize(
@@ -81,8 +81,10 @@ def test_located_mistakes_are_listed(capsys, refused):
     assert report.refusal(refused, as_document=False) == 1
     text = capsys.readouterr().err
     assert report.refusal(refused, as_document=True) == 1
-    document = json.loads(capsys.readouterr().err)
+    printed = capsys.readouterr()
+    document = json.loads(printed.out)
 
+    assert printed.err == "edge: 1 mistake in the configuration\n"
     assert text == (
         "rules/a/app.yml:2:1: unknown key 'x' (remove it)\nedge: kept as they were: a\n"
     )
@@ -112,7 +114,7 @@ def test_other_refusals_are_one_line(capsys, refused, document):
     assert capsys.readouterr().err == f"edge: {document['error']}\n"
 
     assert report.refusal(refused, as_document=True) == 1
-    assert json.loads(capsys.readouterr().err) == document
+    assert json.loads(capsys.readouterr().out) == document
 
 
 def test_a_node_that_serves_says_where(capsys):
