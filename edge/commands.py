@@ -33,7 +33,7 @@ UPLOADS = 4
 
 def serve(options: argparse.Namespace) -> int:
     """Run the node until it is told to stop."""
-    settings, config, places = find_settings(options)
+    settings, config, places = find_settings(options, may_be_gone=True)
     if handover.ENVIRONMENT in os.environ and (mistakes := read_settings(config)[1]):
         raise Mistaken(mistakes)  # what serves does so by better settings than the last good ones
     inheritance = handover.inherited()

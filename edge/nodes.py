@@ -44,13 +44,16 @@ def find_config(options: argparse.Namespace) -> Path | None:
     return default if default.exists() else None
 
 
-def find_settings(options: argparse.Namespace) -> tuple[Settings, Path | None, Places]:
+def find_settings(
+    options: argparse.Namespace, *, may_be_gone: bool = False
+) -> tuple[Settings, Path | None, Places]:
     """
     Settings, config file and state folder.
 
     With mistakes in `edge.yml` the settings of the last good generation are used, if there is
     one: a node that is restarted at night serves what it served. A file that is not there has a
-    name with a mistake, and what lies beside that name may be another node's.
+    name with a mistake, and what lies beside that name may be another node's; who starts a node
+    lets it be gone.
 
     Raises:
         Refused: there are mistakes and nothing to fall back to, or the file that was named is
@@ -62,7 +65,8 @@ def find_settings(options: argparse.Namespace) -> tuple[Settings, Path | None, P
     if settings is not None:
         return settings, config, Places(root / settings.state)
     places = Places(root / configuration.find_state(config))
-    if not places.current.exists() or (config is not None and not config.exists()):
+    is_named_wrongly = config is not None and not config.exists() and not may_be_gone
+    if not places.current.exists() or is_named_wrongly:
         raise Refused(errors, [], Reloaded(0, []))
     for error in errors:
         log.error("%s", error)

@@ -90,6 +90,19 @@ def test_a_mistyped_config_is_no_other_node(offline):
     assert [each["deployment"] for each in branches] == [first["id"]]
 
 
+def test_who_starts_a_node_lets_its_config_be_gone(offline, caplog):
+    """It serves what it served."""
+    offline.deploy()
+    named = argparse.Namespace(config=offline.folder / "gone.yml")
+    logging.disable(logging.NOTSET)
+    _, config, places = nodes.find_settings(named, may_be_gone=True)
+
+    assert (config, places.current.exists()) == (offline.folder / "gone.yml", True)
+    assert "the settings of the last good generation are used" in caplog.text
+    with pytest.raises(Refused):
+        nodes.find_settings(named)
+
+
 def test_status_makes_no_node(offline):
     """Where none ever was."""
     _, err = offline("status", code=1)

@@ -114,9 +114,13 @@ def waiting(state: BranchState, identifier: str) -> BranchState:
     return msgspec.structs.replace(state, waiting=(identifier, *state.waiting))
 
 
-def kept(state: BranchState) -> set[str]:
-    """Deployments that the branch answers from; they stay whatever their age."""
-    return {each.deployment for each in (state.active, state.previous) if each is not None}
+def kept(state: BranchState, count: int) -> set[str]:
+    """
+    Deployments that stay whatever their age: what the branch answers from, and what it can go
+    back to, `count` in all. Those that wait for their activation push out neither.
+    """
+    served = {each.deployment for each in (state.active, state.previous) if each is not None}
+    return served | set(state.history[: count - 1])
 
 
 def retained_files(

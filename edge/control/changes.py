@@ -216,7 +216,9 @@ class Changes:
     ) -> None:
         """Serve a branch's new state, and forget deployments that it can do without."""
         count = max(1, (owner.config or App()).retain.deployments)
-        gone = self.deployments.surplus(owner.name, state.label, count, activation.kept(state))
+        gone = self.deployments.surplus(
+            owner.name, state.label, count, activation.kept(state, count)
+        )
         branches = {**owner.branches, state.label: activation.without(state, gone)}
         changed = msgspec.structs.replace(owner, branches=branches)
         self.generations.commit(generation.settings, {owner.name: changed}, documents.all)

@@ -124,9 +124,13 @@ def test_deleted_deployments_leave_the_history():
 
 
 def test_what_a_branch_answers_from_is_kept():
-    """The active and the previous deployment, where there are any."""
-    assert activation.kept(branch()) == set()
-    assert activation.kept(activation.activated(branch("a"), "b", 1.0, None)) == {"a", "b"}
+    """The active and the previous deployment, where there are any, and some to go back to."""
+    state = activation.activated(branch("a", "z", "y"), "b", 1.0, None)
+
+    assert activation.kept(branch(), 5) == set()
+    assert [activation.kept(state, count) for count in (1, 2, 3)] == [
+        {"a", "b"}, {"a", "b"}, {"a", "b", "z"},
+    ]  # fmt: skip
 
 
 def test_fingerprinted_files_are_retained_for_their_time():

@@ -113,6 +113,7 @@ async def test_a_deploy_step_by_step(api):
     assert entry == {
         "id": begun["id"],
         "active": True,
+        "waiting": False,
         "files": 3,
         "bytes": 2 * len(PAGE) + 3,
         "message": "first",

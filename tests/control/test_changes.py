@@ -421,6 +421,20 @@ def test_what_waits_is_bounded_and_serves_nothing(tmp_path, changes):
     assert len(state.waiting) == 2
 
 
+def test_what_waits_pushes_out_nothing_to_go_back_to(tmp_path, changes):
+    """However many deployments a pipeline uploads that nobody activates."""
+    write_app(tmp_path, "shop", "retain: {deployments: 3}\n")
+    made = versions(changes, 3)
+    for number in range(5):
+        changes.complete(upload(changes, "shop", "main", {"index.html": str(number)}).id)
+    state = changes.branch("shop", "main")
+
+    assert state.history == (made[1], made[0])
+    assert set(made) <= set(listed(changes))
+    assert len(state.waiting) == 3
+    assert changes.rollback("shop", "main").id == made[1]
+
+
 # What is kept
 
 
