@@ -38,7 +38,8 @@ def check(config: Path, settings: Settings, apps: Collection[str]) -> list[Confi
         try:
             read_password(config.resolve().parent / smtp.password_file)
         except Undelivered as error:
-            found.append((("smtp", "password_file"), str(error), "no mail is sent until then"))
+            problem = str(error).removeprefix("smtp.password_file: ")
+            found.append((("smtp", "password_file"), problem, "no mail is sent until then"))
     if not found:
         return []
     root = compose(config.read_text(encoding="utf-8"), str(config))

@@ -8,6 +8,7 @@ children: a queue that nobody serves must not be kept open.
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import logging
 import socket
@@ -26,6 +27,13 @@ BACKLOG: Final = 4096
 
 ADMIN: Final = -1
 """In place of a worker's slot."""
+
+REMEDIES: Final = {
+    errno.EADDRINUSE: "see who has it with `ss -ltnp`, or change `listen` in edge.yml",
+    errno.EADDRNOTAVAIL: "this machine has no such address (`ip address`): change `listen`",
+    errno.EACCES: "ports below 1024 need a right: let systemd give it, or take another",
+}
+"""What to do where an address cannot be had, by the system's word."""
 
 Entry = tuple[int, str, socket.socket]
 """Slot, name (`http 127.0.0.1:8080`) and socket."""
@@ -168,10 +176,8 @@ def bind(address: str, *, shared: bool = True, listens: bool = True) -> socket.s
             return _bind_unix(address[5:])
         return _bind(address, shared, listens)
     except OSError as error:
-        raise EdgeError(
-            f"cannot listen on {address}: {error.strerror}; "
-            f"see who has it with `ss -ltnp`, or change `listen` in edge.yml"
-        ) from error
+        remedy = REMEDIES.get(error.errno or 0, "change `listen` in edge.yml")
+        raise EdgeError(f"cannot listen on {address}: {error.strerror}; {remedy}") from error
 
 
 def _bind(address: str, shared: bool, listens: bool) -> socket.socket:  # noqa: FBT001  (private)

@@ -273,7 +273,7 @@ def split(text: str, names: Collection[str], place: re.Pattern[str], more: str =
 
 def unknown_placeholder(written: str, names: Collection[str]) -> tuple[str, str]:
     """Problem and remedy, with the nearest name that the source has."""
-    captured = [f"<{name}>" for name in sorted(names)]
+    captured = [f"${name}" if name.isdigit() else f"<{name}>" for name in sorted(names)]
     near = reading.nearest(written.lstrip("$")[:60], captured)
     known = ", ".join(captured) or "nothing"
     return f"unknown placeholder {written[:60]}", near or f"the source captures {known}"

@@ -51,6 +51,9 @@ def test_a_password_that_cannot_be_read(tmp_path, password):
     assert line == 6
     assert message.startswith("smtp.password_file: others may read")
     assert "secret " not in message
+    password.unlink()
+    ((_, _, missing),) = warnings(tmp_path, text)
+    assert missing.startswith("smtp.password_file: /")
 
 
 def test_all_is_well(tmp_path, password):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 
+import msgspec
 import pytest
 
 from edge.control.sockets import Sockets, bind, bound_to, place_of
@@ -194,3 +195,10 @@ def test_places_have_one_spelling(tmp_path):
     assert place_of(f"unix:{tmp_path}/a") == (f"{tmp_path}/a", 0)
     with bind(f"unix:{tmp_path}/a", shared=False) as listener:
         assert bound_to(listener) == [(f"{tmp_path}/a", 0)]
+
+
+def test_an_address_of_another_machine_is_told(make, listen):
+    """Nobody has it here, so nobody is to be looked for."""
+    other = msgspec.structs.replace(listen, http=("192.0.2.1:8080",))
+    with pytest.raises(EdgeError, match=r"cannot listen on .*this machine has no such address"):
+        make(other).bind()

@@ -170,7 +170,7 @@ def test_a_url_to_fetch_has_a_path_and_no_fragment(source, target, url, expected
         ("/<id>", "/<idd>", "unknown placeholder <idd>", "did you mean '<id>'?"),
         ("/a", "/<*>", "unknown placeholder <*>", "the source captures nothing"),
         ("/<id>", "/a?b=<xyz>", "unknown placeholder <xyz>", "the source captures <id>"),
-        ("</(a)/>", "/$2", "unknown placeholder $2", "the source captures <1>"),
+        ("</(a)/>", "/$2", "unknown placeholder $2", "the source captures $1"),
         ("/a", "//h.example/b", "neither a path nor an http URL", "write / and a path"),
         ("/a", "/\\h.example", "neither a path nor an http URL", "write / and a path"),
         ("/a", "ftp://h.example/", "neither a path nor an http URL", "write / and a path"),
