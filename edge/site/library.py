@@ -70,9 +70,8 @@ def _kept_branch(before: CompiledApp | None, state: BranchState) -> Branch | Non
     known = None if before is None else before.state.branches.get(state.label)
     if before is None or known is None or not is_same_branch(known, state):
         return None
-    branch = before.branches.get(state.label)
-    if branch is not None:
-        branch.purged = frozenset(state.purged)
+    branch = before.branches[state.label]
+    branch.purged = frozenset(state.purged)
     return branch
 
 

@@ -593,6 +593,25 @@ def test_each_path_keeps_the_previous_answer_for_its_own_time(target, lifetime, 
         assert found.asset.deployment == ("old" if seconds < lifetime else "new"), seconds
 
 
+@pytest.mark.parametrize(
+    ("purged", "expected"),
+    [
+        ((), ["old", "old", "old"]),
+        (("other.html",), ["new", "old", "old"]),
+        (("/other",), ["new", "old", "old"]),
+        (("page.html",), ["old", "new", "new"]),
+        (("/page",), ["old", "new", "old"]),
+    ],
+)
+def test_what_was_purged_of_it_is_not_kept(purged, expected):
+    """A file wherever it is asked for, an address whatever it leads to; all else stays."""
+    site = performing(rules=[("/also", "/page.html", "200")])
+    site.branch.purged = frozenset(purged)
+    found = [follow(decided(site, path), ACTIVE_AT) for path in ("/other", "/page", "/also")]
+
+    assert [each.asset.deployment for each in found] == expected
+
+
 def test_a_fallback_keeps_its_content_too():
     """It is an answer of 200; a refusal's page is the current one."""
     site = performing(rules=[("/<*>", "/page.html", "fallback"), ("/no", "/page.html", "410")])
