@@ -198,12 +198,9 @@ class Client:
 
     def _exchange(self, method: str, path: str, body: Any, headers: dict[str, str]) -> bytes:
         connection = self._connection()
-        authorization = {"Authorization": f"Bearer {self._token}"}
+        headers = {**headers, "Authorization": f"Bearer {self._token}"}
         try:
-            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it may say why
-                connection.request(method, path, body, headers | authorization)
-            response = connection.getresponse()
-            content = response.read()
+            response, content = ask(connection, method, path, body, headers)
         except ssl.SSLCertVerificationError as error:
             connection.close()
             raise untrusted(self._address, error) from error
@@ -229,6 +226,43 @@ class Client:
         elif time.monotonic() - self._local.used > KEEP_ALIVE or was_ended(connection):
             connection.close()  # opens again by itself
         return connection
+
+
+def ask(
+    connection: http.client.HTTPConnection,
+    method: str,
+    path: str,
+    body: Any,
+    headers: dict[str, str],
+) -> tuple[http.client.HTTPResponse, bytes]:
+    """
+    The answer and its content.
+
+    A GET is asked once more where its connection ended just then: `was_ended` cannot know
+    everything (RFC 9110 §9.2.2).
+    """
+    was_open = connection.sock is not None
+    try:
+        return ask_once(connection, method, path, body, headers)
+    except ConnectionError:
+        if method != "GET" or not was_open:
+            raise
+        connection.close()
+        return ask_once(connection, method, path, body, headers)
+
+
+def ask_once(
+    connection: http.client.HTTPConnection,
+    method: str,
+    path: str,
+    body: Any,
+    headers: dict[str, str],
+) -> tuple[http.client.HTTPResponse, bytes]:
+    """The same, whatever becomes of the connection."""
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it may say why
+        connection.request(method, path, body, headers)
+    response = connection.getresponse()
+    return response, response.read()
 
 
 def was_ended(connection: http.client.HTTPConnection) -> bool:

@@ -143,6 +143,7 @@ async def test_a_refused_upload_is_told(node, open_client, tmp_path):
 async def test_a_connection_that_the_node_has_ended_is_opened_again(open_client):
     """Between two calls another version took over, and the old one closed what was idle."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(30)
         client = open_client(f"127.0.0.1:{listener.getsockname()[1]}")
 
         def answer():
@@ -157,6 +158,40 @@ async def test_a_connection_that_the_node_has_ended_is_opened_again(open_client)
         assert await asyncio.to_thread(client.status) == {}
         assert await asyncio.to_thread(client.status) == {}
         await answering
+
+
+async def test_a_connection_that_ends_with_the_request_is_opened_again(open_client):
+    """As it may happen at any moment: a question is asked again, a change is not."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(30)
+        client = open_client(f"127.0.0.1:{listener.getsockname()[1]}")
+
+        def answer():
+            for times in (1, 1, 0):
+                accepted, _ = listener.accept()
+                with accepted, accepted.makefile("rb") as file:
+                    for _ in range(times):
+                        read_head(file)
+                        accepted.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+                    request = read_head(file)  # which is not answered
+            return request
+
+        answering = asyncio.create_task(asyncio.to_thread(answer))  # noqa: TID251
+        assert await asyncio.to_thread(client.status) == {}
+        assert await asyncio.to_thread(client.status) == {}
+        with pytest.raises(Unreachable):
+            await asyncio.to_thread(client.revoke_token, "x")
+        with pytest.raises(Unreachable):
+            await asyncio.to_thread(client.status)
+        assert (await answering).startswith(b"GET ")
+
+
+def read_head(file):
+    """The first line of a request, read to its end."""
+    lines = []
+    while line := file.readline().strip():
+        lines.append(line)
+    return lines[0] if lines else b""
 
 
 async def test_a_connection_that_was_silent_is_not_used_again(node, open_client, monkeypatch):
