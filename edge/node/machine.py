@@ -114,8 +114,7 @@ class Machine:
             take_over,
             self._ledger,
         )
-        self._memory = Memory()
-        self._doors = Doors(self._service, self._handler, self._room, self._memory)
+        self._doors = Doors(self._service, self._handler, self._room, Memory())
         context = context or listener_context()
         self._reception = Reception(self._service, self._contexts, context)
         self._countries = Countries(None)

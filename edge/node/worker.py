@@ -20,7 +20,7 @@ from pathlib import Path
 import uvloop
 
 from edge.errors import EdgeError
-from edge.node import descriptors, large_pages, orders
+from edge.node import descriptors, orders
 from edge.node.country import Countries
 from edge.node.desk import DeskConnection
 from edge.node.listening import BACKLOG, Listening
@@ -76,7 +76,6 @@ class Worker(Machine):
         """Why `current` could not be loaded, so that it is said once."""
         self._lock = asyncio.Lock()
         self._servers: list[asyncio.AbstractServer] = []
-        self._pages = large_pages.LargePages()
         self._listening = Listening(listeners, self._service, self._reception)
         self._drained = asyncio.Event()
         self._asked = asyncio.Event()
@@ -135,8 +134,6 @@ class Worker(Machine):
             self._clock.tick()
             self._ledger.add_up()
             self._doors.tick()
-            if self._pages.are_due(self._memory.resident()):
-                spawn(large_pages.move(), "large pages")
             await self._listening.follow()
             self._origins.sweep()
             self._siblings.sweep(self._clock.now)
