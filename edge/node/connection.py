@@ -33,8 +33,8 @@ __all__ = ["Http1Connection", "Service"]
 BATCH = 128
 """Pieces of pipelined responses that are written at once; writev takes 1,024."""
 
-QUIET_SECONDS = 1.0
-"""A drain ends connections that were silent this long; a busy one is told by its next answer."""
+QUIET_SECONDS = 2.0
+"""A drain ends who was silent so long, by ticks of a second; others hear of it by an answer."""
 
 
 class Http1Connection(Http1Sender):
