@@ -200,7 +200,7 @@ class Client:
         connection = self._connection()
         headers = {**headers, "Authorization": f"Bearer {self._token}"}
         try:
-            response, content = ask(connection, method, path, body, headers)
+            response, content = ask(connection, (method, path, body, headers))
         except ssl.SSLCertVerificationError as error:
             connection.close()
             raise untrusted(self._address, error) from error
@@ -228,12 +228,12 @@ class Client:
         return connection
 
 
+Asked = tuple[str, str, Any, dict[str, str]]
+"""Method, path, content and fields of a request."""
+
+
 def ask(
-    connection: http.client.HTTPConnection,
-    method: str,
-    path: str,
-    body: Any,
-    headers: dict[str, str],
+    connection: http.client.HTTPConnection, asked: Asked
 ) -> tuple[http.client.HTTPResponse, bytes]:
     """
     The answer and its content.
@@ -243,24 +243,20 @@ def ask(
     """
     was_open = connection.sock is not None
     try:
-        return ask_once(connection, method, path, body, headers)
+        return ask_once(connection, asked)
     except ConnectionError:
-        if method != "GET" or not was_open:
+        if asked[0] != "GET" or not was_open:
             raise
         connection.close()
-        return ask_once(connection, method, path, body, headers)
+        return ask_once(connection, asked)
 
 
 def ask_once(
-    connection: http.client.HTTPConnection,
-    method: str,
-    path: str,
-    body: Any,
-    headers: dict[str, str],
+    connection: http.client.HTTPConnection, asked: Asked
 ) -> tuple[http.client.HTTPResponse, bytes]:
     """The same, whatever becomes of the connection."""
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it may say why
-        connection.request(method, path, body, headers)
+        connection.request(*asked)
     response = connection.getresponse()
     return response, response.read()
 

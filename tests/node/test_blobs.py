@@ -13,6 +13,7 @@ from edge.errors import StoreError
 from edge.node import blobs as module
 from edge.node.blobs import CHUNK, READ_AT_ONCE, Blobs
 from edge.site.places import Places
+from tests.support_wire import until
 
 SHA256 = "ab" + "0" * 62
 
@@ -132,7 +133,7 @@ async def test_many_who_wait_for_a_blob_have_it_read_once(tmp_path, blobs, monke
     first, *others = (
         asyncio.ensure_future(blobs.read_all(SHA256, b"identity", len(content))) for _ in range(20)
     )
-    await asyncio.sleep(0)
+    await until(lambda: blobs._reading)
     first.cancel()
     found = await asyncio.gather(*others)
 
