@@ -75,6 +75,7 @@ def mark_of(site: Site, path: str) -> object:
 
 def hits_of(site: Site) -> dict[str, dict[str, int]]:
     """Requests by app and rule since the last time."""
+    site.worker._ledger.add_up()
     return site.worker._counters.take_hits(site.worker._handler.snapshot)
 
 
@@ -187,7 +188,7 @@ async def idle(worker: Worker) -> None:
     broker, names = worker._broker, ("flight", "upload", "drop copies")
     await until(lambda: not [task for task in asyncio.all_tasks() if task.get_name() in names])
     assert (broker._flights, broker._flying, broker.shelf.coming) == ({}, set(), 0)
-    pools = [*worker._origins._origins.values(), *worker._siblings._others]
+    pools = [*worker._origins.known.values(), *worker._siblings._others]
     for each in pools:
         assert (each.busy, each.outstanding, each.health.probing) == (set(), 0, False)
     queue = broker.shelf._queue
@@ -200,5 +201,5 @@ async def quiet(site: Site) -> None:
         await idle(site.worker)
     finally:
         site.worker._origins.close()
-        site.worker._origins._origins.clear()
+        site.worker._origins.known.clear()
         broker_of(site).clear()

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from edge.site.rule import rule_key
 
 if TYPE_CHECKING:
+    from edge.site.rule import Rule
     from edge.site.snapshot import Snapshot
 
 LATENCY_BOUNDS: Final = (
@@ -166,10 +167,13 @@ class Counters:
             for branch in app.branches.values():
                 plan = branch.plan
                 for number, count in plan.hits.items():
-                    rule = plan.rules[number].written
-                    names = name, rule_key(rule), rule.source
-                    self.rules[names] = self.rules.get(names, 0) + count
+                    self.count_rule(name, plan.rules[number].written, count)
                 plan.hits.clear()
+
+    def count_rule(self, app: str, rule: Rule, times: int = 1) -> None:
+        """Count requests that a rule decided, of a snapshot that may be gone by now."""
+        names = app, rule_key(rule), rule.source
+        self.rules[names] = self.rules.get(names, 0) + times
 
     def take_hits(self, snapshot: Snapshot) -> dict[str, dict[str, int]]:
         """Requests by app and key of the rule that decided them, since the last time."""

@@ -51,16 +51,18 @@ class Lane:
     """Where one request line leads, for field lines that state nothing more."""
 
     __slots__ = (
-        "_hits",
-        "_key",
+        "_known",
+        "_looked",
         "_origin_key",
+        "_reason",
         "_rest",
-        "_rule",
-        "_strange",
+        "_shelf",
         "forwarder",
         "last",
         "opening",
+        "passage",
         "site",
+        "strange",
         "target",
         "way",
     )
@@ -70,43 +72,46 @@ class Lane:
         self.forwarder = forwarder
         self.site = site
         self.way = way
+        self.passage = way.passage
         self.target = target
         self.last: Form | None = None
         """What came back last."""
-        self._strange = 0
+        self.strange = 0
         """Answers in a row whose head never came before, as where each names its request."""
         self._rest = 0
         """Requests that are to be looked at before one goes here again."""
         (place,) = way.places
         self.opening = b"GET %b HTTP/1.1\r\nhost: %b\r\n" % (place.target, place.authority)
         """What the request to the origin begins with."""
-        self._key = way.key
         self._origin_key = place.key
-        self._hits, self._rule = way.dress.branch.plan.hits, way.dress.forward.rule
+        self._known = forwarder.origins.known
+        self._shelf = forwarder.store.broker.shelf
+        self._reason: Reason | None = None
+        """Why the store is not asked, as long as the shelf's turn is the one when it was."""
+        self._looked = -1
 
     def begin(self, client: Http1Sender, manner: Manner, data: bytes, began: float) -> bool:
         """Send what `data` asks now; False where something is to be looked at, or waited for."""
         if self._rest:
             self._rest -= 1
             return False
-        way, forwarder = self.way, self.forwarder
-        speech = client.speech
-        if speech is None or speech.manner is not manner or speech.passage != way.passage:
+        speech, passage = client.speech, self.passage
+        if (
+            speech is None
+            or speech.manner is not manner
+            or (speech.passage is not passage and speech.passage != passage)
+        ):
             speech = client.speech = self._compose(client, manner)
             if speech is None:
                 return False
-        reason = forwarder.store.broker.reason_to_pass(
-            self._key, is_authorized=speech.is_authorized
-        )
-        origin = forwarder.origins.find(self._origin_key)
-        health = origin.health
-        if reason is None or health.failures:
+        if self._looked != self._shelf.turns or speech.is_authorized:
+            self._look(is_authorized=speech.is_authorized)
+        reason, origin = self._reason, self._known.get(self._origin_key)
+        if reason is None or origin is None:
             return False
-        connection = origin.take()
+        connection = origin.take_warm()
         if connection is None:
             return False
-        health.thrive()
-        self._hits[self._rule] = self._hits.get(self._rule, 0) + 1
         crossing = Crossing(self, client, speech, data, began, reason, origin, connection)
         client.wait_for(crossing, len(data))
         connection.cross(
@@ -114,25 +119,25 @@ class Lane:
         )
         return True
 
-    def recurring(self, data: bytes, reason: Reason, *, is_plain: bool) -> Form | None:
+    def _look(self, *, is_authorized: bool) -> None:
+        """Whether the store need not be asked; what is so for all is so until its next turn."""
+        shelf, broker = self._shelf, self.forwarder.store.broker
+        self._reason = broker.reason_to_pass(self.way.key, is_authorized=is_authorized)
+        self._looked = -1 if self._reason is None or is_authorized else shelf.turns
+
+    def find(self, data: bytes, reason: Reason, *, is_plain: bool) -> Form | None:
         """
-        What a whole response is another one of, if its head came before.
+        What a whole response is another one of, if its head came before: the next one is like it.
 
         None too where somebody has to look whether it may be stored: `reason` is why it could not.
         """
-        form = self.last
-        if form is None or len(data) != form.size or not data.startswith(form.head):
-            form = self._find(data)
-        if (
-            form is not None
-            and form.reason is reason
-            and (form.recurs_always or (is_plain and form.recurs))
-        ):
-            self.last, self._strange = form, 0
+        form = self._find(data)
+        if form is not None and form.recurs_for(reason, is_plain=is_plain):
+            self.last = form
             return form
-        self._strange += 1
-        if self._strange >= STRANGE:
-            self._strange, self._rest = 0, REST
+        self.strange += 1
+        if self.strange >= STRANGE:
+            self.strange, self._rest = 0, REST
         return None
 
     def _find(self, data: bytes) -> Form | None:
@@ -211,11 +216,18 @@ class Crossing:
         Else it is looked at from now on, and who called has to go on with the bytes.
         """
         client, origin = self._client, self._origin
-        form = self.lane.recurring(data, self._reason, is_plain=self.speech.is_plain)
+        form, is_plain = self.lane.last, self.speech.is_plain
+        if (
+            form is None
+            or len(data) != form.size
+            or not data.startswith(form.head)
+            or not form.recurs_for(self._reason, is_plain=is_plain)
+        ):
+            form = self.lane.find(data, self._reason, is_plain=is_plain)
         if form is None or client.is_ending():
             self.unfold()
             return False
-        origin.health.failures = 0
+        self.lane.strange = origin.health.failures = 0
         origin.put_back(self._connection, form.keeps_s)
         client.pass_back(self, form, origin, data[len(form.head) :])
         return True
@@ -228,6 +240,8 @@ class Crossing:
     def unfold(self) -> Passing:
         """Have it looked at as any other, from where it stands."""
         lane, client = self.lane, self._client
+        dress = lane.way.dress
+        self._origin.counters.count_rule(dress.branch.app, dress.rule)
         request = client.look_at(self._data)
         request.id, request.began, request.facts = self.identifier, self.began, lane.way.facts
         passing = Passing(lane.forwarder, lane.way, request)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from edge.node.inquiry import Supply
     from edge.site.envelope import Envelope
     from edge.site.plan import Forward
+    from edge.site.rule import Rule
     from edge.site.snapshot import Branch
 
 NAME: Final = itemgetter(0)
@@ -43,6 +44,11 @@ class Dress(msgspec.Struct, frozen=True):
         """One more request that the rule decided."""
         hits, rule = self.branch.plan.hits, self.forward.rule
         hits[rule] = hits.get(rule, 0) + 1
+
+    @property
+    def rule(self) -> Rule:
+        """As it is written."""
+        return self.branch.plan.rules[self.forward.rule].written
 
     def response(self, supply: Supply, date: bytes) -> Response:
         """The answer as it is sent; `date` is the Date line of this second."""

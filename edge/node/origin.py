@@ -12,13 +12,14 @@ import asyncio
 import os
 import select
 from collections.abc import Callable
+from contextlib import suppress
 from math import inf
 from typing import TYPE_CHECKING, Final, Literal, cast
 
 from edge.errors import OriginError, OriginFault, RequestError
 from edge.http.fields import Line
 from edge.http.heads import Head, Heads
-from edge.http.http1_client import End, Event, Http1Client
+from edge.http.http1_client import Event, Http1Client
 from edge.node.arrived import Arrived
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 HIGH_WATER: Final = 256 * 1024
 """Bytes of a response that wait for their reader before the origin has to."""
-
 
 IDLE_S: Final = 60.0
 """Seconds that an unused connection is kept: as long as most servers keep theirs."""
@@ -52,6 +52,7 @@ class OriginConnection(asyncio.Protocol):
         "crossing",
         "deadline",
         "expires",
+        "given_back",
         "is_closed",
         "is_reused",
         "on_arrival",
@@ -85,6 +86,8 @@ class OriginConnection(asyncio.Protocol):
         self._poll = select.poll()
         self.expires = 0.0
         """Until when it may be used again, in monotonic seconds."""
+        self.given_back = 0.0
+        """When it was, by the worker's clock; 0.0 once anything happened on it since."""
         self.is_reused = False
         """Whether it had an exchange before this one: it may have been closed meanwhile."""
         self.is_closed = False
@@ -137,11 +140,9 @@ class OriginConnection(asyncio.Protocol):
         An origin that refuses an upload answers and closes; the write that meets its reset ends the
         transport before it has read the answer. The transport closes its socket after this call.
         """
-        try:
+        with suppress(OSError):
             while data := os.read(self._descriptor, HIGH_WATER):
                 self._receive(data)
-        except OSError:
-            return
 
     def data_received(self, data: bytes) -> None:
         """Take what came; without a request it is nobody's, and the connection ends."""
@@ -150,6 +151,7 @@ class OriginConnection(asyncio.Protocol):
             self.crossing = None
             if crossing.take(data):
                 return
+        self.given_back = 0.0
         if self._receive(data):  # a head byte by byte is no progress
             self.touched = self._clock.now
         if self._arrived.size > HIGH_WATER:
@@ -202,7 +204,7 @@ class OriginConnection(asyncio.Protocol):
 
     def _look(self) -> None:
         """Have a response that is not usual be looked at."""
-        crossing, self.crossing = self.crossing, None
+        crossing, self.crossing, self.given_back = self.crossing, None, 0.0
         if crossing is not None:
             crossing.unfold()
 
@@ -269,10 +271,10 @@ class OriginConnection(asyncio.Protocol):
         Write now, past the transport's queue while that is empty.
 
         Only where the transport is known to be open: a closed one's descriptor is another's. What
-        it does not take is told by `connection_lost`.
+        it does not take is told by `connection_lost`, behind which it is closed.
         """
         transport = self.transport
-        if self._descriptor < 0 or transport.is_closing() or transport.get_write_buffer_size():
+        if self._descriptor < 0 or self.is_closed or transport.get_write_buffer_size():
             transport.write(data)
             return
         try:
@@ -377,7 +379,9 @@ class OriginConnection(asyncio.Protocol):
 
     def keep(self, keeps_s: int | None) -> None:
         """Let it be used again for so many seconds as the origin says."""
-        self.expires = self._clock.now + (IDLE_S if keeps_s is None else min(IDLE_S, keeps_s - 1))
+        now = self._clock.now
+        self.given_back = now if keeps_s != 0 else 0.0
+        self.expires = now + (IDLE_S if keeps_s is None else min(IDLE_S, keeps_s - 1))
 
     def is_idle(self) -> bool:
         """
@@ -395,6 +399,3 @@ class OriginConnection(asyncio.Protocol):
         self.on_arrival = self.crossing = None
         if not self.is_closed:
             self._fail(OriginError("connection_terminated", "the edge closed it"))
-
-
-__all__ = ["End", "Event", "Head", "OriginConnection"]

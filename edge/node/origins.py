@@ -11,8 +11,6 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -20,6 +18,7 @@ import msgspec
 from edge.errors import OriginError, OriginFault
 from edge.http.heads import Heads
 from edge.node.counters import Counters
+from edge.node.health import RETRY_RESERVE, Health
 from edge.node.origin import OriginConnection
 from edge.node.roots import system_context
 
@@ -28,36 +27,11 @@ if TYPE_CHECKING:
     from edge.node.clock import Clock
     from edge.site.limits import Limits
 
-FAILURES: Final = 5
-"""Failures in a row after which an origin is left alone."""
-
-OPEN_S: Final = 10.0
-"""Seconds that it is left alone."""
-
 MAX_TRIES: Final = 4
 """Addresses of one name that are dialed in turn: each may take the whole time for connecting."""
 
-TELLING: Final[frozenset[OriginFault]] = frozenset(
-    (
-        "connection_refused", "connection_terminated", "connection_timeout",
-        "connection_write_timeout", "destination_ip_unroutable", "dns_error", "dns_timeout",
-        "http_response_timeout", "tls_alert_received", "tls_certificate_error",
-        "tls_protocol_error",
-    )
-)  # fmt: skip
-"""
-Faults that tell of a dead origin. A response that is too large or not understood is one page's
-fault, a loop or a full queue the client's: whoever knows one must not close the whole origin.
-"""
-
 FORGET_S: Final = 60.0
 """Seconds after which an origin that nobody asks is forgotten, its failures too."""
-
-RETRY_SHARE: Final = 0.1
-"""Retries for each request: a storm of them would finish an origin that is down already."""
-
-RETRY_RESERVE: Final = 10.0
-"""Retries that an origin may cost at once."""
 
 
 class OriginKey(msgspec.Struct, frozen=True, cache_hash=True):
@@ -68,70 +42,6 @@ class OriginKey(msgspec.Struct, frozen=True, cache_hash=True):
     port: int
     is_carried: bool
     """Whether a rule inside a deployment names it: it reaches no private address."""
-
-
-class Health:
-    """Failures of one origin, and what follows from them."""
-
-    __slots__ = ("failures", "open_until", "probing", "retries")
-
-    def __init__(self) -> None:
-        self.failures = 0
-        self.open_until = 0.0
-        """Until when it is left alone, in monotonic seconds."""
-        self.probing = False
-        """Whether one request finds out how it is."""
-        self.retries = RETRY_RESERVE
-
-    def is_open(self, now: float) -> bool:
-        """Whether it takes no request now."""
-        return self.failures >= FAILURES and (now < self.open_until or self.probing)
-
-    def admit(self, now: float) -> bool:
-        """
-        Let a request try; whether it is the one that finds out how the origin is.
-
-        Raises:
-            OriginError: the origin is left alone.
-        """
-        if self.is_open(now):
-            raise OriginError("destination_unavailable", "it failed again and again", "yes")
-        self.thrive()
-        self.probing = self.failures >= FAILURES
-        return self.probing
-
-    def thrive(self) -> None:
-        """A request tries: so many more may be tried again."""
-        if self.retries < RETRY_RESERVE:
-            self.retries += RETRY_SHARE
-
-    @contextmanager
-    def watch(self, clock: Clock, *, is_admitted: bool = False) -> Iterator[None]:
-        """Let a request try, unless it does already, and learn from what it raises. As `admit`."""
-        is_probe = not is_admitted and self.admit(clock.now)
-        try:
-            yield
-            self.failures = 0
-        except OriginError as error:
-            if error.kind in TELLING:
-                self.fail(clock.now)
-            raise
-        finally:  # one whose client went away found out nothing
-            if is_probe:
-                self.probing = False
-
-    def fail(self, now: float) -> None:
-        """It did not answer."""
-        self.failures += 1
-        if self.failures >= FAILURES:
-            self.open_until = now + OPEN_S
-
-    def may_retry(self) -> bool:
-        """Whether the budget has one more; it is taken."""
-        if self.retries < 1:
-            return False
-        self.retries -= 1
-        return True
 
 
 class Origin:
@@ -154,9 +64,14 @@ class Origin:
         self._reached: Destination | None = None
         """The address that took the last connection: the next one is tried there first."""
 
+    @property
+    def counters(self) -> Counters:
+        """Where its requests are counted."""
+        return self._pool.counters
+
     def count(self, app: str, result: str, times: int = 1) -> None:
         """Count what requests came to: `2xx`, `5xx`, or the kind of their failure."""
-        self._pool.counters.count_origin(app, self.name, result, times)
+        self.counters.count_origin(app, self.name, result, times)
 
     @property
     def outstanding(self) -> int:
@@ -189,6 +104,27 @@ class Origin:
         connection = self._reuse()
         if connection is not None:
             self.busy.add(connection)
+        return connection
+
+    def take_warm(self) -> OriginConnection | None:
+        """
+        The same for a request that may be sent again, to an origin that did not fail last.
+
+        A connection that was given back in this second is not looked at (a system call): the loop
+        has read what came on it, but for this very moment.
+        """
+        pool, health, idle = self._pool, self.health, self._idle
+        busy = len(self.busy) + self._opening
+        if not idle or health.failures or busy >= pool.limits.origin_connections:
+            return None
+        now = pool.clock.now
+        connection = idle.pop() if idle[-1].given_back == now else self._reuse()
+        if connection is None:
+            return None
+        if health.retries < RETRY_RESERVE:
+            health.thrive()
+        self.touched = now
+        self.busy.add(connection)
         return connection
 
     # Turns
@@ -325,7 +261,8 @@ class Origins:
         """Heads of their answers, as they are sent by the snapshot that decides now."""
         self.settings = 0
         """Their number: it counts up with every change."""
-        self._origins: dict[OriginKey, Origin] = {}
+        self.known: dict[OriginKey, Origin] = {}
+        """Those that somebody asked of late."""
 
     def configure(self, addresses: Addresses, limits: Limits, context: ssl.SSLContext) -> None:
         """
@@ -334,15 +271,15 @@ class Origins:
         Connections are not used again: they may lead where nobody may go any more.
         """
         self.settings += 1
-        for origin in self._origins.values():
+        for origin in self.known.values():
             origin.close_idle()
         self.addresses, self.limits, self.context = addresses, limits, context
 
     def find(self, key: OriginKey) -> Origin:
         """The origin of a key."""
-        origin = self._origins.get(key)
+        origin = self.known.get(key)
         if origin is None:
-            origin = self._origins[key] = Origin(key, self)
+            origin = self.known[key] = Origin(key, self)
         origin.touched = self.clock.now
         return origin
 
@@ -372,14 +309,14 @@ class Origins:
     def sweep(self) -> None:
         """Once a second: waits, idle connections, origins that nobody asks any more."""
         now = self.clock.now
-        for key, origin in tuple(self._origins.items()):
+        for key, origin in tuple(self.known.items()):
             origin.sweep(now)
             if origin.is_unused(now):
-                del self._origins[key]
+                del self.known[key]
 
     def close(self) -> None:
         """End every connection."""
-        for origin in self._origins.values():
+        for origin in self.known.values():
             origin.close()
 
 

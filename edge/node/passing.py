@@ -10,7 +10,7 @@ store before its answer is sent.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from edge.errors import OriginError
 from edge.http.caching import STANDING
@@ -97,10 +97,13 @@ class Form:
         """Whether it is what target `number` says for a reason not to ask the store."""
         return self.number == number and self.reason is reason
 
+    def recurs_for(self, reason: Reason | None, *, is_plain: bool) -> bool:
+        """Whether it comes again to a request that states nothing about storing, or any."""
+        return self.reason is reason and (self.recurs_always or (is_plain and self.recurs))
+
     def begin_repeat(self, origin: Origin, size: int) -> Repeat:
         """What the ledger keeps of them; `size` is the bytes that each of them takes."""
-        app = self.way.dress.branch.app
-        self.repeat = Recurrence(self._first, self.way.facts, size, app, origin)  # type: ignore[arg-type]
+        self.repeat = Recurrence(self._first, self.way, size, origin)
         return self.repeat
 
     def fill(self, content: bytes, date: bytes) -> Response:
@@ -118,18 +121,19 @@ class Form:
 class Recurrence(Repeat):
     """An answer of an origin that many requests get, each from there."""
 
-    __slots__ = ("_app", "_origin")
+    __slots__ = ("_app", "_origin", "_rule")
 
-    def __init__(
-        self, response: Response, facts: Facts, size: int, app: str, origin: Origin
-    ) -> None:
-        super().__init__(response, facts, size)
-        self._app = app
+    def __init__(self, response: Response, way: Way, size: int, origin: Origin) -> None:
+        super().__init__(response, cast("Facts", way.facts), size)
+        self._app = way.dress.branch.app
+        self._rule = way.dress.rule
         self._origin = origin
 
     def add_up(self) -> None:
-        """Add it to the numbers of the branch, and of the origin."""
-        self._origin.count(self._app, CLASSES[self.kind], self.count)
+        """Add it to the numbers of the branch, of the rule and of the origin."""
+        app, count, origin = self._app, self.count, self._origin
+        origin.count(app, CLASSES[self.kind], count)
+        origin.counters.count_rule(app, self._rule, count)
         super().add_up()
 
 

@@ -136,6 +136,8 @@ class Shelf:
         """Bytes of answers that will be stored once they are whole."""
         self.drops = 0
         """How often something was dropped: what was asked for before is not to be stored."""
+        self.turns = 0
+        """Counts up before a reason not to ask for a key may end."""
         self.on_lent_gone: Callable[[bytes], None] = lambda _: None
         """Called with the key of an answer that other workers may have copies of."""
         self._marks: dict[int, tuple[Reason | None, int]] = {}
@@ -201,6 +203,7 @@ class Shelf:
         entry.cost = entry.count()
         if entry.cost > self.room.capacity // (SHARE if entry.is_copy else 1):
             return False
+        self.turns += 1
         if len(self.variants(entry.key)) >= MAX_VARIANTS:
             self.remove(self.variants(entry.key)[0])
         self._slots.setdefault(entry.key, []).append(entry)
@@ -250,14 +253,17 @@ class Shelf:
         if name not in self._marks and len(self._marks) >= MAX_MARKS:
             del self._marks[next(iter(self._marks))]
         self._marks[name] = reason, hash(target)
+        self.turns += 1
 
     def unmark(self, key: bytes) -> None:
         """Something is stored for a key."""
         self._marks.pop(hash(key), None)
+        self.turns += 1
 
     def forget_reasons(self) -> None:
         """Everything may be stored again, until it is found out."""
         self._marks.clear()
+        self.turns += 1
 
     def reason(self, key: bytes) -> Reason | None:
         """Why the last answer of a key was not stored; None too where nothing is known."""

@@ -228,6 +228,7 @@ class Worker(Machine):
                 since = order.get("since", {}).get(self._ledger.name, 0)
                 return {"pid": os.getpid(), "counters": self.numbers(since)}
             case "hits":
+                self._ledger.add_up()
                 return {"hits": self._counters.take_hits(self._handler.snapshot)}
             case "tls":
                 await self._follow_certificates()

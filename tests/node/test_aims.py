@@ -8,7 +8,8 @@ from edge.errors import OriginError
 from edge.node.addresses import Addresses
 from edge.node.aims import aims_of, split_authority
 from edge.node.clock import Clock
-from edge.node.origins import FAILURES, OPEN_S, OriginKey, Origins
+from edge.node.health import FAILURES, OPEN_S
+from edge.node.origins import OriginKey, Origins
 from edge.site.limits import Limits
 from edge.site.settings import Proxy
 from tests.support_site import decided, site_of

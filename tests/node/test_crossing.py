@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 
 import pytest
 import uvloop
@@ -42,7 +43,7 @@ async def node(built, monkeypatch):
     built.worker._service.manners.clear()
     await quiet(built)
     built.worker._origins.close()
-    built.worker._origins._origins.clear()
+    built.worker._origins.known.clear()
 
 
 def count_unfolded(node: Entered, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,7 +92,7 @@ def connections_of(node: Entered) -> list[object]:
 
 def pools_of(node: Entered) -> list:
     """Its origins."""
-    return list(node.site.worker._origins._origins.values())
+    return list(node.site.worker._origins.known.values())
 
 
 # The usual
@@ -398,6 +399,32 @@ async def test_more_behind_an_answer_is_nobodys(raw, origin, path, get):
     assert origin.accepted == count + 1
 
 
+async def test_what_nobody_asked_for_is_no_answer(raw, origin, path, get):
+    """It came between two requests of the same second, and of the same turn of the loop."""
+    await warm(raw, origin, path)
+    count = origin.accepted
+    (idle,) = [each for found in pools_of(raw.node) for each in found._idle]
+    idle.data_received(f"HTTP/1.1 200 X\r\nContent-Length: 5\r\n{NEVER}\r\n\r\nEVIL!".encode())
+    (client,) = raw.node.site.worker._service.connections
+    client.data_received(get)
+
+    assert (await raw.ask(b""))[2] == b"hello"
+    assert origin.accepted == count + 1
+
+
+async def test_an_end_that_nobody_has_read_yet_costs_a_retry(raw, origin, path, get):
+    """Within a second of its last answer a connection is taken as it is."""
+    await warm(raw, origin, path)
+    count = len(origin.of(path)), origin.accepted
+    for each in tuple(origin.connections):
+        each.shutdown(socket.SHUT_RDWR)
+    (client,) = raw.node.site.worker._service.connections
+    client.data_received(get)
+
+    assert (await raw.ask(b""))[2] == b"hello"
+    assert (len(origin.of(path)), origin.accepted) == (count[0] + 1, count[1] + 1)
+
+
 async def test_a_connection_that_closed_is_replaced(raw, origin, path, get):
     """The request is sent again, once."""
     await warm(raw, origin, path)
@@ -413,11 +440,13 @@ async def test_a_connection_that_closed_is_replaced(raw, origin, path, get):
 
 
 async def test_a_reset_is_an_error_of_the_origin(raw, origin, path, get):
-    """Where the next connection breaks as well."""
+    """Where the next connection breaks as well; the request counts once."""
+    hits_of(raw.node.site)
     await warm(raw, origin, path)
     origin.on(path, lambda talk: talk.reset())
     head, _, _ = await raw.ask(get)
 
+    assert list(hits_of(raw.node.site)["site"].values()) == [len(raw.node.entries())]
     assert head.startswith(b"HTTP/1.1 502 ")
     assert b"error=connection_terminated" in head
     assert b"x-team: blue" in head.lower()
@@ -643,9 +672,10 @@ async def test_another_snapshot_decides_the_next_request(raw, origin, path, get)
 
 
 async def test_what_is_under_way_while_it_changes_is_answered(raw, origin, path):
-    """By the snapshot that it began in."""
+    """By the snapshot that it began in; its rule is counted all the same."""
     talk = await under_way(raw, origin, path)
     site = raw.node.site
+    hits_of(site)
     site.write("customHttp.yml", FIELDS.replace("blue", "green"))
     site.changes.reload()
     await site.follow()
@@ -657,6 +687,7 @@ async def test_what_is_under_way_while_it_changes_is_answered(raw, origin, path)
     await site.follow()
 
     assert b"x-team: blue" in head
+    assert list(hits_of(site)["site"].values()) == [1]
 
 
 async def test_an_origin_that_failed_is_looked_at(raw, origin, path, get):

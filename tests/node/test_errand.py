@@ -37,7 +37,7 @@ async def origins():
     """All origins of a worker; afterwards nobody has a connection."""
     found = origins_of()
     yield found
-    for origin in found._origins.values():
+    for origin in found.known.values():
         assert (origin.busy, origin.outstanding) == (set(), 0)
     found.close()
 
@@ -66,7 +66,7 @@ def to(server, path: str = "/x") -> str:
 
 def origin_of(origins: Origins, server):
     """What is known of it."""
-    (found,) = [each for key, each in origins._origins.items() if key.port == server.port]
+    (found,) = [each for key, each in origins.known.items() if key.port == server.port]
     return found
 
 
@@ -105,7 +105,7 @@ async def test_when_all_targets_are_dead_the_last_one_says_why(origins):
         await errand.run()
 
     assert (caught.value.kind, errand.number) == ("connection_refused", 2)
-    assert [each.health.failures for each in origins._origins.values()] == [1, 1, 1]
+    assert [each.health.failures for each in origins.known.values()] == [1, 1, 1]
 
 
 # Back
@@ -332,7 +332,7 @@ async def test_an_answer_that_nobody_waits_for_is_let_go(origins, server, point)
     errand.abandon()
 
     assert errand.connection is None
-    known = list(origins._origins.values())
+    known = list(origins.known.values())
     assert [len(each._idle) for each in known] == [1 if point == 3 else 0]
     if point in (1, 2):
         await (await server.wait_for("/x")).over()

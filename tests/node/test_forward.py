@@ -12,7 +12,7 @@ from edge.errors import MalformedRequest, RequestTimedOut
 from edge.http.message import Request, Response
 from edge.node.content import Inflow, discard
 from edge.node.errand import SMALL
-from edge.node.origins import FAILURES, RETRY_RESERVE
+from edge.node.health import FAILURES, RETRY_RESERVE
 from edge.node.tasks import spawn
 from tests.support import free_port
 from tests.support_origin import Talk, echo, raw, saying
@@ -67,7 +67,7 @@ async def site(built):
 
 async def quiet(site: Site) -> None:
     """Nothing is under way any more; then the worker knows no origin."""
-    known = site.worker._origins._origins
+    known = site.worker._origins.known
     for each in known.values():
         assert (each.busy, each.outstanding, each.health.probing) == (set(), 0, False)
     await until(lambda: not [t for t in asyncio.all_tasks() if t.get_name() == "upload"])
@@ -83,7 +83,7 @@ def path(request, origin):
 
 def pool(site: Site, port: int):
     """What the worker knows of the origin at a port."""
-    (found,) = [o for k, o in site.worker._origins._origins.items() if k.port == port]
+    (found,) = [o for k, o in site.worker._origins.known.items() if k.port == port]
     return found
 
 

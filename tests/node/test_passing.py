@@ -38,7 +38,7 @@ async def site(built):
     yield built
     await quiet(built)
     built.worker._origins.close()
-    built.worker._origins._origins.clear()
+    built.worker._origins.known.clear()
 
 
 def passing_tasks() -> list[asyncio.Task]:
@@ -152,7 +152,7 @@ async def test_a_head_that_cannot_be_passed_on_ends_its_connection(site, origin,
     response = await begun(site, path)
 
     assert response.head.status == 502
-    assert all(not each.busy for each in site.worker._origins._origins.values())
+    assert all(not each.busy for each in site.worker._origins.known.values())
 
 
 async def test_a_client_that_goes_away_ends_the_exchange(site, origin, path):
@@ -168,7 +168,7 @@ async def test_a_client_that_goes_away_ends_the_exchange(site, origin, path):
     await asyncio.sleep(0.01)
 
     assert client.taken == []
-    assert all(not each.outstanding for each in site.worker._origins._origins.values())
+    assert all(not each.outstanding for each in site.worker._origins.known.values())
 
 
 async def test_an_origin_that_is_silent_is_given_up(site, origin, path):
@@ -177,7 +177,7 @@ async def test_an_origin_that_is_silent_is_given_up(site, origin, path):
     origin.on(path, lambda talk: talk.wait())
     answer = begun(site, path)
     await origin.wait_for(path, 3)
-    for each in site.worker._origins._origins.values():
+    for each in site.worker._origins.known.values():
         each.sweep(site.clock.now + 31)
     response = await answer
 

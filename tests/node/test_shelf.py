@@ -212,6 +212,24 @@ def test_why_nothing_is_stored_is_remembered(monkeypatch):
     assert not shelf.knows(b"3")
 
 
+def test_what_may_end_a_reason_not_to_ask_is_a_turn():
+    """Whoever keeps one looks again then; what only takes away is none."""
+    shelf, turns = shelf_of(), []
+    shelf.mark(b"1", b"target", Reason.PRIVATE)
+    changes = (
+        lambda: shelf.mark(b"1", b"target", None),
+        lambda: shelf.unmark(b"1"),
+        lambda: shelf.put(labelled(b"app a")),
+        lambda: shelf.clear(0.0),
+        shelf.forget_reasons,
+    )
+    for change in changes:
+        turns.append(shelf.turns)
+        change()
+
+    assert turns == sorted({*turns, shelf.turns})[:-1]
+
+
 def test_dropping_everything_forgets_that_too():
     """Dropping something does not."""
     shelf = shelf_of()
