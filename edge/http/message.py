@@ -134,6 +134,8 @@ class Request(msgspec.Struct):
     """What its fields say, where requests before had the same."""
     facts: object = None
     """What the log and the counters say of it, besides what is here: set by whoever decides."""
+    told: bytes = b""
+    """What the log says of its target, once it was asked."""
 
 
 class Head(msgspec.Struct):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from edge.http.manner import Manner
     from edge.http.message import Head, Response
     from edge.node.clients import Clients
-    from edge.node.ledger import Facts, Recalled
+    from edge.node.ledger import Asked, Facts, Recalled
     from edge.node.transport import Connection
 
 REMEMBERED: Final = 16_384
@@ -116,8 +116,8 @@ class AccessLog:
 
         Cost: eleven pieces that are there, joined.
         """
-        append, targets = self._lines.append, self._targets
-        for repeat, began, total, received, identifier, client, manner, target in recalled:
+        append = self._lines.append
+        for repeat, began, total, received, identifier, client, manner, asked in recalled:
             milliseconds = int((began - self._second) * 1000)
             if not 0 <= milliseconds < 1000:
                 milliseconds = self._begin_second(began)
@@ -128,7 +128,7 @@ class AccessLog:
                 identifier,
                 client,
                 manner.host or self._tell_manner_host(manner),
-                targets.get(target) or self._tell_target(target),
+                asked.told or self._tell_asked(asked),
                 repeat.lead,
                 NUMBERS[received] if received < 4096 else b"%d" % received,
                 TIMES[micro] if micro < 1000 else LONG % (total, total),
@@ -222,6 +222,10 @@ class AccessLog:
     def _tell_host(self, authority: bytes) -> bytes:
         told = b',"host":%b' % quoted(authority)
         keep(self._hosts, authority, told)
+        return told
+
+    def _tell_asked(self, asked: Asked) -> bytes:
+        told = asked.told = self._targets.get(asked.target) or self._tell_target(asked.target)
         return told
 
     def _tell_target(self, target: bytes) -> bytes:

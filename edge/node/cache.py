@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from edge.node.clock import Clock
+    from edge.node.ledger import Repeat
     from edge.node.room import Room
     from edge.site.envelope import Envelope
     from edge.site.manifest import Asset
@@ -47,33 +48,69 @@ SECOND_CHANCES = 64
 Key = tuple[bytes, int, "Envelope"]
 
 
-class Shown:
-    """What a stored response looks like in one second, to be kept by who found it."""
+class Look:
+    """
+    What a stored response looks like in one second, to be kept by who found it.
 
-    __slots__ = ("response", "second", "stored")
+    What a request that is answered unparsed needs of the response is here too, so that it touches
+    no more of memory than it has to.
+    """
 
-    def __init__(self, stored: Stored) -> None:
-        self.stored: Stored | None = stored
-        """None once it is let go of: who keeps this does not keep that."""
+    __slots__ = ("content", "opening", "repeat", "response", "second")
+
+    def __init__(self) -> None:
         self.second = -1
         """The epoch second that `response` is of; -1 while there is none."""
         self.response: Response | None = None
+        self.opening = b""
+        """Its own; empty where it is not sent at once."""
+        self.content = b""
+        """Its own, where there is an opening."""
+        self.repeat: Repeat | None = None
+        """Its own, once it was sent."""
 
     def renew(self, clock: Clock) -> Response | None:
         """What it looks like now; None where it is not fresh, or not stored."""
+        raise NotImplementedError
+
+    def turn(self, second: int, response: Response) -> Response:
+        """Look so from now on."""
+        before = self.response
+        if before is not None and len(before.opening) == len(response.opening):
+            response.repeat = before.repeat  # what is entered of it is the same
+        self.second, self.response = second, response
+        self.opening, self.repeat = response.opening, cast("Repeat | None", response.repeat)
+        self.content = cast("bytes", response.content) if response.opening else b""
+        return response
+
+    def hide(self) -> None:
+        """It may not be sent any more as it is: nobody finds it, by whatever way."""
+        self.second, self.response = -1, None
+        self.opening, self.content, self.repeat = b"", b"", None
+
+
+class Shown(Look):
+    """What a file that is stored looks like."""
+
+    __slots__ = ("stored",)
+
+    def __init__(self, stored: Stored) -> None:
+        super().__init__()
+        self.stored: Stored | None = stored
+        """None once it is let go of: who keeps this does not keep that."""
+
+    def renew(self, clock: Clock) -> Response | None:
+        """As `Look`."""
         stored = self.stored
         if stored is None or not stored.is_fresh(clock):
             return None
         stored.used = True
-        self.second, before = clock.epoch, self.response
-        self.response = response = self._finish(stored, stored.block(clock))
-        if before is not None and len(before.opening) == len(response.opening):
-            response.repeat = before.repeat  # what is entered of it is the same
-        return response
+        return self.turn(clock.epoch, self._finish(stored, stored.block(clock)))
 
     def let_go(self) -> None:
-        """It may not be sent any more as it is."""
-        self.second, self.response, self.stored = -1, None, None
+        """It is no longer stored."""
+        self.hide()
+        self.stored = None
 
     def _finish(self, stored: Stored, block: bytes) -> Response:
         """What many requests share is made here."""

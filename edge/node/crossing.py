@@ -64,6 +64,7 @@ class Lane:
         "site",
         "strange",
         "target",
+        "told",
         "way",
     )
 
@@ -74,6 +75,8 @@ class Lane:
         self.way = way
         self.passage = way.passage
         self.target = target
+        self.told = b""
+        """What the log says of it, once it was asked."""
         self.last: Form | None = None
         """What came back last."""
         self.strange = 0

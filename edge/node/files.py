@@ -63,7 +63,7 @@ class Files:
             manner.read()
         if manner.is_conditional:
             return None if manner.none_match is None else self._unchanged(manner, shortcut)
-        shown: Shown | None = shortcut.recent.get(manner.wish)  # type: ignore[assignment]  # a cast is a call
+        shown: Shown | None = shortcut.shown or shortcut.recent.get(manner.wish)  # type: ignore[assignment]  # a cast is a call
         if shown is not None and shown.second == self.clock.epoch:
             return shown.response
         stored = self._find(manner.accept_encoding, shortcut)
@@ -76,7 +76,10 @@ class Files:
         recent = shortcut.recent
         if len(recent) >= WISHES:
             recent.clear()
-        recent[manner.wish] = shown
+        if shortcut.asset.codings or manner.is_conditional:
+            recent[manner.wish] = shown
+        else:
+            shortcut.shown = shown
         return shown.response if shown.second == self.clock.epoch else shown.renew(self.clock)
 
     def _unchanged(self, manner: Manner, shortcut: Shortcut) -> Response | None:

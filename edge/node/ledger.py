@@ -23,10 +23,9 @@ if TYPE_CHECKING:
     from edge.http.manner import Manner
     from edge.http.message import Response
     from edge.node.accesslog import Measured
+    from edge.node.cache import Look
     from edge.node.counters import Counters, Tally
-    from edge.node.recalls import Recall
     from edge.node.transport import Connection
-    from edge.site.snapshot import Shortcut
 
 
 SHORT: Final = LATENCY_BOUNDS[0]
@@ -131,7 +130,15 @@ class Repeat:
         self.long.clear()
 
 
-Recalled = tuple[Repeat, float, float, int, bytes, bytes, "Manner", bytes]
+class Asked(Protocol):
+    """A target, of a request or of many."""
+
+    target: bytes
+    told: bytes
+    """What the log says of it, once it was asked."""
+
+
+Recalled = tuple[Repeat, float, float, int, bytes, bytes, "Manner", Asked]
 """An answer from memory, when its head was whole, seconds, bytes in, identifier, client, target."""
 
 
@@ -223,46 +230,39 @@ class Ledger:
         connection.lead = connection.told.get(b"GET")
         if self.log is None or (connection.lead is not None and not self.is_traced):
             manner: Manner = request.manner  # type: ignore[assignment]  # looked at by `Files.hit`
-            identifier = self.repeat(connection, response, manner, request, request.began)
-            return [b"".join((response.opening, identifier, BLANK_LINE)), content]
+            repeat: Repeat = response.repeat or first_of(response, request.facts, len(request.id))  # type: ignore[assignment, arg-type]
+            received, connection.received = connection.received, 0
+            self.note(connection, repeat, manner, request, request.began, received, request.id)
+            return [b"".join((response.opening, request.id, BLANK_LINE)), content]
         head = b"".join((response.opening, request.id, BLANK_LINE))
         self.enter(connection, request, response, len(head) + len(content))
         return [head, content]
-
-    def repeat(
-        self,
-        connection: Connection,
-        response: Response,
-        manner: Manner,
-        asked: Request | Shortcut | Recall,
-        began: float,
-    ) -> bytes:
-        """Enter one where nothing is traced and the log, if any, knows the client: its name."""
-        repeat: Repeat = response.repeat or first_of(response, asked.facts, self.identifier_size)  # type: ignore[assignment, arg-type]
-        identifier = next(self._identifiers, None) or self._turn()
-        self.note(connection, repeat, manner, asked.target, began, identifier)
-        return identifier
 
     def note(  # noqa: PLR0913, PLR0917  (a value that holds them costs 0.1 µs)
         self,
         connection: Connection,
         repeat: Repeat,
         manner: Manner,
-        target: bytes,
+        asked: Asked,
         began: float,
-        identifier: bytes,
-    ) -> None:
+        received: int,
+        identifier: bytes = b"",
+    ) -> bytes:
         """
-        Have an answer like others, which goes out now, entered with them.
+        Have an answer like others, which goes out now, entered with them: its identifier.
 
-        Nothing is written or counted here: many at once take a fifth of the time.
+        Only where nothing is traced, and the log, if any, knows the client, of whom `received`
+        bytes came for it. Nothing is written or counted here: many at once take a fifth of the
+        time.
         """
-        received, connection.received = connection.received, 0
+        if not identifier:
+            identifier = next(self._identifiers, None) or self._turn()
         lead, total = connection.lead or connection.once, monotonic() - began
         recalled = self._recalled
-        recalled.append((repeat, began, total, received, identifier, lead, manner, target))
+        recalled.append((repeat, began, total, received, identifier, lead, manner, asked))
         if len(recalled) >= SETTLED:
             self.settle()
+        return identifier
 
     def settle(self) -> None:
         """Enter what was answered from memory: with others before any other answer."""
@@ -321,6 +321,13 @@ def first_of(response: Response, facts: Facts, identifier: int) -> Repeat:
     content = cast("bytes", response.content)
     size = len(response.opening) + identifier + len(BLANK_LINE) + len(content)
     repeat = response.repeat = Repeat(response, facts, size)
+    return repeat
+
+
+def first_look(look: Look, facts: Facts, identifier: int) -> Repeat:
+    """The same of what one looks like now, kept where it is at hand."""
+    response: Response = look.response  # type: ignore[assignment]  # it has an opening
+    repeat = look.repeat = cast("Repeat", response.repeat) or first_of(response, facts, identifier)
     return repeat
 
 

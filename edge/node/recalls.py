@@ -15,7 +15,7 @@ from edge.http import variants
 from edge.http.freshness import current_age, remaining
 from edge.http.message import REASONS, REQUEST_ID, Response, pass_head
 from edge.http.variants import ACCEPT_ENCODING
-from edge.node.cache import WRITTEN_AT_ONCE
+from edge.node.cache import WRITTEN_AT_ONCE, Look
 from edge.node.files import WISHES, has_conditions
 from edge.node.passages import scheme_of
 from edge.site.manifest import is_fingerprinted
@@ -61,7 +61,11 @@ class Recall:
         "scheme",
         "site",
         "target",
+        "told",
     )
+
+    shown: None = None
+    """What stands under it is asked for by `recent` alone: which variant it is depends."""
 
     def __init__(
         self, site: Site, rule: int, key: bytes, scheme: bytes, facts: object = None
@@ -82,6 +86,8 @@ class Recall:
         self.counts_cookies = site.branch.cache.cookies != "none"
         self.target = b""
         """The target as it arrives, once it is recalled by that."""
+        self.told = b""
+        """What the log says of it, once it was asked."""
         self.recent: dict[Wish, Dressed] = {}
         """What it led to, by what of it was asked for."""
 
@@ -94,28 +100,27 @@ class Recall:
         return self.site is other.site and self.key == other.key and self.scheme == other.scheme
 
 
-class Dressed:
-    """One stored answer with an operator's fields, and what it looks like this second."""
+class Dressed(Look):
+    """One stored answer with an operator's fields."""
 
-    __slots__ = ("entry", "head", "origin", "response", "second")
+    __slots__ = ("entry", "head", "origin")
 
     def __init__(self, entry: Entry, lines: list[Line], origin: bytes) -> None:
         """`lines` are all but Age and Cache-Status."""
+        super().__init__()
         self.entry: Entry | None = entry
         """None once it is let go of: who keeps this does not keep that."""
         self.origin = origin
         status = entry.stored.status
         self.head = pass_head(status, REASONS.get(status, b""), lines)
-        self.second = -1
-        """The epoch second that `response` is of; -1 while there is none."""
-        self.response: Response | None = None
 
     def let_go(self) -> None:
-        """It may not be sent any more as it is: nobody finds it, by whatever way."""
-        self.second, self.response, self.entry = -1, None, None
+        """It is no longer stored."""
+        self.hide()
+        self.entry = None
 
     def renew(self, clock: Clock) -> Response | None:
-        """What it looks like now; None where it is not fresh, or not stored."""
+        """As `Look`."""
         entry = self.entry
         if entry is None or clock.epoch >= entry.stored.fresh_until:
             return None
@@ -124,12 +129,9 @@ class Dressed:
 
     def hit(self, entry: Entry, clock: Clock) -> Response:
         """The whole answer; made once a second, shared by all requests of it."""
-        if self.second != clock.epoch:
-            self.second, before = clock.epoch, self.response
-            self.response = response = self._finish(entry, clock)
-            if before is not None and len(before.opening) == len(response.opening):
-                response.repeat = before.repeat  # what is entered of it is the same
-        return self.response  # type: ignore[return-value]  # made for this second above
+        if self.response is None or self.second != clock.epoch:
+            return self.turn(clock.epoch, self._finish(entry, clock))
+        return self.response
 
     def _finish(self, entry: Entry, clock: Clock) -> Response:
         age = int(current_age(entry.stored, clock.epoch))

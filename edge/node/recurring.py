@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from edge.http.manner import Manner
-    from edge.node.cache import Shown
-    from edge.node.ledger import Facts, Repeat
-    from edge.node.recalls import Dressed, Recall
+    from edge.node.cache import Look
+    from edge.node.ledger import Asked, Facts, Repeat
+    from edge.node.recalls import Recall
     from edge.node.transport import Service
     from edge.site.snapshot import Shortcut
 
@@ -95,7 +95,7 @@ def frame(response: Response, facts: Facts, identifier: int) -> Framed | None:
 Known = tuple["Manner", bytes, object]
 """The fields of a request, its line as HTTP/1.1 has it if that is the only one, what knew it."""
 
-Found = tuple[Framed, "Manner", bytes]
+Found = tuple[Framed, "Manner", "Asked"]
 """An answer, to what fields, and what target."""
 
 
@@ -180,38 +180,35 @@ class Http2Recaller(Http2Sender):
         manner, line, _ = known
         if path:
             line = service.manners.paths.get(path, b"")
-        shortcut: Shortcut | Recall | None
-        shortcut = manner.lines.get(line) or manner.stored.get(line)  # type: ignore[assignment]
-        if shortcut is None or self._served + 1 >= service.streams_per_connection:
+        asked: Shortcut | Recall | None
+        asked = manner.lines.get(line) or manner.stored.get(line)  # type: ignore[assignment]
+        if asked is None or self._served + 1 >= service.streams_per_connection:
             return None
-        shown: Shown | Dressed | None = shortcut.recent.get(manner.wish)  # type: ignore[assignment]
+        look: Look | None = None if manner.is_conditional else asked.shown  # type: ignore[assignment]
+        if look is None:
+            look = asked.recent.get(manner.wish)  # type: ignore[assignment]
         clock = self.clock
-        if shown is None:
+        if look is None:
             return None
-        response = shown.response if shown.second == clock.epoch else shown.renew(clock)
+        response = look.response if look.second == clock.epoch else look.renew(clock)
         if response is None:
             return None
         framed: Framed | None = response.framed or frame(  # type: ignore[assignment]
             response,
-            shortcut.facts,  # type: ignore[arg-type]
+            asked.facts,  # type: ignore[arg-type]
             service.ledger.identifier_size,
         )
         if framed is None or not wire.has_room(stream, framed.size):
             return None
-        if shortcut.hits is not None:
-            shortcut.count()
+        if asked.hits is not None:
+            asked.count()
         self._served += 1
         self._last = stream
         wire.sieve.answer(stream, framed.size)
-        return framed, manner, shortcut.target
+        return framed, manner, asked
 
     def _enter_found(self, found: Found, began: float, received: int) -> bytes:
         """Its identifier."""
-        framed, manner, target = found
+        framed, manner, asked = found
         self.wire.tally.requests += 1
-        waiting, self.received = self.received, received
-        ledger = self.service.ledger
-        identifier = ledger.identify()
-        ledger.note(self, framed.repeat, manner, target, began, identifier)
-        self.received = waiting
-        return identifier
+        return self.service.ledger.note(self, framed.repeat, manner, asked, began, received)

@@ -25,19 +25,20 @@ from edge.http.http1 import (
 from edge.http.message import BLANK_LINE, CRLF, Request, Response, Tunnel
 from edge.node.cache import JOIN_BELOW, WRITTEN_AT_ONCE
 from edge.node.content import closing, discard, sliced
+from edge.node.ledger import first_look
 from edge.node.transport import Connection, Service
 
 if TYPE_CHECKING:
     import asyncio
 
     from edge.http.manner import Manner
-    from edge.node.cache import Shown
+    from edge.node.cache import Look
     from edge.node.content import Inflow
     from edge.node.crossing import Crossing, Lane, Speech
     from edge.node.later import Later, Taker
     from edge.node.origins import Origin
     from edge.node.passing import Form
-    from edge.node.recalls import Dressed, Recall
+    from edge.node.recalls import Recall
     from edge.site.snapshot import Shortcut
 
 RESET = struct.pack("ii", 1, 0)
@@ -123,29 +124,30 @@ class Http1Sender(Connection):
             return False
         if self.lead is None:
             self.introduce(manner)
-        shortcut: Shortcut | Recall | None
-        shortcut = manner.lines.get(line) or manner.stored.get(line)  # type: ignore[assignment]
-        if shortcut is None:
+        asked: Shortcut | Recall | None
+        asked = manner.lines.get(line) or manner.stored.get(line)  # type: ignore[assignment]
+        if asked is None:
             lane: Lane | None = manner.ways.get(line)  # type: ignore[assignment]
             return lane is not None and lane.begin(self, manner, data, began)
-        shown: Shown | Dressed | None = shortcut.recent.get(manner.wish)  # type: ignore[assignment]
-        if shown is None:
-            return False
+        look: Look | None = None if manner.is_conditional else asked.shown  # type: ignore[assignment]
+        if look is None:
+            look = asked.recent.get(manner.wish)  # type: ignore[assignment]
         clock = self.clock
-        response = shown.response if shown.second == clock.epoch else shown.renew(clock)
-        if response is None or not response.opening:
+        if look is None or (look.second != clock.epoch and look.renew(clock) is None):
             return False
-        if shortcut.hits is not None:
-            shortcut.count()
+        opening, content = look.opening, look.content
+        if not opening:
+            return False
+        if asked.hits is not None:
+            asked.count()
         self.touched = clock.now
         self._served += 1
-        self.received = len(data)
-        identifier = ledger.repeat(self, response, manner, shortcut, began)
-        content: bytes = response.content  # type: ignore[assignment]  # it has an opening
+        repeat = look.repeat or first_look(look, asked.facts, ledger.identifier_size)  # type: ignore[arg-type]
+        identifier = ledger.note(self, repeat, manner, asked, began, len(data))
         if len(content) < JOIN_BELOW:
-            self.send_one(b"".join((response.opening, identifier, BLANK_LINE, content)))
+            self.send_one(b"".join((opening, identifier, BLANK_LINE, content)))
         else:
-            self.send([b"".join((response.opening, identifier, BLANK_LINE)), content])
+            self.send([b"".join((opening, identifier, BLANK_LINE)), content])
         return True
 
     def introduce(self, manner: Manner) -> None:
@@ -181,10 +183,12 @@ class Http1Sender(Connection):
         identifier = crossing.identifier
         message = b"".join((form.opening(self.clock), identifier, BLANK_LINE, content))
         repeat = form.repeat or form.begin_repeat(origin, len(message))
-        manner, target = crossing.speech.manner, crossing.lane.target
+        manner, lane = crossing.speech.manner, crossing.lane
         if self.lead is None:  # a log that began meanwhile knows nobody
             self.introduce(manner)
-        self.service.ledger.note(self, repeat, manner, target, crossing.began, identifier)
+        received, self.received = self.received, 0
+        ledger = self.service.ledger
+        ledger.note(self, repeat, manner, lane, crossing.began, received, identifier)
         self._answering, self._answer = False, None
         self.send_one(message)
         if self._held or self.half_closed:

@@ -168,7 +168,7 @@ class Branch:
 class Shortcut:
     """What a path leads to while nothing else than the path decides."""
 
-    __slots__ = ("asset", "envelope", "facts", "recent", "target")
+    __slots__ = ("asset", "envelope", "facts", "recent", "shown", "target", "told")
 
     hits: None = None
     """No rule decides it, none is counted."""
@@ -180,8 +180,12 @@ class Shortcut:
         """What the log says of its requests."""
         self.target = b""
         """The path as it arrives, once it is remembered."""
+        self.told = b""
+        """What the log says of it, once it was asked."""
+        self.shown: object = None
+        """What its stored response looks like where all get the same: it has no codings."""
         self.recent: dict[Wish, object] = {}
-        """What its stored responses look like, by what of it was asked for."""
+        """What others look like, by what was asked for; with a condition, those of all."""
 
 
 class Site:

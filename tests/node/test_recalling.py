@@ -94,6 +94,34 @@ async def test_a_client_that_takes_nothing_fills_no_memory(raw):
     assert {len((await raw.ask(b""))[2]) for _ in range(40)} == {WRITTEN_AT_ONCE}
 
 
+@pytest.mark.parametrize("path", ["/0.bin", "/a.txt"])
+async def test_who_takes_other_codings_gets_what_is_right(raw, path):
+    """A file without codings is known to all alike, once it was sent to one; another by coding."""
+    asked = [head_of(path, f"Accept-Encoding: {codings}") for codings in ("br", "x", "zstd", "")]
+    bare = [head.replace(b"Accept-Encoding: gzip\r\n", b"") for head in asked]
+    other = [head.replace(path.encode(), b"/b.txt") for head in bare]
+    for each in (*other, *bare[:1] * 3):
+        await raw.ask(each)
+    looked_at = raw.parsed
+    first = [await raw.ask(each) for each in bare]
+    again = [await raw.ask(each) for each in bare]
+    codings = [re.findall(rb"(?i)content-encoding: (\w+)", head) for head, _, _ in first]
+    every = [[b"br"], [], [b"zstd"], []]
+
+    assert [content for _, _, content in first] == [content for _, _, content in again]
+    assert codings == (every if path == "/a.txt" else [[]] * 4)
+    assert (raw.parsed == looked_at) == (path == "/0.bin")
+
+
+async def test_a_file_without_codings_is_another_after_a_deploy(raw):
+    """Whoever asked for it before."""
+    get = head_of("/1.bin")
+    await raw.warm(get)
+    await raw.node.site.redeploy({**TREE, "1.bin": "y"})
+
+    assert [(await raw.ask(get))[2] for _ in range(4)] == [b"y"] * 4
+
+
 async def test_another_connection_is_known_by_its_lines(raw):
     """From its first request on, and the log tells it from others."""
     known, looked_at = await raw.warm(), raw.parsed
