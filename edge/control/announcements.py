@@ -83,7 +83,9 @@ def check_names(app: str, branch: str) -> None:
     """
     if not APP_NAME.fullmatch(app):
         raise StoreError(f"{app!r} is no app name: use a-z, 0-9 and -, 63 characters at most")
-    if not 0 < len(branch) <= MAX_BRANCH or not branch.isprintable() or branch in {".", ".."}:
+    if branch in {".", ".."}:
+        raise StoreError(f"{branch!r} is no branch name: to URLs and disks it is a folder")
+    if not 0 < len(branch) <= MAX_BRANCH or not branch.isprintable():
         raise StoreError(f"{branch!r} is no branch name: 1 to {MAX_BRANCH} printable characters")
 
 

@@ -19,6 +19,7 @@ from edge.site import reading, yaml_nodes
 from edge.site.hosts import MAX_HOST, MAX_LABEL, branch_matches, canonical_host
 from edge.site.limits import Limits
 from edge.site.schema import (
+    AllOrNone,
     Branch,
     Count,
     DeltaSeconds,
@@ -89,9 +90,9 @@ class BranchSettings(Document, frozen=True, kw_only=True):
 class CacheKey(Document, frozen=True, kw_only=True):
     """What tells stored responses of one path apart, and how long they are fresh."""
 
-    query: Literal["all", "none"] | tuple[Text, ...] = "all"
+    query: AllOrNone | tuple[Text, ...] = "all"
     """Parameters that make a difference."""
-    cookies: Literal["all", "none"] | tuple[Text, ...] = "none"
+    cookies: AllOrNone | tuple[Text, ...] = "none"
     """Cookies that make a difference."""
     default_s_maxage: DeltaSeconds = 600
     """Seconds, where no header says otherwise."""

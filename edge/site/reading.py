@@ -95,7 +95,8 @@ class Reading:
             if accepts(option, node):
                 return self.read_as(node, option, path)
         wanted = " or ".join(describe(option) for option in options if option is not type(None))
-        return self.refuse(node, path, f"expected {wanted}, found {kind_of(node)}")
+        problem = f"expected {wanted}, found {kind_of(node)}"
+        return self.refuse(node, path, problem, keys_of(options))
 
     def read_null(self, node: Node, options: Sequence[Any], path: str) -> Any:
         """None where the type has it."""
@@ -274,6 +275,13 @@ def describe(expected: Any) -> str:
     if container is tuple:
         return "a list in [brackets]"
     return "keys with values" if container is dict or is_struct(expected) else "a single value"
+
+
+def keys_of(options: Iterable[Any]) -> str:
+    """How keys are written, and which there are, where a struct is expected; else nothing."""
+    fields = [msgspec.structs.fields(each) for each in options if is_struct(each)]
+    names = [each.encode_name for each in fields[0]] if fields else []
+    return f"write {{{names[0]}: …}}; its keys are {', '.join(names)}" if names else ""
 
 
 def kind_of(node: Node) -> str:

@@ -251,6 +251,14 @@ def parse_email(text: str) -> str:
     return text
 
 
+def parse_all_or_none(text: str) -> str:
+    """`all` or `none`, where a list of names may stand instead."""
+    if text not in ("all", "none"):
+        problem = f"{text[:60]!r} is neither all nor none, nor a list of names"
+        raise ValueError(problem, f"write a list: [{text[:60]}]")
+    return text
+
+
 def parse_metric(text: str) -> str:
     """One of what an alarm may watch."""
     return one_of(text, METRICS)
@@ -281,7 +289,8 @@ def parse_title(text: str) -> str:
 def parse_branch(text: str) -> str:
     """A branch's name, as deployed."""
     if not parse_text(text) or len(text) > MAX_NAME or text != text.strip():
-        raise ValueError(f"{text[:40]!r} is not a branch name", f"{MAX_NAME} characters at most")
+        remedy = f"{MAX_NAME} characters at most, and no blanks around them"
+        raise ValueError(f"{text[:40]!r} is not a branch name", remedy)
     return text
 
 
@@ -355,6 +364,7 @@ Collector = Annotated[str, Parsed(parse_collector)]
 Share = Annotated[float, Parsed(parse_share)]
 Notify = Annotated[str, Parsed(parse_notify)]
 Email = Annotated[str, Parsed(parse_email)]
+AllOrNone = Annotated[Literal["all", "none"], Parsed(parse_all_or_none)]
 Metric = Annotated[str, Parsed(parse_metric)]
 Branch = Annotated[str, Parsed(parse_branch)]
 Pattern = Annotated[str, Parsed(parse_pattern)]

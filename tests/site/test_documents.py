@@ -152,7 +152,7 @@ def test_an_app_survives_a_generation(app):
         ),
         (
             "cache: {query: some}",
-            (1, 16, "cache.query: 'some' is not one of all, none"),
+            (1, 16, "cache.query: 'some' is neither all nor none, nor a list of names"),
         ),
         ("retain: {deployments: 0}", (1, 23, "retain.deployments: 0 is out of range")),
         ("retain: {assets: 7}", (1, 18, "retain.assets: '7' is not a duration")),
@@ -169,6 +169,13 @@ def test_an_app_survives_a_generation(app):
 def test_a_mistake_is_refused_where_it_is(text, refusal):
     """Each kind of mistake in an app's file has its place."""
     assert refusals(text) == [refusal]
+
+
+def test_one_name_is_told_to_be_written_as_a_list():
+    """What is neither of the two words is probably a parameter, or several."""
+    [refused] = decode_app("cache: {query: 'lang, page'}", "app.yml")[1]
+
+    assert refused.hint == "write a list: [lang, page]"
 
 
 def test_a_host_that_is_too_long_in_two_parts_is_refused():

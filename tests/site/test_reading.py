@@ -49,6 +49,10 @@ class Tree(msgspec.Struct, frozen=True, kw_only=True):
     note: Annotated[str, "of no meaning here"] = ""
 
 
+LEAF_KEYS = "write {name: …}; its keys are name, low, high, kind, for"
+TREE_KEYS = "write {on: …}; its keys are on, leaf, leaves, table, choice, note"
+
+
 def mistakes(text):
     """Place, message and hint of each mistake of a text."""
     tree, errors = decode(text, "t.yml", Tree, {"leaf.old": "write new"})
@@ -108,16 +112,20 @@ def test_the_schema_decides_what_a_value_is(text, tree):
         ),
         ("leaf: {name: off}", (1, 14, "leaf.name: expected text, found off", 'write "off"')),
         ("on: yes", (1, 5, "on: 'yes' is not one of true, false", "")),
-        ("leaf: hunter2", (1, 7, "leaf: expected keys with values, found a single value", "")),
-        ("leaf: [a]", (1, 7, "leaf: expected keys with values, found a list", "")),
+        (
+            "leaf: hunter2",
+            (1, 7, "leaf: expected keys with values, found a single value", LEAF_KEYS),
+        ),
+        ("leaf: [a]", (1, 7, "leaf: expected keys with values, found a list", LEAF_KEYS)),
+        ("table: a", (1, 8, "table: expected keys with values, found a single value", "")),
         ("leaves: a", (1, 9, "leaves: expected a list in [brackets], found a single value", "")),
         ("on: {a: b}", (1, 5, "on: expected a single value, found keys with values", "")),
         (
             "choice: {a: b}",
             (1, 9, f"choice: expected a single value or a list in [brackets], {FOUND_KEYS}", ""),
         ),
-        ("[a]", (1, 1, "expected keys with values, found a list", "")),
-        ("word", (1, 1, "expected keys with values, found a single value", "")),
+        ("[a]", (1, 1, "expected keys with values, found a list", TREE_KEYS)),
+        ("word", (1, 1, "expected keys with values, found a single value", TREE_KEYS)),
         (
             "on: !!python/name:os.system x",
             (1, 5, f"on: the tag {CORE}python/name:os.system is not supported", "remove it"),

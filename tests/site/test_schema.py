@@ -21,6 +21,7 @@ BCRYPT = "$2b$12$" + "./09AZaz" * 6 + "abcde"
     ("name", "text", "value"),
     [
         ("Text", "var/log", "var/log"),
+        ("AllOrNone", "none", "none"),
         ("Workers", "auto", "auto"),
         ("Workers", "4", 4),
         ("Memory", "auto", "auto"),
