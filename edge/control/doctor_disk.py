@@ -18,7 +18,7 @@ from edge.control import durable, occupants
 from edge.control.doctor_machine import size
 from edge.control.patient import Finding, Patient, fine, warning, wrong
 from edge.node import orders
-from edge.node.country import open_database
+from edge.node.country import read_database
 from edge.site.settings import Settings
 
 LITTLE: Final = 100 << 20
@@ -248,8 +248,7 @@ def check_geoip(patient: Patient) -> Iterator[Finding]:
         return
     file = patient.path(name)
     try:
-        with file.open("rb") as opened:
-            database = open_database(opened)
+        database = read_database(file)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         remedy = "put a country MMDB there, readable for the node's user"

@@ -121,6 +121,10 @@ class Reload:
             old = planned.old
             found.mistakes += configuration.check_ca_file(self._config, settings)
             found.mistakes += configuration.check_tracing(self._config, settings)
+            if lint:
+                from edge.control import named_files  # noqa: PLC0415 - 15 ms, for who lints
+
+                found.doubts += named_files.check(self._config, settings, time.time())
             if self._config is not None:
                 apps = {*found.apps, *found.broken}
                 found.doubts += recipients.check(self._config, settings, apps)

@@ -77,19 +77,16 @@ class Countries:
             status = self.path.stat()
             if stamp_of(status) != self._stamp:
                 self._stamp = stamp_of(status)
-                self._reopen(self.path, status)
+                self._reopen(self.path)
         except OSError as error:
             self._stamp = None  # what denies access now may allow it without a change
             self._tell(f"{self.path} cannot be read: {error.strerror}")
         except ValueError as error:
             self._tell(f"{self.path} {error}")
 
-    def _reopen(self, path: Path, status: os.stat_result) -> None:
+    def _reopen(self, path: Path) -> None:
         """What changes while it is read has another stamp the next time, and is read again."""
-        if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_BYTES:
-            raise ValueError(f"is no file of up to {MAX_BYTES >> 20} MiB")
-        with path.open("rb") as file:
-            self._database = open_database(file)
+        self._database = read_database(path)
         self._problem = ""
         log.info("geoip.database: %s is %s", path, self._database.description)
 
@@ -149,6 +146,21 @@ class Database:
                 log.error("geoip.database: damaged at %s, and maybe elsewhere: %r", address, error)
             self._is_told = True
             return UNKNOWN
+
+
+def read_database(path: Path) -> Database:
+    """
+    The database at a path.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no file that is held in memory, or see `open_database`.
+    """
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_BYTES:
+        raise ValueError(f"is no file of up to {MAX_BYTES >> 20} MiB")
+    with path.open("rb") as file:
+        return open_database(file)
 
 
 def open_database(file: BinaryIO) -> Database:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +18,7 @@ from edge.site.rule import Rule
 from tests.support_control import open_store
 from tests.support_serving import HOST, Site
 
+DATABASE = Path(__file__).parents[1] / "data" / "GeoIP2-Country-Test.mmdb"
 FILES = {"index.html": "hello", "about.html": "about", "docs/index.html": "docs"}
 
 
@@ -442,7 +444,7 @@ def test_rules_that_are_not_in_effect_are_told(site):
 
 @pytest.mark.parametrize(
     "settings",
-    ["", "geoip: {database: /x.mmdb}", "clients: {country_header: X-Country}"],
+    ["", f"geoip: {{database: '{DATABASE}'}}", "clients: {country_header: X-Country}"],
     ids=["none", "database", "header"],
 )
 def test_countries_that_nobody_knows_are_told(tmp_path, settings):
