@@ -24,7 +24,7 @@ from edge.site.exchange import (
 )
 from edge.site.expressions import Budget, PatternTooSlow
 from edge.site.keys import chosen_query
-from edge.site.lookup import find_asset, find_content
+from edge.site.lookup import find_asset, find_content, find_page
 from edge.site.manifest import Asset
 from edge.site.plan import (
     CompiledRule,
@@ -207,6 +207,8 @@ class Teller:
         if isinstance(outcome, Forward):
             self.forward(exchange, outcome)
         else:
+            if before := purged_before(exchange, self.world.epoch):
+                self.say(f"performance mode: what deployment {before} answered here was purged")
             self.answer(exchange, outcome)
 
     def missing_rules(self, exchange: Exchange, outcome: Outcome) -> None:
@@ -307,6 +309,17 @@ def has_file(exchange: Exchange, epoch: float) -> bool:
     if isinstance(decision, Rewrite):
         return find_content(branch, decision.path, until, epoch) is not None
     return isinstance(find_asset(branch, exchange.subject.path, until, epoch), Asset)
+
+
+def purged_before(exchange: Exchange, epoch: float) -> str | None:
+    """The deployment before, where performance mode would go on with its file but for a purge."""
+    branch, decision, path = exchange.branch, exchange.decision, exchange.subject.path
+    if not branch.answers_before(epoch) or epoch >= branch.active_at + exchange.envelope.lifetime:
+        return None
+    target = decision.path if isinstance(decision, Rewrite) else path
+    asset = find_page(branch.previous.manifest, target)  # type: ignore[union-attr,arg-type]
+    is_purged = asset is not None and not branch.purged.isdisjoint((asset.entry.path, path))
+    return branch.previous.id if is_purged else None  # type: ignore[union-attr]
 
 
 def why_this_file(exchange: Exchange, outcome: Content, epoch: float) -> str:

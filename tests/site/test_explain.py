@@ -468,6 +468,33 @@ def test_a_file_of_the_previous_deployment():
     assert trail.steps[-1] == "performance mode: deployment old answers for 70 s more"
 
 
+@pytest.mark.parametrize(
+    ("target", "purged", "elapsed", "told"),
+    [
+        ("/about", ["about.html"], 30, True),
+        ("/about", ["index.html"], 30, False),
+        ("/about", ["about.html"], 100, False),
+        ("/rewritten", ["about.html"], 30, True),
+        ("/rewritten", ["/rewritten"], 30, True),
+        ("/gone", ["gone.html"], 30, True),
+        ("/never", ["/never"], 30, False),
+    ],
+)
+def test_a_purge_ends_performance_mode_for_a_file(target, purged, elapsed, told):
+    """It is said as long as the deployment before would have answered."""
+    site = compile_site(
+        TREE,
+        previous=[*TREE, "gone.html"],
+        rules=[("/rewritten", "/about.html", "200")],
+        app_yml="branches: {main: {performance_mode: true}}\ncache: {default_s_maxage: 100}",
+    )
+    site.branches["main"].purged = frozenset(purged)
+    trail = ask(world_of(site, epoch=ACTIVE_AT + elapsed), target)
+
+    sentence = "performance mode: what deployment old answered here was purged"
+    assert (sentence in trail.steps) is told
+
+
 def test_a_file_that_the_previous_deployment_lacks():
     """Performance mode has nothing to say about it."""
     trail = trail_of(
