@@ -93,11 +93,13 @@ class Lane:
         """Why the store is not asked, as long as the shelf's turn is the one when it was."""
         self._looked = -1
 
-    def begin(self, client: Http1Sender, manner: Manner, data: bytes, began: float) -> bool:
-        """Send what `data` asks now; False where something is to be looked at, or waited for."""
+    def begin(
+        self, client: Http1Sender, manner: Manner, data: bytes, began: float
+    ) -> Crossing | None:
+        """Send what `data` asks now; None where something is to be looked at, or waited for."""
         if self._rest:
             self._rest -= 1
-            return False
+            return None
         speech, passage = client.speech, self.passage
         if (
             speech is None
@@ -106,21 +108,21 @@ class Lane:
         ):
             speech = client.speech = self._compose(client, manner)
             if speech is None:
-                return False
+                return None
         if self._looked != self._shelf.turns or speech.is_authorized:
             self._look(is_authorized=speech.is_authorized)
         reason, origin = self._reason, self._known.get(self._origin_key)
         if reason is None or origin is None:
-            return False
+            return None
         connection = origin.take_warm()
         if connection is None:
-            return False
-        crossing = Crossing(self, client, speech, data, began, reason, origin, connection)
-        client.wait_for(crossing, len(data))
-        connection.cross(
-            crossing, b"".join((self.opening, speech.lines, crossing.identifier, BLANK_LINE))
+            return None
+        identifier = client.service.ledger.identify()
+        crossing = connection.crossing = Crossing(
+            self, client, speech, data, began, reason, origin, connection, identifier
         )
-        return True
+        connection.put(b"".join((self.opening, speech.lines, identifier, BLANK_LINE)))
+        return crossing
 
     def _look(self, *, is_authorized: bool) -> None:
         """Whether the store need not be asked; what is so for all is so until its next turn."""
@@ -128,23 +130,14 @@ class Lane:
         self._reason = broker.reason_to_pass(self.way.key, is_authorized=is_authorized)
         self._looked = -1 if self._reason is None or is_authorized else shelf.turns
 
-    def find(self, data: bytes, reason: Reason, *, is_plain: bool) -> Form | None:
-        """
-        What a whole response is another one of, if its head came before: the next one is like it.
-
-        None too where somebody has to look whether it may be stored: `reason` is why it could not.
-        """
-        form = self._find(data)
-        if form is not None and form.recurs_for(reason, is_plain=is_plain):
-            self.last = form
-            return form
+    def wonder(self) -> None:
+        """What came is nothing that came before."""
         self.strange += 1
         if self.strange >= STRANGE:
             self.strange, self._rest = 0, REST
-        return None
 
-    def _find(self, data: bytes) -> Form | None:
-        """The same by what all lanes know."""
+    def find(self, data: bytes) -> Form | None:
+        """What a whole response is another one of, by what all lanes know."""
         lines, end, content = data.partition(BLANK_LINE)
         heard = self.forwarder.origins.heads.find(lines, len(content)) if end else None
         if heard is None or heard.head.forms is None:
@@ -171,69 +164,44 @@ class Lane:
         return Speech(manner, self.way.passage, said, is_authorized, is_plain)
 
 
-class Crossing:
+class Crossing(msgspec.Struct, eq=False):
     """One request on its lane."""
 
-    __slots__ = (
-        "_client",
-        "_connection",
-        "_data",
-        "_origin",
-        "_reason",
-        "began",
-        "identifier",
-        "lane",
-        "speech",
-    )
-
-    def __init__(  # noqa: PLR0913, PLR0917  (made for every request: attributes cost as much again)
-        self,
-        lane: Lane,
-        client: Http1Sender,
-        speech: Speech,
-        data: bytes,
-        began: float,
-        reason: Reason,
-        origin: Origin,
-        connection: OriginConnection,
-    ) -> None:
-        """
-        `data` of a client came at `began`, monotonic seconds, and goes over a connection of origin.
-
-        `reason` is why the store is not asked.
-        """
-        self.lane = lane
-        self.speech = speech
-        self.began = began
-        self.identifier = client.service.ledger.identify()
-        self._client = client
-        self._data = data
-        self._reason = reason
-        self._origin = origin
-        self._connection = connection
+    lane: Lane
+    client: Http1Sender
+    speech: Speech
+    data: bytes
+    """As it came from the client."""
+    began: float
+    """When it did, in monotonic seconds."""
+    reason: Reason
+    """Why the store is not asked."""
+    origin: Origin
+    connection: OriginConnection
+    """One of the origin's."""
+    identifier: bytes
 
     def take(self, data: bytes) -> bool:
         """
         Answer with what came, if it is a whole response whose head came before, and nothing more.
 
-        Else it is looked at from now on, and who called has to go on with the bytes.
+        Else it is looked at from now on (as where it may be stored by now), and who called has to
+        go on with the bytes.
         """
-        client, origin = self._client, self._origin
-        form, is_plain = self.lane.last, self.speech.is_plain
+        lane, form = self.lane, self.lane.last
+        if form is None or len(data) != form.size or not data.startswith(form.head):
+            form = lane.find(data)
         if (
             form is None
-            or len(data) != form.size
-            or not data.startswith(form.head)
-            or not form.recurs_for(self._reason, is_plain=is_plain)
+            or form.reason is not self.reason
+            or not (form.recurs_plainly if self.speech.is_plain else form.recurs)
         ):
-            form = self.lane.find(data, self._reason, is_plain=is_plain)
-        if form is None or client.is_ending():
-            self.unfold()
-            return False
-        self.lane.strange = origin.health.failures = 0
-        origin.put_back(self._connection, form.keeps_s)
-        client.pass_back(self, form, origin, data[len(form.head) :])
-        return True
+            lane.wonder()
+        elif self.client.pass_back(self, form, data[len(form.head) :]):
+            lane.last, lane.strange, self.origin.health.failures = form, 0, 0
+            return True
+        self.unfold()
+        return False
 
     def is_late(self, waited_s: float) -> bool:
         """Whether the origin has taken too long, so that somebody has to say so."""
@@ -242,18 +210,19 @@ class Crossing:
 
     def unfold(self) -> Passing:
         """Have it looked at as any other, from where it stands."""
-        lane, client = self.lane, self._client
-        dress = lane.way.dress
-        self._origin.counters.count_rule(dress.branch.app, dress.rule)
-        request = client.look_at(self._data)
+        lane, client = self.lane, self.client
+        dress, origin = lane.way.dress, self.origin
+        origin.counters.count_rule(dress.branch.app, dress.rule)
+        origin.health.thrive()
+        request = client.look_at(self.data)
         request.id, request.began, request.facts = self.identifier, self.began, lane.way.facts
         passing = Passing(lane.forwarder, lane.way, request)
         passing.keeper = lane.forwarder.keeper
-        passing.adopt(self._connection)
+        passing.adopt(self.connection)
         client.await_passing(request, passing)
         return passing
 
     def cancel(self) -> None:
         """The client has gone."""
-        self._connection.crossing = None
+        self.connection.crossing = None
         self.unfold().cancel()

@@ -41,6 +41,7 @@ class OriginConnection(asyncio.Protocol):
         "_backlog",
         "_clock",
         "_descriptor",
+        "_direct",
         "_failure",
         "_heads",
         "_is_sending",
@@ -83,6 +84,8 @@ class OriginConnection(asyncio.Protocol):
         """Until when the exchange has to be over, in monotonic seconds."""
         self._backlog = 0
         self._descriptor = -1
+        self._direct = False
+        """Whether it is known that nothing waits in the transport's queue."""
         self._poll = select.poll()
         self.expires = 0.0
         """Until when it may be used again, in monotonic seconds."""
@@ -127,7 +130,7 @@ class OriginConnection(asyncio.Protocol):
         self._look()
         if error is not None and self._descriptor >= 0 and self._failure is None:
             self._salvage()
-        self.is_closed = True
+        self.is_closed, self._descriptor, self._direct = True, -1, False
         if self._failure is None:
             retry: Literal["never", "if_reused"] = "never" if self._wire.has_begun else "if_reused"
             self._failure = OriginError("connection_terminated", "the connection broke", retry)
@@ -197,11 +200,6 @@ class OriginConnection(asyncio.Protocol):
 
     # An exchange
 
-    def cross(self, crossing: Crossing, head: bytes) -> None:
-        """Send a request as it was sent before; its response is asked for unparsed."""
-        self.crossing, self.touched = crossing, self._clock.now
-        self._put(head)
-
     def _look(self) -> None:
         """Have a response that is not usual be looked at."""
         crossing, self.crossing, self.given_back = self.crossing, None, 0.0
@@ -227,7 +225,7 @@ class OriginConnection(asyncio.Protocol):
         self._is_sending = not ends
         if self.is_reused:
             self._wire = Http1Client(self._heads)
-        self._put(self._wire.request(method, target, fields, tunnel=tunnel, ends=ends))
+        self.put(self._wire.request(method, target, fields, tunnel=tunnel, ends=ends))
 
     async def send(self, chunk: bytes) -> None:
         """
@@ -251,6 +249,7 @@ class OriginConnection(asyncio.Protocol):
         if self.is_closed:
             return True
         self.touched = self._clock.now
+        self._direct = False
         self.transport.write(data)
         return self._writable is None
 
@@ -266,29 +265,28 @@ class OriginConnection(asyncio.Protocol):
         self.transport.abort()
         self._wake()
 
-    def _put(self, data: bytes) -> None:
+    def put(self, data: bytes) -> None:
         """
         Write now, past the transport's queue while that is empty.
 
         Only where the transport is known to be open: a closed one's descriptor is another's. What
         it does not take is told by `connection_lost`, behind which it is closed.
         """
-        transport = self.transport
-        if self._descriptor < 0 or self.is_closed or transport.get_write_buffer_size():
-            transport.write(data)
-            return
+        if not self._direct:
+            self._direct = self._descriptor >= 0 and not self.transport.get_write_buffer_size()
         try:
-            sent = os.write(self._descriptor, data)
+            sent = os.write(self._descriptor, data) if self._direct else 0
         except OSError:  # full, or broken: the transport finds out which
             sent = 0
         if sent < len(data):
-            transport.write(data[sent:])
+            self._direct = False
+            self.transport.write(data[sent:] if sent else data)
 
     async def _write(self, data: bytes) -> None:
         if self._failure is not None:
             raise self._failure
         self.touched = self._clock.now
-        self._put(data)
+        self.put(data)
         if self._writable is not None:
             await self._writable
             if self._failure is not None:
@@ -371,15 +369,14 @@ class OriginConnection(asyncio.Protocol):
         """Whether it can take another request, now that its response was taken to the end."""
         if self.is_closed or self._failure is not None or self._arrived or not self._wire.reusable:
             return False
-        self.keep(self._wire.keeps_s)
+        self.keep(self._clock.now, self._wire.keeps_s)
         self.is_reused = True
         self.deadline = inf
         self._patience = (0.0, "connection_read_timeout")
         return True
 
-    def keep(self, keeps_s: int | None) -> None:
+    def keep(self, now: float, keeps_s: int | None) -> None:
         """Let it be used again for so many seconds as the origin says."""
-        now = self._clock.now
         self.given_back = now if keeps_s != 0 else 0.0
         self.expires = now + (IDLE_S if keeps_s is None else min(IDLE_S, keeps_s - 1))
 

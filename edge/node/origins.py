@@ -18,7 +18,7 @@ import msgspec
 from edge.errors import OriginError, OriginFault
 from edge.http.heads import Heads
 from edge.node.counters import Counters
-from edge.node.health import RETRY_RESERVE, Health
+from edge.node.health import Health
 from edge.node.origin import OriginConnection
 from edge.node.roots import system_context
 
@@ -111,19 +111,16 @@ class Origin:
         The same for a request that may be sent again, to an origin that did not fail last.
 
         A connection that was given back in this second is not looked at (a system call): the loop
-        has read what came on it, but for this very moment.
+        has read what came on it, but for this very moment. That it thrives, who asks has to say.
         """
-        pool, health, idle = self._pool, self.health, self._idle
-        busy = len(self.busy) + self._opening
-        if not idle or health.failures or busy >= pool.limits.origin_connections:
+        pool, idle, busy = self._pool, self._idle, len(self.busy) + self._opening
+        if not idle or self.health.failures or busy >= pool.limits.origin_connections:
             return None
         now = pool.clock.now
         connection = idle.pop() if idle[-1].given_back == now else self._reuse()
         if connection is None:
             return None
-        if health.retries < RETRY_RESERVE:
-            health.thrive()
-        self.touched = now
+        self.touched = connection.touched = now
         self.busy.add(connection)
         return connection
 
@@ -204,11 +201,12 @@ class Origin:
 
     def put_back(self, connection: OriginConnection, keeps_s: int | None) -> None:
         """The same after a response that was taken whole, unparsed: 40 bytecodes for 100."""
-        if connection.settings != self._pool.settings or self._waiting:
+        pool = self._pool
+        if connection.settings != pool.settings or self._waiting:
             self.release(connection)
             return
         self.busy.remove(connection)
-        connection.keep(keeps_s)
+        connection.keep(pool.clock.now, keeps_s)
         self._idle.append(connection)
 
     def sweep(self, now: float) -> None:

@@ -47,29 +47,37 @@ class Form:
 
     __slots__ = (
         "_first",
-        "_is_dated",
         "_opening",
         "_second",
+        "dated",
         "head",
         "keeps_s",
         "number",
         "reason",
         "recurs",
-        "recurs_always",
+        "recurs_plainly",
         "repeat",
         "size",
         "way",
     )
 
-    def __init__(self, way: Way, number: int, reason: Reason | None, first: Response) -> None:
+    def __init__(
+        self,
+        way: Way,
+        number: int,
+        reason: Reason | None,
+        first: Response,
+        *,
+        is_forbidden: bool,
+    ) -> None:
         """What target `number` of a way answered, for a `reason` not to ask the store."""
         self.way = way
         """Whose it is: kept, so that nobody else's has its identity."""
         self.number = number
         self.reason = reason
-        self.recurs_always = False
+        self.recurs = is_forbidden
         """Whether it may not be stored whatever a request states: its head says so."""
-        self.recurs = reason in STANDING and first.head.status < 500
+        self.recurs_plainly = is_forbidden or (reason in STANDING and first.head.status < 500)
         """Whether that is so of requests that state nothing about storing."""
         self.head = b""
         """What it arrives as, up to its empty line, once it did so unparsed."""
@@ -82,13 +90,14 @@ class Form:
         verdict = first.verdict = verdict_of(first)
         self._first = Response(first.head, first.block, None, origin=first.origin, verdict=verdict)
         """But for its content, which is no other one's."""
-        self._is_dated = first.block == CRLF
         self._second = -1
         self._opening = first.head.lines + REQUEST_ID
+        self.dated = self._opening if first.block == CRLF else b""
+        """HTTP/1.1 up to the value of the last line of the head, where the origin says a Date."""
 
     def opening(self, clock: Clock) -> bytes:
-        """HTTP/1.1 up to the value of the last line of the head, this second."""
-        if not self._is_dated and self._second != clock.epoch:
+        """The same with the Date of this second."""
+        if self._second != clock.epoch:
             self._second = clock.epoch
             self._opening = self._first.head.lines + clock.date + REQUEST_ID
         return self._opening
@@ -96,10 +105,6 @@ class Form:
     def answers(self, number: int, reason: Reason | None) -> bool:
         """Whether it is what target `number` says for a reason not to ask the store."""
         return self.number == number and self.reason is reason
-
-    def recurs_for(self, reason: Reason | None, *, is_plain: bool) -> bool:
-        """Whether it comes again to a request that states nothing about storing, or any."""
-        return self.reason is reason and (self.recurs_always or (is_plain and self.recurs))
 
     def begin_repeat(self, origin: Origin, size: int) -> Repeat:
         """What the ledger keeps of them; `size` is the bytes that each of them takes."""
@@ -111,7 +116,7 @@ class Form:
         first = self._first
         return Response(
             first.head,
-            first.block if self._is_dated else date + CRLF,
+            first.block if self.dated else date + CRLF,
             content,
             origin=first.origin,
             verdict=first.verdict,
@@ -134,6 +139,7 @@ class Recurrence(Repeat):
         app, count, origin = self._app, self.count, self._origin
         origin.count(app, CLASSES[self.kind], count)
         origin.counters.count_rule(app, self._rule, count)
+        origin.health.thrive(count)
         super().add_up()
 
 
@@ -253,8 +259,7 @@ class Passing(Later):
         if forms is not None and content is not None:
             if len(forms) >= FORMS:
                 forms.clear()
-            form = forms[id(way)] = Form(way, number, reason, response)
-            form.recurs_always = forbids(head)
+            forms[id(way)] = Form(way, number, reason, response, is_forbidden=forbids(head))
         return response
 
     def _reason(self, head: Head) -> Reason | None:

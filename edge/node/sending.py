@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from edge.node.content import Inflow
     from edge.node.crossing import Crossing, Lane, Speech
     from edge.node.later import Later, Taker
-    from edge.node.origins import Origin
     from edge.node.passing import Form
     from edge.node.recalls import Recall
     from edge.site.snapshot import Shortcut
@@ -128,7 +127,14 @@ class Http1Sender(Connection):
         asked = manner.lines.get(line) or manner.stored.get(line)  # type: ignore[assignment]
         if asked is None:
             lane: Lane | None = manner.ways.get(line)  # type: ignore[assignment]
-            return lane is not None and lane.begin(self, manner, data, began)
+            crossing = None if lane is None else lane.begin(self, manner, data, began)
+            if crossing is None:
+                return False
+            self.touched = self.clock.now
+            self._served += 1
+            self.received = len(data)
+            self._answering, self._answer = True, crossing
+            return True
         look: Look | None = None if manner.is_conditional else asked.shown  # type: ignore[assignment]
         if look is None:
             look = asked.recent.get(manner.wish)  # type: ignore[assignment]
@@ -154,14 +160,6 @@ class Http1Sender(Connection):
         """Have the log know whose request comes; what it says of the first, it says of all."""
         self.service.ledger.introduce(self, manner)
 
-    def wait_for(self, crossing: Crossing, size: int) -> None:
-        """What came, `size` bytes, goes on to an origin unparsed."""
-        self.touched = self.clock.now
-        self._served += 1
-        self.received = size
-        self._answering = True
-        self._answer = crossing
-
     def look_at(self, data: bytes) -> Request:
         """What a request says that was passed on unparsed, to be answered as any other."""
         request = cast("Request", self._wire.receive(data))
@@ -174,14 +172,18 @@ class Http1Sender(Connection):
         self._answer = answer
         answer.give_to(cast("Taker", self))
 
-    def is_ending(self) -> bool:
-        """Whether an answer has to say so, or nobody waits for it."""
-        return self._closing or self.transport.is_closing()
+    def pass_back(self, crossing: Crossing, form: Form, content: bytes) -> bool:
+        """
+        The answer to what was passed on unparsed, in another connection's call.
 
-    def pass_back(self, crossing: Crossing, form: Form, origin: Origin, content: bytes) -> None:
-        """The answer to what was passed on unparsed, in another connection's call."""
-        identifier = crossing.identifier
-        message = b"".join((form.opening(self.clock), identifier, BLANK_LINE, content))
+        False where it has to say that it is the last one, or nobody waits for it.
+        """
+        if self._closing or self.transport.is_closing():
+            return False
+        origin, identifier = crossing.origin, crossing.identifier
+        origin.put_back(crossing.connection, form.keeps_s)
+        opening = form.dated or form.opening(self.clock)
+        message = b"".join((opening, identifier, BLANK_LINE, content))
         repeat = form.repeat or form.begin_repeat(origin, len(message))
         manner, lane = crossing.speech.manner, crossing.lane
         if self.lead is None:  # a log that began meanwhile knows nobody
@@ -193,6 +195,7 @@ class Http1Sender(Connection):
         self.send_one(message)
         if self._held or self.half_closed:
             self.proceed()
+        return True
 
     def _flush(self) -> None:
         self.send(self._output)

@@ -144,6 +144,7 @@ class Connection(asyncio.Protocol):
         "_allowance",
         "_backlog",
         "_descriptor",
+        "_direct",
         "_writable",
         "clock",
         "half_closed",
@@ -193,6 +194,8 @@ class Connection(asyncio.Protocol):
         """While the client has more to take than the kernel holds."""
         self._writable: asyncio.Future[None] | None = None
         self._descriptor = -1
+        self._direct = False
+        """Whether it is known that nothing waits in the transport's queue."""
 
     # The beginning
 
@@ -274,7 +277,7 @@ class Connection(asyncio.Protocol):
             self.send_one(output[0])
         elif sum(map(len, output)) < JOIN_BELOW:
             self.send_one(b"".join(output))
-        elif self._descriptor < 0 or self.paused or self.transport.get_write_buffer_size():
+        elif self.paused or not (self._direct or self._is_drained()):
             self.transport.writelines(output)
         else:
             try:
@@ -290,7 +293,7 @@ class Connection(asyncio.Protocol):
 
         Only where the transport is known to be open: a closed one's descriptor is another's.
         """
-        if self._descriptor < 0 or self.transport.get_write_buffer_size():
+        if not self._direct and not self._is_drained():
             self.transport.write(message)
             return
         try:
@@ -301,6 +304,11 @@ class Connection(asyncio.Protocol):
         if sent != len(message):
             self._send_rest([message], sent)
 
+    def _is_drained(self) -> bool:
+        """Whether nothing waits in the queue of a transport that may be passed by."""
+        self._direct = self._descriptor >= 0 and not self.transport.get_write_buffer_size()
+        return self._direct
+
     def _send_rest(self, output: list[bytes], sent: int | OSError) -> None:
         """Leave to the transport what the kernel did not take."""
         if isinstance(sent, OSError):
@@ -308,6 +316,7 @@ class Connection(asyncio.Protocol):
                 self.transport.abort()
                 return
             sent = 0
+        self._direct = False
         for piece in output:
             if sent < len(piece):
                 self.transport.write(memoryview(piece)[sent:] if sent else piece)

@@ -120,9 +120,9 @@ async def test_the_bytes_are_those_of_a_parser(raw, origin, path, get, monkeypat
     sent: list[bytes] = []
     await warm(raw, origin, path)
     (connection,) = [each for found in pools_of(raw.node) for each in found._idle]
-    put = type(connection)._put
+    put = type(connection).put
     monkeypatch.setattr(
-        type(connection), "_put", lambda it, data: (sent.append(data), put(it, data))
+        type(connection), "put", lambda it, data: (sent.append(data), put(it, data))
     )
     await raw.ask(get)
     raw.node.site.worker._forwarder.ways.clear()
@@ -189,6 +189,22 @@ async def test_each_is_a_line_and_numbers(raw, origin, path, get):
     assert tally.verdicts["miss"] - before.get("miss", 0) == 8
     assert list(worker._counters.origins.values()) == [8]
     assert [list(hits.values()) for hits in hits_of(raw.node.site).values()] == [[8]]
+
+
+async def test_each_makes_room_for_a_tenth_of_a_retry(raw, origin, path, get):
+    """Whether it is answered as bytes, or looked at on its way back."""
+    await warm(raw, origin, path)
+    (found,) = pools_of(raw.node)
+    raw.node.site.worker._ledger.add_up()
+    found.health.retries = 0
+    for _ in range(20):
+        await raw.ask(get)
+    origin.on(path, saying(b"other", 200, NEVER))
+    for _ in range(20):
+        await raw.ask(get)
+    raw.node.site.worker._ledger.add_up()
+
+    assert found.health.retries == pytest.approx(4)
 
 
 async def test_clients_with_the_same_lines_are_told_apart(node, origin, path, get):
