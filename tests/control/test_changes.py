@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import threading
 import time
 
 import msgspec
 import pytest
 
-from edge.control.changes import origin_of
+from edge.control.changes import Changes, origin_of
 from edge.control.deployments import ABANDONED, LEASE, Marked, Missing, NoSuch
 from edge.control.generations import KEPT
 from edge.control.purging import Selection
@@ -404,6 +406,28 @@ def test_what_is_not_activated_waits_as_others_are_kept(tmp_path, changes):
     assert changes.branch("shop", "main") == state
     changes.activate(identifier)
     assert changes.branch("shop", "main").waiting == ()
+
+
+def test_whoever_dies_between_its_files_and_its_state_asks_again(tmp_path, changes):
+    """By kill -9: nothing of it serves or counts, and the next try makes it wait."""
+    first = publish(changes, "shop", "main", FILES)
+    identifier = upload(changes, "shop", "main", {"index.html": "waits"}).id
+    child = os.fork()
+    if not child:
+        Changes._commit_branch = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+        try:
+            changes.complete(identifier)
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    survivor = open_store(tmp_path)
+
+    assert survivor.branch("shop", "main").waiting == ()
+    assert active(survivor, "shop") == first.id
+    survivor.complete(identifier)
+    assert survivor.branch("shop", "main").waiting == (identifier,)
+    survivor.activate(identifier)
+    assert active(survivor, "shop") == identifier
 
 
 def test_what_waits_is_bounded_and_serves_nothing(tmp_path, changes):

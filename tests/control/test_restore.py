@@ -19,7 +19,15 @@ from edge.control.restore import finish, is_occupied
 from edge.errors import EdgeError, StoreError
 from tests.support import eventually
 from tests.support_backup import contents, full_store, packed, plain, restored, saved
-from tests.support_control import FakeWorker, active, obedient, open_store, places_of, publish
+from tests.support_control import (
+    FakeWorker,
+    active,
+    obedient,
+    open_store,
+    places_of,
+    publish,
+    upload,
+)
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +54,22 @@ def test_it_serves_what_was_served(tmp_path, good):
     assert active(changes, "blog", "feature/one")
     modes = {path.stat().st_mode & 0o777 for path in places.blobs.rglob("*") if path.is_file()}
     assert modes == {0o600}
+
+
+def test_what_waits_to_be_activated_is_in_it(tmp_path):
+    """With its files; it still serves nothing."""
+    (tmp_path / "edge.yml").write_text("")
+    changes = full_store(tmp_path / "old")
+    identifier = upload(changes, "shop", "main", {"index.html": "waits"}).id
+    changes.complete(identifier)
+    serves = active(changes, "shop")
+    restored(tmp_path, saved(tmp_path / "old"))
+    again = open_store(tmp_path)
+
+    assert again.branch("shop", "main").waiting == (identifier,)
+    assert active(again, "shop") == serves
+    again.activate(identifier)
+    assert active(again, "shop") == identifier
 
 
 def test_what_is_there_is_moved_aside_by_force_alone(tmp_path, good):

@@ -121,6 +121,19 @@ async def test_deployments_of_others_are_as_if_there_were_none(api):
         assert (status, answer["detail"]) == (403, f"{sentence} and read app shop")
 
 
+async def test_what_is_not_to_serve_yet_is_completed_by_its_own_token(api):
+    """As it is activated; of another app there is none."""
+    ci = await api.make()
+    (_, own), (_, theirs) = await ci.begin({"a": b"a"}), await api.begin({"a": b"a"}, OTHER)
+    await ci.put(b"a")
+
+    assert (await ci("POST", f"/v1/deployments/{own['id']}/complete"))[0] == 200
+    assert (await ci("POST", f"/v1/deployments/{theirs['id']}/complete"))[0] == 403
+    _, listed = await ci("GET", f"{MAIN}/deployments")
+    newest, *_ = listed["deployments"]
+    assert (newest["id"], newest["active"]) == (own["id"], False)
+
+
 SPELLED = [
     "/v1/apps/shop/../blog/branches/main", "/v1/apps/shop/%2e%2e/blog/branches/main",
     "/v1/apps/shop%2f..%2fblog/branches/main", "/v1/apps/%62log/branches/main",
