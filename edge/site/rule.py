@@ -121,7 +121,7 @@ def check_rule(
         source=source,
         target=target,
         status=status,
-        condition=check_condition(written.condition, errors),
+        condition=check_condition(written.condition, errors, warnings),
         tests=tests,
         line=where[0],
         column=where[1],
@@ -213,7 +213,9 @@ def misfit(target: str | tuple[str, ...] | None, status: str) -> tuple[str, str]
     return None
 
 
-def check_condition(condition: str | None, errors: list[Problem]) -> str | None:
+def check_condition(
+    condition: str | None, errors: list[Problem], warnings: list[Problem]
+) -> str | None:
     """Countries in upper case; None for everyone."""
     text = (condition or "").strip().upper()
     if not text:
@@ -225,7 +227,7 @@ def check_condition(condition: str | None, errors: list[Problem]) -> str | None:
     for code in countries_of(text):
         if code not in COUNTRIES:
             known = "did you mean <GB>?" if code == "UK" else "write a code of ISO 3166-1"
-            errors.append((("condition",), f"no country has the code {code}", known))
+            warnings.append((("condition",), f"no country has the code {code}", known))
     return text
 
 
