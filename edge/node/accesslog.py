@@ -225,7 +225,9 @@ class AccessLog:
         return told
 
     def _tell_asked(self, asked: Asked) -> bytes:
-        told = asked.told = self._targets.get(asked.target) or self._tell_target(asked.target)
+        told = self._targets.get(asked.target) or self._tell_target(asked.target)
+        if len(told) <= LONGEST:
+            asked.told = told
         return told
 
     def _tell_target(self, target: bytes) -> bytes:

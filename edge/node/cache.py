@@ -63,11 +63,11 @@ class Look:
         """The epoch second that `response` is of; -1 while there is none."""
         self.response: Response | None = None
         self.opening = b""
-        """Its own; empty where it is not sent at once."""
+        """The response's; empty where it is not sent at once."""
         self.content = b""
-        """Its own, where there is an opening."""
+        """The response's, where there is an opening."""
         self.repeat: Repeat | None = None
-        """Its own, once it was sent."""
+        """The response's, once it was sent."""
 
     def renew(self, clock: Clock) -> Response | None:
         """What it looks like now; None where it is not fresh, or not stored."""

@@ -59,6 +59,7 @@ class Lane:
         "_shelf",
         "forwarder",
         "last",
+        "names",
         "opening",
         "passage",
         "site",
@@ -77,6 +78,7 @@ class Lane:
         self.target = target
         self.told = b""
         """What the log says of it, once it was asked."""
+        self.names = way.dress.names()
         self.last: Form | None = None
         """What came back last."""
         self.strange = 0
@@ -114,7 +116,7 @@ class Lane:
         reason, origin = self._reason, self._known.get(self._origin_key)
         if reason is None or origin is None:
             return None
-        connection = origin.take_warm()
+        connection = origin.admit()
         if connection is None:
             return None
         identifier = client.service.ledger.identify()
@@ -194,7 +196,7 @@ class Crossing(msgspec.Struct, eq=False):
         if (
             form is None
             or form.reason is not self.reason
-            or not (form.recurs_plainly if self.speech.is_plain else form.recurs)
+            or not (form.recurs_if_plain if self.speech.is_plain else form.recurs_always)
         ):
             lane.wonder()
         elif self.client.pass_back(self, form, data[len(form.head) :]):
@@ -211,9 +213,7 @@ class Crossing(msgspec.Struct, eq=False):
     def unfold(self) -> Passing:
         """Have it looked at as any other, from where it stands."""
         lane, client = self.lane, self.client
-        dress, origin = lane.way.dress, self.origin
-        origin.counters.count_rule(dress.branch.app, dress.rule)
-        origin.health.thrive()
+        self.origin.counters.count_rule(lane.names)
         request = client.look_at(self.data)
         request.id, request.began, request.facts = self.identifier, self.began, lane.way.facts
         passing = Passing(lane.forwarder, lane.way, request)

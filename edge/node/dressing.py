@@ -16,13 +16,14 @@ from edge.http.fields import split_list
 from edge.http.message import REASONS, Response, pass_head
 from edge.http.relocation import MAPPED, Relocation, relocated
 from edge.http.tags import TAGGING, without_tags
+from edge.node.counters import rule_names
 
 if TYPE_CHECKING:
     from edge.http.fields import Line
+    from edge.node.counters import Names
     from edge.node.inquiry import Supply
     from edge.site.envelope import Envelope
     from edge.site.plan import Forward
-    from edge.site.rule import Rule
     from edge.site.snapshot import Branch
 
 NAME: Final = itemgetter(0)
@@ -45,10 +46,9 @@ class Dress(msgspec.Struct, frozen=True):
         hits, rule = self.branch.plan.hits, self.forward.rule
         hits[rule] = hits.get(rule, 0) + 1
 
-    @property
-    def rule(self) -> Rule:
-        """As it is written."""
-        return self.branch.plan.rules[self.forward.rule].written
+    def names(self) -> Names:
+        """What its rule is counted by, also when the snapshot is gone."""
+        return rule_names(self.branch.app, self.branch.plan.rules[self.forward.rule].written)
 
     def response(self, supply: Supply, date: bytes) -> Response:
         """The answer as it is sent; `date` is the Date line of this second."""

@@ -74,9 +74,9 @@ class Files:
     def _show(self, manner: Manner, shortcut: Shortcut, shown: Shown) -> Response | None:
         """Have it shown to whoever wishes the same again."""
         recent = shortcut.recent
-        if len(recent) >= WISHES:
-            recent.clear()
         if shortcut.asset.codings or manner.is_conditional:
+            if len(recent) >= WISHES:
+                recent.clear()
             recent[manner.wish] = shown
         else:
             shortcut.shown = shown

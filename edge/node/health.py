@@ -72,10 +72,10 @@ class Health:
         self.probing = self.failures >= FAILURES
         return self.probing
 
-    def thrive(self, times: int = 1) -> None:
-        """Requests try: so many more may be tried again."""
+    def thrive(self) -> None:
+        """A request tries: so many more may be tried again."""
         if self.retries < RETRY_RESERVE:
-            self.retries = min(self.retries + times * RETRY_SHARE, RETRY_RESERVE)
+            self.retries += RETRY_SHARE
 
     @contextmanager
     def watch(self, clock: Clock, *, is_admitted: bool = False) -> Iterator[None]:

@@ -53,7 +53,6 @@ class OriginConnection(asyncio.Protocol):
         "crossing",
         "deadline",
         "expires",
-        "given_back",
         "is_closed",
         "is_reused",
         "on_arrival",
@@ -89,8 +88,6 @@ class OriginConnection(asyncio.Protocol):
         self._poll = select.poll()
         self.expires = 0.0
         """Until when it may be used again, in monotonic seconds."""
-        self.given_back = 0.0
-        """When it was, by the worker's clock; 0.0 once anything happened on it since."""
         self.is_reused = False
         """Whether it had an exchange before this one: it may have been closed meanwhile."""
         self.is_closed = False
@@ -154,7 +151,6 @@ class OriginConnection(asyncio.Protocol):
             self.crossing = None
             if crossing.take(data):
                 return
-        self.given_back = 0.0
         if self._receive(data):  # a head byte by byte is no progress
             self.touched = self._clock.now
         if self._arrived.size > HIGH_WATER:
@@ -202,7 +198,7 @@ class OriginConnection(asyncio.Protocol):
 
     def _look(self) -> None:
         """Have a response that is not usual be looked at."""
-        crossing, self.crossing, self.given_back = self.crossing, None, 0.0
+        crossing, self.crossing = self.crossing, None
         if crossing is not None:
             crossing.unfold()
 
@@ -269,8 +265,8 @@ class OriginConnection(asyncio.Protocol):
         """
         Write now, past the transport's queue while that is empty.
 
-        Only where the transport is known to be open: a closed one's descriptor is another's. What
-        it does not take is told by `connection_lost`, behind which it is closed.
+        Nobody's descriptor but its own: the transport is closed behind `connection_lost`, which
+        forgets it, and tells of what the transport did not take.
         """
         if not self._direct:
             self._direct = self._descriptor >= 0 and not self.transport.get_write_buffer_size()
@@ -377,7 +373,6 @@ class OriginConnection(asyncio.Protocol):
 
     def keep(self, now: float, keeps_s: int | None) -> None:
         """Let it be used again for so many seconds as the origin says."""
-        self.given_back = now if keeps_s != 0 else 0.0
         self.expires = now + (IDLE_S if keeps_s is None else min(IDLE_S, keeps_s - 1))
 
     def is_idle(self) -> bool:

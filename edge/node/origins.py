@@ -18,7 +18,7 @@ import msgspec
 from edge.errors import OriginError, OriginFault
 from edge.http.heads import Heads
 from edge.node.counters import Counters
-from edge.node.health import Health
+from edge.node.health import RETRY_RESERVE, Health
 from edge.node.origin import OriginConnection
 from edge.node.roots import system_context
 
@@ -106,22 +106,15 @@ class Origin:
             self.busy.add(connection)
         return connection
 
-    def take_warm(self) -> OriginConnection | None:
-        """
-        The same for a request that may be sent again, to an origin that did not fail last.
-
-        A connection that was given back in this second is not looked at (a system call): the loop
-        has read what came on it, but for this very moment. That it thrives, who asks has to say.
-        """
-        pool, idle, busy = self._pool, self._idle, len(self.busy) + self._opening
-        if not idle or self.health.failures or busy >= pool.limits.origin_connections:
-            return None
-        now = pool.clock.now
-        connection = idle.pop() if idle[-1].given_back == now else self._reuse()
+    def admit(self) -> OriginConnection | None:
+        """The same for one more request that tries; None too where the last one failed."""
+        health = self.health
+        connection = None if health.failures else self.take()
         if connection is None:
             return None
-        self.touched = connection.touched = now
-        self.busy.add(connection)
+        if health.retries < RETRY_RESERVE:
+            health.thrive()
+        self.touched = connection.touched = self._pool.clock.now
         return connection
 
     # Turns

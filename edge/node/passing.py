@@ -54,8 +54,8 @@ class Form:
         "keeps_s",
         "number",
         "reason",
-        "recurs",
-        "recurs_plainly",
+        "recurs_always",
+        "recurs_if_plain",
         "repeat",
         "size",
         "way",
@@ -75,9 +75,9 @@ class Form:
         """Whose it is: kept, so that nobody else's has its identity."""
         self.number = number
         self.reason = reason
-        self.recurs = is_forbidden
+        self.recurs_always = is_forbidden
         """Whether it may not be stored whatever a request states: its head says so."""
-        self.recurs_plainly = is_forbidden or (reason in STANDING and first.head.status < 500)
+        self.recurs_if_plain = is_forbidden or (reason in STANDING and first.head.status < 500)
         """Whether that is so of requests that state nothing about storing."""
         self.head = b""
         """What it arrives as, up to its empty line, once it did so unparsed."""
@@ -126,20 +126,18 @@ class Form:
 class Recurrence(Repeat):
     """An answer of an origin that many requests get, each from there."""
 
-    __slots__ = ("_app", "_origin", "_rule")
+    __slots__ = ("_names", "_origin")
 
     def __init__(self, response: Response, way: Way, size: int, origin: Origin) -> None:
         super().__init__(response, cast("Facts", way.facts), size)
-        self._app = way.dress.branch.app
-        self._rule = way.dress.rule
+        self._names = way.dress.names()
         self._origin = origin
 
     def add_up(self) -> None:
         """Add it to the numbers of the branch, of the rule and of the origin."""
-        app, count, origin = self._app, self.count, self._origin
-        origin.count(app, CLASSES[self.kind], count)
-        origin.counters.count_rule(app, self._rule, count)
-        origin.health.thrive(count)
+        count, origin = self.count, self._origin
+        origin.count(self._names[0], CLASSES[self.kind], count)
+        origin.counters.count_rule(self._names, count)
         super().add_up()
 
 

@@ -65,7 +65,7 @@ class Recall:
     )
 
     shown: None = None
-    """What stands under it is asked for by `recent` alone: which variant it is depends."""
+    """Which variant is meant, only what was asked for says: see `recent`."""
 
     def __init__(
         self, site: Site, rule: int, key: bytes, scheme: bytes, facts: object = None

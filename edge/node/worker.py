@@ -204,7 +204,7 @@ class Worker(Machine):
         self._clock.tick()  # nothing is answered with a Date before its activation
         self._handler.snapshot = new
         self._loaded = self._base = None
-        self._ledger.add_up()  # what is not entered yet holds what was decided by
+        self._ledger.add_up()  # what is not entered yet holds on to the old snapshot
         self._counters.count_rules(old)  # those of plans that are gone are asked of nobody
         self._loader.retire(old, new)
         if labels := gone(old, new):

@@ -314,6 +314,8 @@ def has_file(exchange: Exchange, epoch: float) -> bool:
 def purged_before(exchange: Exchange, epoch: float) -> str | None:
     """The deployment before, where performance mode would go on with its file but for a purge."""
     branch, decision, path = exchange.branch, exchange.decision, exchange.subject.path
+    if not (decision is None or isinstance(decision, Rewrite)):
+        return None  # no file is looked for
     if not branch.answers_before(epoch) or epoch >= branch.active_at + exchange.envelope.lifetime:
         return None
     target = decision.path if isinstance(decision, Rewrite) else path

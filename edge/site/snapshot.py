@@ -185,7 +185,7 @@ class Shortcut:
         self.shown: object = None
         """What its stored response looks like where all get the same: it has no codings."""
         self.recent: dict[Wish, object] = {}
-        """What others look like, by what was asked for; with a condition, those of all."""
+        """What it looks like by what was asked for: with codings, or with a condition."""
 
 
 class Site:

@@ -129,38 +129,24 @@ async def test_a_connection_that_ended_is_not_given_out(server, pool):
     await server.until(lambda: server.accepted == 3 and len(server.connections) == 1)
 
 
-async def test_a_connection_of_this_second_is_not_looked_at(server, pool, monkeypatch):
-    """What came on it meanwhile was read by the loop; anybody else's is asked for."""
-    looked: list[object] = []
-    is_idle = OriginConnection.is_idle
-    monkeypatch.setattr(OriginConnection, "is_idle", lambda it: (looked.append(it), is_idle(it))[1])
+async def test_one_more_request_tries(server, pool):
+    """Of an origin that failed last, or has as many as it may, nobody gets a connection at once."""
     origin = pool.find(http(server.port))
-    assert origin.take_warm() is None
-    await exchange(origin)
-    connection = origin.take_warm()
-    assert connection is not None
-    assert looked == []
-    assert origin.outstanding == 1
-    for keeps_s, seconds in ((None, 1), (0, 0)):
-        origin.put_back(connection, keeps_s)
-        pool.clock.now += seconds
-        origin.take_warm()
-        assert looked.pop() is connection
-
-
-async def test_who_fails_or_has_too_many_gives_none_at_once(server, pool):
-    """Whoever asks then has to be looked at."""
-    origin = pool.find(http(server.port))
+    assert origin.admit() is None
     await exchange(origin)
     origin.health.failures = 1
-    assert origin.take_warm() is None
+    assert origin.admit() is None
     origin.health.failures = 0
     pool.limits = Limits(origin_connections=1)
     origin.busy.add(connection := OriginConnection(pool.clock))
-    assert origin.take_warm() is None
+    assert origin.admit() is None
     origin.busy.remove(connection)
+    origin.health.retries = 0
+    pool.clock.now += 5
 
-    assert origin.take_warm() is not None
+    assert (found := origin.admit()) is not None
+    assert origin.health.retries > 0
+    assert (origin.touched, found.touched) == (pool.clock.now,) * 2
 
 
 async def test_origins_are_told_apart(server, pool):

@@ -224,6 +224,20 @@ async def test_what_had_to_make_room_is_not_kept(raw, origin, path, get):
     assert (await raw.ask(get))[2] == b"new"
 
 
+@pytest.mark.parametrize("size", [8, 6000])
+async def test_what_the_log_says_of_a_long_target_is_kept_by_nobody(raw, origin, path, size):
+    """20,000 of them would be 120 MiB that no cache counts; each line has it all the same."""
+    query = "q=" + "a" * size
+    origin.on(path, saying(b"old", 200, FRESH))
+    for _ in range(4):
+        await raw.ask(head_of(f"/o{path}?{query}"))
+    entries = await raw.node.wait(4)
+    (recall,) = raw.node.site.worker._forwarder.recalls._known.values()
+
+    assert {(each["path"], each["query"]) for each in entries} == {(f"/o{path}", query)}
+    assert bool(recall.told) == (size == 8)
+
+
 async def test_rules_of_a_reload_decide_at_once(tmp_path, origin, path, get):
     """What is stored is not what the address means any more."""
     site = proxied(tmp_path, origin, edge_yml=LISTENING)

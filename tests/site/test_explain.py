@@ -478,6 +478,7 @@ def test_a_file_of_the_previous_deployment():
         ("/rewritten", ["/rewritten"], 30, True),
         ("/gone", ["gone.html"], 30, True),
         ("/never", ["/never"], 30, False),
+        ("/gone.html", ["gone.html"], 30, False),
     ],
 )
 def test_a_purge_ends_performance_mode_for_a_file(target, purged, elapsed, told):
@@ -485,7 +486,7 @@ def test_a_purge_ends_performance_mode_for_a_file(target, purged, elapsed, told)
     site = compile_site(
         TREE,
         previous=[*TREE, "gone.html"],
-        rules=[("/rewritten", "/about.html", "200")],
+        rules=[("/rewritten", "/about.html", "200"), ("/gone.html", "/", "301")],
         app_yml="branches: {main: {performance_mode: true}}\ncache: {default_s_maxage: 100}",
     )
     site.branches["main"].purged = frozenset(purged)
