@@ -269,7 +269,7 @@ class Parent:
                 self._look_at_successor()
                 self._look_at_reload()
                 if self._watchdog is not None:
-                    systemd.notify("WATCHDOG=1")
+                    systemd.notify("WATCHDOG=1", patience_s=0.0)
                 continue
             deadline = deadline or time.monotonic() + self._settings.limits.drain + 5
             if time.monotonic() > deadline:

@@ -16,6 +16,9 @@ from typing import Final
 FIRST: Final = 3
 """The first descriptor that is given (SD_LISTEN_FDS_START)."""
 
+PATIENCE_S: Final = 5.0
+"""Seconds for a word that is said once; signs of life do not wait, the next one comes soon."""
+
 
 def given() -> list[tuple[str, socket.socket]]:
     """Name and socket of each that this very process was started with."""
@@ -39,13 +42,19 @@ def is_told() -> bool:
     return "NOTIFY_SOCKET" in os.environ
 
 
-def notify(*assignments: str) -> None:
-    """Say how the service is; a manager that is not there cannot be told, and need not be."""
+def notify(*assignments: str, patience_s: float = PATIENCE_S) -> None:
+    """
+    Say how the service is; a manager that is not there cannot be told, and need not be.
+
+    Nor is one that does not listen: after `patience_s` it has not heard. The kernel keeps ten
+    words for it (net.unix.max_dgram_qlen), and then has whoever speaks wait.
+    """
     path = os.environ.get("NOTIFY_SOCKET", "")
     if not path.startswith(("/", "@")):
         return
     address = "\0" + path[1:] if path[0] == "@" else path
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        sender.settimeout(patience_s)
         sender.sendto("\n".join(assignments).encode(), address)
 
 

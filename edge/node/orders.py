@@ -104,8 +104,9 @@ def listening_at(path: Path) -> socket.socket:
 
 def _send_listeners(writer: asyncio.StreamWriter, listeners: Listeners) -> None:
     """Names and descriptors in one message; the transport itself cannot carry descriptors."""
-    names = [name for name, _ in listeners.entries]
-    descriptors = [listener.fileno() for _, listener in listeners.entries]
+    open_ones = [each for each in listeners.entries if each[1].fileno() >= 0]  # none in a drain
+    names = [name for name, _ in open_ones]
+    descriptors = [listener.fileno() for _, listener in open_ones]
     transport = writer.get_extra_info("socket")
     with socket.socket(fileno=os.dup(transport.fileno())) as raw:
         socket.send_fds(raw, [json.dumps({"names": names}).encode() + b"\n"], descriptors)
@@ -123,8 +124,15 @@ def ask(path: Path, order: Reply, timeout_s: float = 5.0) -> Reply:
 
 
 def take_listeners(path: Path, timeout_s: float = 5.0) -> Listeners:
-    """The listening sockets of the process at `path`, as sockets of this process."""
+    """
+    The listening sockets of the process at `path`, as sockets of this process.
+
+    Raises:
+        OSError: it gives none, or does not answer in time.
+    """
     reply, descriptors = _converse(path, {"do": "listeners"}, timeout_s, MAX_DESCRIPTORS)
+    if "names" not in reply:
+        raise ConnectionError(f"{path.name} gives no sockets: {reply.get('error')}")
     taken = Listeners()
     for name, descriptor in zip(reply["names"], descriptors, strict=True):
         taken.add(name, socket.socket(fileno=descriptor))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import socket
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -72,6 +74,27 @@ def test_the_manager_is_told(tmp_path, monkeypatch, kind):
         assert manager.recv(100) == b"READY=1\nMAINPID=7"
     assert systemd.is_told()
     systemd.notify("READY=1")
+
+
+@pytest.mark.parametrize("patience_s", [0.0, 0.05])
+def test_a_manager_that_does_not_listen_holds_nobody_up(tmp_path, monkeypatch, patience_s):
+    """The kernel keeps some words for it, and then none."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(f"{tmp_path}/notify")
+        monkeypatch.setenv("NOTIFY_SOCKET", f"{tmp_path}/notify")
+        with (
+            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender,
+            contextlib.suppress(TimeoutError),
+        ):
+            sender.settimeout(0.01)
+            while True:
+                sender.sendto(b"WATCHDOG=1", f"{tmp_path}/notify")
+        saying = threading.Thread(
+            target=lambda: systemd.notify("STOPPING=1", patience_s=patience_s), daemon=True
+        )
+        saying.start()
+        saying.join(20)
+        assert not saying.is_alive()
 
 
 def test_without_a_manager_nothing_is_said(monkeypatch):

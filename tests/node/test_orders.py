@@ -91,6 +91,26 @@ async def test_listeners_are_handed_over(path):
     taken.close()
 
 
+async def test_a_process_that_listens_no_more_hands_over_none(tmp_path):
+    """It drains, and its sockets are closed."""
+    listeners = Listeners()
+    listeners.add("http a", socket.socket())
+    path = orders.socket_path(tmp_path, "worker")
+    server = await orders.listen(path, answer, listeners)
+    listeners.close()
+    taken = await asyncio.to_thread(orders.take_listeners, path)
+    assert taken.entries == []
+    server.close()
+    await server.wait_closed()
+
+
+async def test_who_cannot_hand_over_is_as_good_as_silent(path, monkeypatch):
+    """Whoever asks goes on without its sockets."""
+    monkeypatch.setattr(orders, "_send_listeners", lambda *_: 1 / 0)
+    with pytest.raises(OSError, match="gives no sockets: division by zero"):
+        await asyncio.to_thread(orders.take_listeners, path)
+
+
 async def test_a_process_without_listeners_hands_over_none(tmp_path):
     """An empty handover is not an error."""
     path = tmp_path / "control-1.sock"

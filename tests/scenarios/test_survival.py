@@ -6,11 +6,13 @@ import contextlib
 import os
 import random
 import signal
+import socket
 import subprocess
 import threading
 
 import pytest
 
+from edge.control.orphans import status_of
 from tests.support import EDGE, Node, eventually, running, write_tree
 
 
@@ -86,6 +88,37 @@ def test_workers_outlive_their_parent_and_hand_over(node):
     assert load.count > 0
     node.deploy(write_tree(node.folder / "v2", {"index.html": "version 2"}))
     assert {content(node) for _ in range(20)} == {b"version 2"}
+
+
+def test_a_second_restart_meets_who_still_drains(node):
+    """A worker that waits for the rest of a request listens no more: it hands nothing over."""
+    head = b"GET / HTTP/1.1\r\nHost: main.site.edge.localhost\r\n"
+    with socket.create_connection(("127.0.0.1", node.port)) as held:
+        held.sendall(head + b"\r\n")
+        while not held.recv(4096).endswith(b"version 1"):
+            pass
+        held.sendall(head)
+        first = node.pids("worker")
+        for number in (2, 3):
+            node.process.kill()
+            node.process.wait()
+            node.start()
+            eventually(lambda n=number: started(node) == n or node.process.poll() is not None)
+            eventually(lambda: any(is_draining(node, pid) for pid in first))
+
+        assert started(node) == 3
+        assert {content(node) for _ in range(20)} == {b"version 1"}
+
+
+def started(node: Node) -> int:
+    """How often it has said that it serves."""
+    return node.log.read_text().count("edge: serving on")
+
+
+def is_draining(node: Node, pid: int) -> bool:
+    """Whether a worker is there, and takes no connections."""
+    run = node.folder / "var" / "run"
+    return bool(status_of(run / f"worker-{pid}.sock").get("draining"))
 
 
 class Load:

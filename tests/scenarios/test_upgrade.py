@@ -7,6 +7,7 @@ import http.client
 import json
 import math
 import os
+import queue
 import signal
 import socket
 import subprocess
@@ -384,22 +385,31 @@ def test_the_node_that_took_over_dies(node):
 
 @pytest.fixture
 def manager(tmp_path, monkeypatch):
-    """What it hears, line by line."""
+    """What it hears, line by line; it listens all the time, as systemd does."""
     path = tmp_path / "notify"
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as heard:
-        heard.bind(str(path))
-        heard.settimeout(30)
+    heard = queue.Queue()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
+        listening.bind(str(path))
         monkeypatch.setenv("NOTIFY_SOCKET", str(path))
         monkeypatch.setenv("WATCHDOG_USEC", "1000000")
+
+        def listen():
+            while word := listening.recv(4096).decode():
+                heard.put(word.splitlines()[0])
 
         def hear(wanted):
             """All words until one that begins so, which is the last."""
             words = []
             while not words or not words[-1].startswith(wanted):
-                words += heard.recv(4096).decode().splitlines()[:1]
+                words.append(heard.get(timeout=30))
             return words
 
+        ear = threading.Thread(target=listen)
+        ear.start()
         yield hear
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as last:
+            last.sendto(b"", str(path))
+        ear.join()
 
 
 def test_the_manager_is_told_what_becomes_of_it(manager, tmp_path):
@@ -422,6 +432,34 @@ def test_the_manager_is_told_what_becomes_of_it(manager, tmp_path):
         eventually(lambda: not node.pids("worker"))
     finally:
         node.kill_all()
+
+
+def test_a_manager_that_hears_nothing_stops_nothing(tmp_path, monkeypatch):
+    """The node hears signals all the same."""
+    path = tmp_path / "notify"
+    monkeypatch.setenv("NOTIFY_SOCKET", str(path))
+    monkeypatch.setenv("WATCHDOG_USEC", "200000")
+    node = deployed(tmp_path)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as deaf:
+        deaf.bind(str(path))
+        try:
+            node.start()
+            eventually(lambda: takes_no_more(path))
+            node.process.terminate()
+            assert node.process.wait(30) == 0
+        finally:
+            node.kill_all()
+
+
+def takes_no_more(path):
+    """Whether the kernel keeps nothing more for whoever listens there."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        sender.settimeout(0.1)
+        try:
+            sender.sendto(b"WATCHDOG=1", str(path))
+        except TimeoutError:
+            return True
+    return False
 
 
 def test_sockets_that_systemd_gives(tmp_path):
