@@ -38,7 +38,7 @@ def as_python_reads(archive: bytes) -> dict[str, bytes]:
             named = [(name_of(each), each) for each in found.infolist() if not each.is_dir()]
             return {path: found.read(each) for path, each in published(named)}
     with tarfile.open(fileobj=file, mode="r:") as found:
-        named = [(each.name, each) for each in found if not each.isdir()]
+        named = [(each.name, each) for each in found if not is_folder(each)]
         if any(is_misread(archive[each.offset_data - 512 :]) for _, each in named):
             raise NotImplementedError("Python takes GNU's times for a prefix")
         if LONG_NAME.search(archive):
@@ -46,6 +46,11 @@ def as_python_reads(archive: bytes) -> dict[str, bytes]:
         if any(archive[found.offset :][:512]):
             raise tarfile.ReadError("it stops without a word at a header that it does not like")
         return {path: found.extractfile(each).read() for path, each in published(named)}
+
+
+def is_folder(found: tarfile.TarInfo) -> bool:
+    """By its kind, or by its name, as tar(1) has it; Python asks that of the oldest kind alone."""
+    return found.isdir() or (found.name.endswith("/") and not found.size)
 
 
 def is_misread(block: bytes) -> bool:

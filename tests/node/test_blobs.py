@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -128,13 +129,16 @@ async def test_many_who_wait_for_a_blob_have_it_read_once(tmp_path, blobs, monke
     """And share its bytes, also when the first of them goes away; the next one reads it anew."""
     content, reads = os.urandom(READ_AT_ONCE + 1), []
     write(tmp_path, content)
-    pread = os.pread
-    monkeypatch.setattr(module.os, "pread", lambda *what: reads.append(what) or pread(*what))
+    pread, go = os.pread, threading.Event()
+    monkeypatch.setattr(
+        module.os, "pread", lambda *what: reads.append(what) or (go.wait(), pread(*what))[1]
+    )
     first, *others = (
         asyncio.ensure_future(blobs.read_all(SHA256, b"identity", len(content))) for _ in range(20)
     )
-    await until(lambda: blobs._reading)
+    await until(lambda: reads)
     first.cancel()
+    go.set()
     found = await asyncio.gather(*others)
 
     assert found[0] == content
