@@ -39,8 +39,9 @@ def sockets_of(run: Path, workers: list[tuple[int, Path]]) -> Iterator[Entry]:
         try:
             for name, listener in orders.take_listeners(path).entries:
                 yield slot, name, listener
-        except OSError:
-            log.warning("worker %s of the node before is silent and is ended", pid)
+        except OSError as error:
+            text = "worker %s of the node before hands over no sockets, and is ended: %s"
+            log.warning(text, pid, error)
             wait_for_end(pid, timeout_s=0.0)
 
 
