@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from edge.site.logfiles import aside_of
 from tests.support import eventually
@@ -72,6 +73,11 @@ def lines_of(path: Path) -> list[bytes]:
     return b"".join(eventually(lambda: contents(path))).splitlines()
 
 
+def entries_of(path: Path) -> list[dict[str, Any]]:
+    """What all lines of all files say, even of a file that is being written to."""
+    return [json.loads(each) for each in lines_of(path)]
+
+
 def contents(path: Path) -> list[bytes] | None:
     """What all files hold; nothing while one is being written to or set aside."""
     files = files_of(path)
@@ -85,7 +91,7 @@ def contents(path: Path) -> list[bytes] | None:
 
 def ids(path: Path) -> list[int]:
     """The ids of all lines of all files."""
-    return [int(json.loads(each)["id"]) for each in lines_of(path)]
+    return [int(each["id"]) for each in entries_of(path)]
 
 
 def total(path: Path) -> int:

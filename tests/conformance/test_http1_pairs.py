@@ -22,6 +22,7 @@ from aiohttp import web
 from tests.conformance.test_http1 import CASES, FORWARDED, path_of, serving
 from tests.support import eventually, free_port
 from tests.support_cases import AT_ONCE, Case, Reply, connected, labelled, trailed
+from tests.support_logs import entries_of
 from tests.support_recorder import recording
 
 NGINX = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
@@ -188,9 +189,7 @@ async def test_nginx_in_front_of_us_asked_what_we_answered(tmp_path):
             servers = FRONT.format(port=port, node=node.port)
             await asyncio.to_thread(stack.enter_context, nginx(tmp_path, servers, port))
             await send_all(port)
-        ours = [
-            json.loads(line) for line in (folder / "var/log/access.jsonl").read_text().splitlines()
-        ]
+        ours = entries_of(folder / "var/log/access.jsonl")
     theirs = Counter((e["path"], e["back"]) for e in seen(tmp_path) if e["back"] not in {"", "-"})
     assert Counter((entry["path"], str(entry["status"])) for entry in ours) == theirs
     assert sum(theirs.values()) > 100, "nginx passed on too little to say anything"

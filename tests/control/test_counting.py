@@ -13,6 +13,7 @@ from edge.control.counting import Counting
 from edge.control.metrics import Metrics
 from edge.site.places import Places
 from tests.support import Node, eventually, running, write_tree
+from tests.support_logs import entries_of
 
 HOST = "main.site.edge.localhost"
 
@@ -99,8 +100,7 @@ def test_the_log_has_a_line_for_each_request(node):
     file = node.folder / "var" / "log" / "access.jsonl"
 
     def written() -> set[str]:
-        entries = map(json.loads, file.read_text().splitlines())
-        return {e["id"] for e in entries if (e["query"] or "").startswith("line=")}
+        return {e["id"] for e in entries_of(file) if (e["query"] or "").startswith("line=")}
 
     assert len(seen) == 40
     eventually(lambda: written() == seen)

@@ -15,6 +15,7 @@ from yarl import URL
 from edge.control import admission, guard
 from edge.control.attempts import TRIES
 from tests.support import eventually
+from tests.support_logs import entries_of
 from tests.support_tokens import MAIN, two_apps
 
 
@@ -27,8 +28,7 @@ async def api(tmp_path):
 
 def noted(api, count=0):
     """The lines of the audit log behind the first `count`."""
-    text = (api.folder / "var" / "log" / "audit.jsonl").read_text()
-    return [json.loads(line) for line in text.splitlines()][count:]
+    return entries_of(api.folder / "var" / "log" / "audit.jsonl")[count:]
 
 
 async def test_every_call_leaves_a_line(api):

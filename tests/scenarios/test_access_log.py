@@ -12,7 +12,7 @@ import pytest
 
 from edge.site.logline import COLUMNS, Entry
 from tests.support import eventually, running, write_tree
-from tests.support_logs import files_of, lines_of
+from tests.support_logs import entries_of, files_of
 
 HOST = "main.site.edge.localhost"
 
@@ -33,7 +33,7 @@ def log_of(node):
 
 def entries(node):
     """All lines of all files."""
-    return [json.loads(line) for line in lines_of(log_of(node))]
+    return entries_of(log_of(node))
 
 
 def ask(node, numbers):

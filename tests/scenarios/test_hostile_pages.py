@@ -11,6 +11,7 @@ import pytest
 
 from tests.scenarios.test_demo import CHROMIUM, browser
 from tests.support import Node, eventually, running, write_tree
+from tests.support_logs import entries_of
 from tests.support_page import Tab, tab
 from tests.support_rebinding import Names, listening, show_page
 
@@ -83,8 +84,7 @@ def arriving(*, is_foreign: bool) -> Counter[tuple[str, str]]:
 
 def noted(node: Node, count: int = 0) -> list[dict]:
     """The lines of those who were not let in, behind the first `count`."""
-    text = (node.folder / "var" / "log" / "audit.jsonl").read_text()
-    lines = [json.loads(line) for line in text.splitlines()]
+    lines = entries_of(node.folder / "var" / "log" / "audit.jsonl")
     return [line for line in lines if line["who"] == "anybody"][count:]
 
 

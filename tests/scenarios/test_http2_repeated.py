@@ -7,7 +7,6 @@ answer has to be the right one for what the block means now, and stay within the
 
 from __future__ import annotations
 
-import json
 import random
 import struct
 
@@ -24,6 +23,7 @@ from tests.support_http2 import (
     StrictClient,
 )
 from tests.support_http2_node import AUTHORITY, FILES, MANY, SMALL, check, get
+from tests.support_logs import entries_of
 from tests.support_wire import (
     DATA,
     END_HEADERS,
@@ -78,8 +78,7 @@ def test_each_is_in_the_log(target, plain):
     wanted = {one.fields[b"x-request-id"].decode() for one in found}
 
     def logged() -> list[dict]:
-        text = (target.node.folder / "var/log/access.jsonl").read_text()
-        lines = [json.loads(line) for line in text.splitlines()]
+        lines = entries_of(target.node.folder / "var/log/access.jsonl")
         return [line for line in lines if line["id"] in wanted]
 
     eventually(lambda: len(logged()) >= MANY)
