@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # Tests start hundreds of processes; without bytecode each of them would compile all of `edge` anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test packages check format bench clean
+.PHONY: demo test pauses packages check format bench clean
 
 demo: $(VENV)/.runtime
 	@$(BIN)/edge deploy rules/demo/site --app demo --branch main
@@ -18,6 +18,10 @@ demo: $(VENV)/.runtime
 test: packages $(VENV)/.dev check
 	$(BIN)/pytest tests/site -n 2 --dist worksteal --cov=edge.site --cov-branch --cov-report=term-missing:skip-covered --cov-fail-under=100
 	$(BIN)/pytest tests/scenarios tests --ignore=tests/site -n 3 --dist loadfile --no-loadscope-reorder
+
+# Slow; for who wrote tests that start processes.
+pauses: packages $(VENV)/.dev
+	$(BIN)/python -m tests.support_pauses tests/scenarios tests --ignore=tests/site -n 3 --dist loadfile --no-loadscope-reorder
 
 packages:
 	@.ci/packages || echo "make: not every package of .ci/packages.txt is there; tests that need them fail or are skipped"
