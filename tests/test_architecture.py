@@ -108,7 +108,7 @@ def test_no_cache_is_without_a_bound(path):
 
 PARENT = (
     *("children", "durable", "handover", "orphans", "parent"),
-    *("pulse", "sockets", "systemd", "waiter"),
+    *("pulse", "signals", "sockets", "systemd", "waiter"),
 )
 
 

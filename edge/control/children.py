@@ -16,15 +16,9 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Final
 
-log = logging.getLogger("edge.parent")
+from edge.control import signals
 
-WAITED: Final = frozenset(
-    (
-        *(signal.SIGCHLD, signal.SIGTERM, signal.SIGINT),
-        *(signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2),
-    )
-)
-"""Signals that a parent waits for."""
+log = logging.getLogger("edge.parent")
 
 LONGEST_BACKOFF: Final = 30.0
 """Seconds between two starts of a child that keeps dying at once."""
@@ -122,11 +116,11 @@ class Children:
 
 def become(child: Child) -> None:
     """In the child: clean signals, do the work, leave without the parent's stack."""
-    for number in WAITED:
+    for number in signals.WAITED:
         signal.signal(number, signal.SIG_DFL)
     for number in (signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)  # the parent's to pass on, for who listens to them
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, WAITED)
+    signals.unblock()
     code = 0
     try:
         child.work()

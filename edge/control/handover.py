@@ -22,7 +22,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
-from edge.control.children import WAITED
+from edge.control import signals
 from edge.control.sockets import Entry
 from edge.site.places import Places
 
@@ -176,7 +176,7 @@ def _become(command: list[str], passed: dict[str, Any], numbers: list[int], said
         environment = os.environ | {ENVIRONMENT: json.dumps(passed)}
         if "WATCHDOG_PID" in environment:
             environment["WATCHDOG_PID"] = str(os.getpid())
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, WAITED)
+        signals.unblock()
         os.execve(command[0], command, environment)  # noqa: S606  (no shell, the operator's path)
     except OSError as error:
         os.write(2, f"{command[0]} cannot be run: {error.strerror}\n".encode())

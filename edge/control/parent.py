@@ -19,8 +19,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from edge.control import handover, orphans, systemd, waiter
-from edge.control.children import WAITED, Child, Children
+from edge.control import handover, orphans, signals, systemd, waiter
+from edge.control.children import Child, Children
 from edge.control.durable import try_lock
 from edge.control.handover import Inheritance, Predecessor, Successor
 from edge.control.pulse import Pulse
@@ -94,7 +94,7 @@ class Parent:
                 to take over and cannot.
         """
         self._places.run.mkdir(mode=0o700, parents=True, exist_ok=True)
-        signal.pthread_sigmask(signal.SIG_BLOCK, WAITED)
+        signals.block()
         if self._inheritance is None:
             self._begin()
         else:
@@ -179,7 +179,7 @@ class Parent:
         self._children.signal(signal.SIGTERM)
         deadline = time.monotonic() + handover.GRACE_S
         while self._children.pids():
-            signal.sigtimedwait(WAITED, QUICK)
+            signals.wait(QUICK)
             self._reap()
             if time.monotonic() > deadline:
                 self._children.signal(signal.SIGKILL)
@@ -229,7 +229,7 @@ class Parent:
         """Wait until it is so; why it is not."""
         deadline = time.monotonic() + READY_SECONDS
         while not condition():
-            self._handle(signal.sigtimedwait(WAITED, 0.02))
+            self._handle(signals.wait(0.02))
             if self._stopping:
                 return "it was told to stop"
             self._children.restart_due()
@@ -261,7 +261,7 @@ class Parent:
         """Reap, replace, pass signals on, until all children of a stopping node are gone."""
         deadline = 0.0
         while not self._stopping or self._children.pids():
-            self._handle(signal.sigtimedwait(WAITED, self._tick()))
+            self._handle(signals.wait(self._tick()))
             if not self._stopping:
                 self._children.restart_due()
                 self._look_at_children()
@@ -291,14 +291,14 @@ class Parent:
             return QUICK
         return min(TICK, self._watchdog or TICK)
 
-    def _handle(self, caught: signal.struct_siginfo | None) -> None:
+    def _handle(self, caught: int | None) -> None:
         self._reap()
-        if caught is None or caught.si_signo == signal.SIGCHLD:
+        if caught is None or caught == signal.SIGCHLD:
             return
         if self._heir:
-            waiter.pass_on(caught.si_signo, self._heir, self._places)
+            waiter.pass_on(caught, self._heir, self._places)
             return
-        match caught.si_signo:
+        match caught:
             case signal.SIGTERM | signal.SIGINT:
                 systemd.notify("STOPPING=1")
                 if self._successor is not None:

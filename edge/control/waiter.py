@@ -18,8 +18,7 @@ import os
 import signal
 from typing import Final
 
-from edge.control import handover, systemd
-from edge.control.children import WAITED
+from edge.control import handover, signals, systemd
 from edge.site.places import Places
 
 PR_SET_CHILD_SUBREAPER: Final = 36
@@ -65,9 +64,9 @@ def accompany(heir: int, places: Places, ended: dict[int, int]) -> int:
                 return code if code >= 0 else 128 - code
             heir = following
             continue
-        caught = signal.sigtimedwait(WAITED, 1.0)
-        if caught is not None and caught.si_signo != signal.SIGCHLD:
-            pass_on(caught.si_signo, heir, places)
+        caught = signals.wait(1.0)
+        if caught not in (None, signal.SIGCHLD):
+            pass_on(caught, heir, places)
 
 
 def reap(ended: dict[int, int]) -> None:

@@ -43,11 +43,6 @@ def quiet_parent(settings, tmp_path):
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def caught(number):
-    """A signal as the kernel tells of it."""
-    return signal.struct_siginfo((number, 0, 0, 0, 0, 0, 0))
-
-
 def test_a_second_node_on_a_state_folder_is_refused(tmp_path, quiet_parent):
     """It says what to do."""
     lock = try_lock(Places(tmp_path).lock)
@@ -81,7 +76,7 @@ def test_signals_go_to_those_whom_they_are_for(quiet_parent, monkeypatch):
         quiet_parent._children, "signal", lambda number, name=None: sent.append((number, name))
     )
     for number in (signal.SIGUSR1, signal.SIGHUP, signal.SIGCHLD):
-        quiet_parent._handle(caught(number))
+        quiet_parent._handle(number)
 
     assert sent == [(signal.SIGUSR1, None), (signal.SIGHUP, "control")]
 
@@ -92,7 +87,7 @@ def test_once_another_is_the_node_it_gets_the_signals(quiet_parent, monkeypatch)
     monkeypatch.setattr(parent.waiter, "forward", lambda pid, number: sent.append((pid, number)))
     quiet_parent._heir = 7  # and the lock says nothing else
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2):
-        quiet_parent._handle(caught(number))
+        quiet_parent._handle(number)
 
     assert sent == [(7, signal.SIGTERM), (7, signal.SIGHUP), (7, signal.SIGUSR2)]
     assert not quiet_parent._stopping

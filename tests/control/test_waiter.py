@@ -15,12 +15,11 @@ from tests.support import eventually
 WAITS = """
 import os, signal, sys, time
 from pathlib import Path
-from edge.control import handover, waiter
-from edge.control.children import WAITED
+from edge.control import handover, signals, waiter
 from edge.control.durable import try_lock
 from edge.site.places import Places
 places = Places(Path(sys.argv[1]))
-signal.pthread_sigmask(signal.SIG_BLOCK, WAITED)
+signals.block()
 waiter.adopt_orphans()
 lock = try_lock(places.lock)
 
@@ -31,7 +30,7 @@ def node(next=None):
         if next:
             next()
             os._exit(0)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, WAITED)
+        signals.unblock()
         signal.signal(signal.SIGTERM, lambda *_: os._exit(7))
         signal.signal(signal.SIGHUP, lambda *_: (places.state / "hup").touch())
         (places.state / "node").write_text(str(os.getpid()))

@@ -185,6 +185,7 @@ def test_certificates_are_swapped_under_load(tmp_path) -> None:
         pems = [issuer.pem("a.test", days=10 + number) for number in range(6)]
         write_own(folder, pems[0])
         eventually(lambda: shows(node, issuer, pems[0]))
+        assert node.admin("POST", "/v1/reload", {})[0] == 200  # by then every worker shows it
         with Visitors(node, issuer.client(), "a.test") as visitors:
             for pem in pems[1:]:
                 write_own(folder, pem)

@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import ssl
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -138,7 +139,18 @@ async def connecting_securely(node: Node, **options):
         aiohttp.ClientSession(connector=connector) as session,
         session.ws_connect(url, max_msg_size=0, **options) as found,
     ):
+        connection = descriptors()[found.get_extra_info("socket").fileno()]
         yield found
+    await until(lambda: connection not in descriptors().values())  # its last word may take a moment
+
+
+def descriptors() -> dict[int, str]:
+    """What this process has open."""
+    found = {}
+    for each in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            found[int(each.name)] = str(each.readlink())
+    return found
 
 
 @pytest.fixture
