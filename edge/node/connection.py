@@ -254,7 +254,7 @@ class Http1Connection(Http1Sender):
             self._wire.start_next()
         elif self._answering:
             content.feed(cast("bytes", event))
-            if content.size > HIGH_WATER:
+            if content.size >= HIGH_WATER:
                 self.transport.pause_reading()
         else:
             self._unread += len(cast("bytes", event))

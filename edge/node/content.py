@@ -9,8 +9,12 @@ from collections.abc import AsyncIterator, Callable
 
 from edge.errors import RequestError
 
-HIGH_WATER = 256 * 1024
-"""Bytes that may wait for the consumer before the connection stops reading."""
+HIGH_WATER = 128 * 1024
+"""
+Bytes that wait for the consumer when the connection stops reading.
+
+The last read before that may bring 256 KiB: that is what uvloop reads at once.
+"""
 
 
 class Inflow:

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 HIGH_WATER: Final = 256 * 1024
 """Bytes of a response that wait for their reader before the origin has to."""
 
+PIECE: Final = 64 * 1024
+"""Bytes of a request's content that are sent at a time."""
+
 IDLE_S: Final = 60.0
 """Seconds that an unused connection is kept: as long as most servers keep theirs."""
 
@@ -153,7 +156,7 @@ class OriginConnection(asyncio.Protocol):
                 return
         if self._receive(data):  # a head byte by byte is no progress
             self.touched = self._clock.now
-        if self._arrived.size > HIGH_WATER:
+        if self._arrived.size >= HIGH_WATER:
             self.transport.pause_reading()
         self._wake()
 
@@ -230,7 +233,8 @@ class OriginConnection(asyncio.Protocol):
         Raises:
             OriginError: the connection is gone.
         """
-        await self._write(self._wire.content(chunk))
+        for start in range(0, len(chunk), PIECE):  # framing copies, and the copy waits
+            await self._write(self._wire.content(chunk[start : start + PIECE]))
 
     async def end(self, trailers: list[Line] | None = None) -> None:
         """Send the end of the request. Raises as `send`."""
@@ -276,7 +280,7 @@ class OriginConnection(asyncio.Protocol):
             sent = 0
         if sent < len(data):
             self._direct = False
-            self.transport.write(data[sent:] if sent else data)
+            self.transport.write(memoryview(data)[sent:] if sent else data)
 
     async def _write(self, data: bytes) -> None:
         if self._failure is not None:
@@ -299,7 +303,7 @@ class OriginConnection(asyncio.Protocol):
 
     def whole(self) -> tuple[Head, bytes] | None:
         """The response where exactly all of it is here: head, content and an end with nothing."""
-        return None if self._arrived.size > HIGH_WATER else self._arrived.take_whole()
+        return None if self._arrived.size >= HIGH_WATER else self._arrived.take_whole()
 
     async def next(self, patience_s: float, fault: OriginFault) -> Event:
         """

@@ -98,7 +98,7 @@ def test_memory_that_runs_out_sheds_what_is_new(tmp_path):
                 assert node.admin("GET", "/healthz")[0] == 200
                 assert node.admin("GET", "/readyz")[0] == 200
                 assert refused(node)["memory"] >= 1
-                # each of the uploads may hold 256 KiB here and as much towards the origin
+                # each of the uploads may hold two reads of 256 KiB, one of them on its way
                 assert resident(pid) < (most + 150) * MIB
             eventually(lambda: is_answered(node))
             log = node.log.read_text()
