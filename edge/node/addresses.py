@@ -83,6 +83,16 @@ NUMBER: Final = re.compile(r"(?:.*\.)?(?:[0-9]+|0[xX][0-9A-Fa-f]*)\.?")
 """What resolvers of the C library read as an IPv4 address: `2130706433`, `0x7f.1`."""
 
 
+class OriginKey(msgspec.Struct, frozen=True, cache_hash=True):
+    """What connections are told apart by."""
+
+    scheme: str
+    host: str
+    port: int
+    is_carried: bool
+    """Whether a rule inside a deployment names it: it reaches no private address."""
+
+
 class Destination(NamedTuple):
     """What may be dialed."""
 

@@ -12,7 +12,8 @@ from typing import Final
 
 import msgspec
 
-from edge.node.origins import Origin, OriginKey, Origins
+from edge.node.addresses import OriginKey
+from edge.node.origins import Origin, Origins
 
 PORTS: Final = {"http": 80, "https": 443}
 

@@ -85,12 +85,12 @@ class Http1Connection(Http1Sender):
 
     def eof_received(self) -> bool:
         """A client that sent everything may still wait for its answers."""
-        self.half_closed = True
+        self.half_closed = self.service.half_closes
         self.touched = self.clock.now
         if self.tunnel is not None:
             self.tunnel.finish()
             return True
-        if self.lingering or not (self._answering or self.paused):
+        if self.lingering or not self.half_closed or not (self._answering or self.paused):
             return False
         self._end_input()
         return True

@@ -17,7 +17,6 @@ import msgspec
 from edge.errors import MalformedRequest, OriginError, OriginFault
 from edge.http.fields import Line
 from edge.http.message import Head, Request, Response, finish_head
-from edge.node.connection import Http1Connection
 from edge.node.content import discard, sliced
 from edge.node.counters import Counters
 from edge.node.errand import SMALL
@@ -66,16 +65,6 @@ TOLD = msgspec.msgpack.Decoder(Told)
 LABELS = msgspec.msgpack.Decoder(list[bytes])
 
 
-class DeskConnection(Http1Connection):
-    """A sibling's connection: one that ends it waits for no answer, for it never half-closes."""
-
-    __slots__ = ()
-
-    def eof_received(self) -> bool:
-        """It has gone; a Unix socket has no reset to say so by."""
-        return False
-
-
 class Desk:
     """Answers siblings."""
 
@@ -87,6 +76,7 @@ class Desk:
         self.service.idle_timeout = self.service.keep_alive = PATIENT_S
         self.service.requests_per_connection = self.service.max_connections = MANY
         self.service.limits = Limits(min_rate=0)
+        self.service.half_closes = False  # who ends has gone: a Unix socket has no reset
 
     async def respond(self, request: Request) -> Response:
         """What one sibling asked."""

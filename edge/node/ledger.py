@@ -327,7 +327,8 @@ def first_of(response: Response, facts: Facts, identifier: int) -> Repeat:
 def first_look(look: Look, facts: Facts, identifier: int) -> Repeat:
     """The same of what one looks like now, kept where it is at hand."""
     response: Response = look.response  # type: ignore[assignment]  # it has an opening
-    repeat = look.repeat = cast("Repeat", response.repeat) or first_of(response, facts, identifier)
+    repeat: Repeat = response.repeat or first_of(response, facts, identifier)  # type: ignore[assignment]
+    look.repeat = repeat
     return repeat
 
 

@@ -52,10 +52,10 @@ class Listening:
         loop = asyncio.get_running_loop()
         for name, listener in self._listeners.entries:
             bound_unsent(listener)
-            begin: Callable[[], asyncio.Protocol] = partial(Http1Connection, self._service)
+            begin: Callable[[], Http1Connection | Secured] = partial(Http1Connection, self._service)
             if name.startswith("https "):
                 begin = partial(Secured, self._reception)
-            server = await loop.create_server(begin, sock=listener.dup(), backlog=BACKLOG)
+            server = await loop.create_server(begin, sock=listener.dup(), backlog=BACKLOG)  # type: ignore[arg-type]
             self._servers.append(server)
 
     async def follow(self) -> None:

@@ -36,8 +36,8 @@ IDLE_S: Final = 60.0
 """Seconds that an unused connection is kept: as long as most servers keep theirs."""
 
 
-class OriginConnection(asyncio.Protocol):
-    """A connection, and the exchange under way on it."""
+class OriginConnection:
+    """A connection, and the exchange under way on it; a protocol as `transport.Connection` is."""
 
     __slots__ = (
         "_arrived",
@@ -283,14 +283,17 @@ class OriginConnection(asyncio.Protocol):
             self.transport.write(memoryview(data)[sent:] if sent else data)
 
     async def _write(self, data: bytes) -> None:
-        if self._failure is not None:
-            raise self._failure
+        self._expect_no_failure()
         self.touched = self._clock.now
         self.put(data)
         if self._writable is not None:
             await self._writable
-            if self._failure is not None:
-                raise self._failure
+            self._expect_no_failure()
+
+    def _expect_no_failure(self) -> None:
+        """A call of its own: compiled (setup.py), what was None once is None after a wait, too."""
+        if self._failure is not None:
+            raise self._failure
 
     def listen(self, on_arrival: Callable[[], None], patience_s: float, fault: OriginFault) -> None:
         """
@@ -314,8 +317,7 @@ class OriginConnection(asyncio.Protocol):
             RequestError: the client's content broke off.
         """
         while not self._arrived:
-            if self._failure is not None:
-                raise self._failure
+            self._expect_no_failure()
             self._patience = (patience_s, fault)
             self._reading = asyncio.get_running_loop().create_future()
             try:

@@ -11,9 +11,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import deque
-from typing import TYPE_CHECKING, Final
-
-import msgspec
+from typing import TYPE_CHECKING, Final, Protocol
 
 from edge.errors import OriginError, OriginFault
 from edge.http.heads import Heads
@@ -23,7 +21,7 @@ from edge.node.origin import OriginConnection
 from edge.node.roots import system_context
 
 if TYPE_CHECKING:
-    from edge.node.addresses import Addresses, Destination
+    from edge.node.addresses import Addresses, Destination, OriginKey
     from edge.node.clock import Clock
     from edge.site.limits import Limits
 
@@ -34,20 +32,37 @@ FORGET_S: Final = 60.0
 """Seconds after which an origin that nobody asks is forgotten, its failures too."""
 
 
-class OriginKey(msgspec.Struct, frozen=True, cache_hash=True):
-    """What connections are told apart by."""
+class Resolver(Protocol):
+    """Where origins are."""
 
-    scheme: str
-    host: str
-    port: int
-    is_carried: bool
-    """Whether a rule inside a deployment names it: it reaches no private address."""
+    async def resolve(self, host: str, port: int, *, is_carried: bool) -> list[Destination]:
+        """Addresses to dial, the best first."""
+
+
+class Pool(Protocol):
+    """What an origin's connections are made by."""
+
+    clock: Clock
+    counters: Counters
+    settings: int
+    """Their number: it counts up with every change."""
+
+    @property
+    def limits(self) -> Limits:
+        """As the operator has them."""
+
+    @property
+    def addresses(self) -> Resolver:
+        """By name."""
+
+    async def dial(self, key: OriginKey, address: Destination, settings: int) -> OriginConnection:
+        """A new connection to one address."""
 
 
 class Origin:
     """One origin server."""
 
-    def __init__(self, key: OriginKey, pool: Origins) -> None:
+    def __init__(self, key: OriginKey, pool: Pool) -> None:
         self.key = key
         self.name = name_of(key)
         """As `/metrics` has it."""
@@ -285,7 +300,7 @@ class Origins:
         is_secure = key.scheme == "https"
         try:
             async with asyncio.timeout(self.limits.origin_connect):
-                _, connection = await loop.create_connection(
+                _, connection = await loop.create_connection(  # type: ignore[type-var]
                     lambda: OriginConnection(self.clock, settings, self.heads),
                     address.address,
                     address.port,

@@ -9,7 +9,7 @@ makes is known to all of them.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 from edge.http.blocks import STATUS, write_head, write_integer, write_lines
 from edge.http.frames import (
@@ -87,7 +87,7 @@ def frame(response: Response, facts: Facts, identifier: int) -> Framed | None:
         return None
     block = (head.packed or write_head(head)) + write_lines(response.block[:-2])
     block += NAME + write_integer(identifier, 7)
-    repeat = cast("Repeat", response.repeat) or first_of(response, facts, identifier)
+    repeat: Repeat = response.repeat or first_of(response, facts, identifier)  # type: ignore[assignment]
     framed = response.framed = Framed(block, content, identifier, repeat)
     return framed
 

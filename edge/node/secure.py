@@ -23,6 +23,7 @@ from edge.node.tls import ACME_TLS, Handshake, canonical_name
 
 if TYPE_CHECKING:
     from edge.node.reception import Reception
+    from edge.node.streams import Http2Connection
     from edge.site.certificates import Certificate
 
 RECORD: Final = 16 * 1024
@@ -59,7 +60,7 @@ class Secured(asyncio.Protocol, asyncio.Transport):
         "since",
     )
 
-    _above: asyncio.Protocol
+    _above: Http1Connection | Http2Connection
     """What speaks, once hands are shaken."""
     _below: asyncio.Transport
     _tls: Handshake
@@ -345,7 +346,7 @@ class Secured(asyncio.Protocol, asyncio.Transport):
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         """Have another protocol speak."""
-        self._above = cast("asyncio.Protocol", protocol)
+        self._above = cast("Http2Connection", protocol)
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """`ssl_object` and `sslcontext`, and what the transport below knows."""

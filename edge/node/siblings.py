@@ -24,13 +24,14 @@ from edge.http.heads import Head
 from edge.http.http1_client import End
 from edge.http.reuse import Reuse
 from edge.http.variants import ACCEPT_ENCODING
-from edge.node.addresses import Destination
+from edge.node.addresses import Destination, OriginKey
+from edge.node.counters import Counters
 from edge.node.desk import ASK, DROP, ENCODER, LENGTH, TOLD, Told
 from edge.node.errand import SMALL
 from edge.node.fetch import varying_by_coding
 from edge.node.inquiry import Inquiry, Supply
 from edge.node.origin import OriginConnection
-from edge.node.origins import Origin, OriginKey
+from edge.node.origins import Origin
 from edge.node.shelf import Entry
 from edge.node.tasks import spawn
 from edge.site.keys import label_of_key
@@ -65,7 +66,7 @@ class Siblings:
         """Where siblings ask this worker."""
         links = Links(broker.origins.clock, broker.origins.limits)
         keys = [OriginKey("unix", str(place), 0, is_carried=False) for place in places]
-        self._others = [Origin(key, links) for key in keys]  # type: ignore[arg-type]
+        self._others = [Origin(key, links) for key in keys]
         self._links = links
         self._gone: dict[bytes, None] = {}
         """Labels of what siblings may have copies of, and was let go here."""
@@ -232,6 +233,8 @@ class Links:
 
     def __init__(self, clock: Clock, limits: Limits) -> None:
         self.clock = clock
+        self.counters = Counters()
+        """Of what no client asked for."""
         self.limits = linked(limits)
         self.settings = 0
         self.addresses = self
@@ -251,7 +254,7 @@ class Links:
         del address
         loop = asyncio.get_running_loop()
         try:
-            _, connection = await loop.create_unix_connection(
+            _, connection = await loop.create_unix_connection(  # type: ignore[type-var]
                 lambda: OriginConnection(self.clock, settings), key.host
             )
         except OSError as error:

@@ -364,7 +364,7 @@ def take_over(first: Connection, data: bytes) -> None:
     connection = Http2Connection(first.service, first.sni)
     first.leave()
     first.service.connections.add(connection)
-    first.transport.set_protocol(connection)
+    first.transport.set_protocol(connection)  # type: ignore[arg-type]
     connection.connect(first.transport)
     if first.service.seats is not None and first.sni is None:
         first.service.seats.take(connection, connection.peer)

@@ -85,6 +85,8 @@ class Service:
         self.header_timeout = 10.0
         self.idle_timeout = 30.0
         self.keep_alive = 60.0
+        self.half_closes = True
+        """Whether a client that said its last may wait for answers."""
         self.requests_per_connection = 1000
         self.streams_per_connection = 1000
         self.max_streams = 100
@@ -136,8 +138,12 @@ class Service:
         return ""
 
 
-class Connection(asyncio.Protocol):
-    """One client's transport."""
+class Connection:
+    """
+    One client's transport.
+
+    A protocol of asyncio's by its methods: what is compiled (setup.py) has no base elsewhere.
+    """
 
     __slots__ = (
         "_acknowledged",

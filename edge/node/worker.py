@@ -21,8 +21,8 @@ import uvloop
 
 from edge.errors import EdgeError
 from edge.node import descriptors, orders
+from edge.node.connection import Http1Connection
 from edge.node.country import Countries
-from edge.node.desk import DeskConnection
 from edge.node.listening import BACKLOG, Listening
 from edge.node.machine import Machine, Team
 from edge.node.orders import Listeners, Reply
@@ -124,7 +124,9 @@ class Worker(Machine):
         """Be asked by siblings from now on."""
         self._siblings.place.unlink(missing_ok=True)
         return await asyncio.get_running_loop().create_unix_server(
-            lambda: DeskConnection(self._desk.service), self._siblings.place, backlog=BACKLOG
+            lambda: Http1Connection(self._desk.service),  # type: ignore[arg-type, return-value]
+            self._siblings.place,
+            backlog=BACKLOG,
         )
 
     async def _tick(self) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from edge.errors import OriginError
-from edge.node.addresses import Addresses
+from edge.node.addresses import Addresses, OriginKey
 from edge.node.aims import aims_of, split_authority
 from edge.node.clock import Clock
 from edge.node.health import FAILURES, OPEN_S
-from edge.node.origins import OriginKey, Origins
+from edge.node.origins import Origins
 from edge.site.limits import Limits
 from edge.site.settings import Proxy
 from tests.support_site import decided, site_of

@@ -10,7 +10,7 @@ import uvloop
 from msgspec.structs import replace
 
 from edge.http.caching import Reason
-from edge.node.crossing import REST, STRANGE, Crossing
+from edge.node.crossing import REST, STRANGE, Crossing, Speech
 from edge.node.passing import Passing
 from tests.support_ledger import Entered, entering
 from tests.support_origin import Origin, Talk, saying
@@ -235,7 +235,7 @@ async def test_an_origin_is_told_what_a_way_has_to_say(raw, origin, path, get):
     await warm(raw, origin, path)
     (connection,) = raw.node.site.worker._service.connections
     other = replace(connection.speech.passage, scheme=b"https")
-    connection.speech = replace(connection.speech, passage=other, lines=b"x-request-id: ")
+    connection.speech = Speech(connection.speech.manner, other, b"x-request-id: ")
     looked_at = raw.parsed
     await raw.ask(get)
 

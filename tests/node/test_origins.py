@@ -12,14 +12,13 @@ import pytest
 
 from edge.errors import OriginError
 from edge.http.http1_client import End
-from edge.node.addresses import Addresses
+from edge.node.addresses import Addresses, OriginKey
 from edge.node.clock import Clock
 from edge.node.origin import OriginConnection
 from edge.node.origins import (
     FORGET_S,
     MAX_TRIES,
     Origin,
-    OriginKey,
     Origins,
     translate,
 )

@@ -8,9 +8,9 @@ import contextlib
 import pytest
 
 from edge.errors import OriginError
-from edge.node.addresses import Addresses
+from edge.node.addresses import Addresses, OriginKey
 from edge.node.clock import Clock
-from edge.node.origins import OriginKey, Origins
+from edge.node.origins import Origins
 from edge.node.tasks import spawn
 from edge.node.tunnels import OriginTunnel
 from edge.site.limits import Limits

@@ -1,0 +1,56 @@
+"""What can be compiled: `setup.py` names modules that machine code does the same as."""
+
+from __future__ import annotations
+
+import ast
+import runpy
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def setup():
+    """Its names; nothing is built."""
+    return runpy.run_path(str(ROOT / "setup.py"), run_name="tests")
+
+
+@pytest.fixture(scope="module")
+def hot(setup):
+    """The modules that are compiled."""
+    return {ROOT / "edge" / f"{name}.py" for name in setup["HOT"]}
+
+
+def classes_of(path):
+    """Its classes."""
+    tree = ast.parse(path.read_text())
+    return [each for each in ast.walk(tree) if isinstance(each, ast.ClassDef)]
+
+
+def bases_of(path):
+    """What its classes stand on, by their last names."""
+    bases = [base for each in classes_of(path) for base in each.bases]
+    return {ast.unparse(base).rpartition(".")[2].partition("[")[0] for base in bases}
+
+
+def test_no_compiled_class_is_a_struct(hot):
+    """Of its fields' types, which are imported for type checkers alone, nothing would be left."""
+    assert [path.name for path in hot if bases_of(path) & {"Struct", "NamedTuple"}] == []
+
+
+def test_what_stands_on_a_compiled_class_is_compiled(hot):
+    """Python refuses to make one of any other."""
+    compiled = {each.name for path in hot for each in classes_of(path)}
+    others = set((ROOT / "edge").rglob("*.py")) - hot
+
+    assert {path.name: found for path in others if (found := bases_of(path) & compiled)} == {}
+
+
+def test_it_is_compiled_by_what_has_checked_it(setup):
+    """One version of mypy."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+    assert set(setup["TOOLS"]) <= set(project["optional-dependencies"]["dev"])
