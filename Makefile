@@ -20,14 +20,17 @@ test: packages $(VENV)/.dev check
 	$(BIN)/pytest tests/scenarios tests --ignore=tests/site -n 3 --dist loadfile --no-loadscope-reorder
 	$(MAKE) compiled
 
-# The hot modules as machine code, beside the source and never in its place: nodes have to do the
-# same. Units are left out: they put other things in the place of what is compiled.
+# The hot modules as machine code, beside the source and never in its place: a node made of them has
+# to do the same. Units are left out, since they put other things in the place of what is compiled,
+# and so is what is control's alone.
 COMPILED := build/compiled
+SAME := abuse access_log amplification caching cgi_origins given_up http2 overload proxy purge reload tls tracing websockets
 compiled: $(VENV)/.dev
 	rm -rf $(COMPILED) && mkdir -p $(COMPILED)
 	cp -r setup.py pyproject.toml README.md LICENSE Makefile edge tests rules packaging bench $(COMPILED)
 	cd $(COMPILED) && EDGE_COMPILED=1 $(CURDIR)/$(BIN)/python setup.py --quiet build_ext --inplace
-	cd $(COMPILED) && PYTHONPATH=$(CURDIR)/$(COMPILED) $(CURDIR)/$(BIN)/pytest tests/conformance tests/scenarios $(SAME) -n 3 --dist loadfile --no-loadscope-reorder
+	cd $(COMPILED) && PYTHONPATH=$(CURDIR)/$(COMPILED) $(CURDIR)/$(BIN)/pytest tests/conformance \
+		$(foreach name,$(SAME),tests/scenarios/test_$(name)*.py) -n 3 --dist loadfile --no-loadscope-reorder
 
 # Slow; for who wrote tests that start processes.
 pauses: packages $(VENV)/.dev

@@ -8,6 +8,7 @@ writes lies in a temporary folder that goes with it.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import os
 import platform
 import resource
@@ -65,4 +66,7 @@ def raise_file_limit(wanted: int) -> None:
 def print_circumstances() -> None:
     """What figures depend on beside the code: other work, and whose build of Python runs Edge."""
     print(f"load average before: {os.getloadavg()[0]:.2f} (other work on the machine blurs this)")
-    print(f"Python {platform.python_version()} of {sys.base_prefix}")
+    source = importlib.util.find_spec("edge.node.connection")
+    is_compiled = source is not None and not str(source.origin).endswith(".py")
+    how = ", the hot modules compiled" if is_compiled else ""
+    print(f"Python {platform.python_version()} of {sys.base_prefix}{how}")
