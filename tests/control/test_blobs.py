@@ -40,6 +40,23 @@ def names(folder):
     return sorted(path.name for path in folder.rglob("*") if path.is_file())
 
 
+def test_a_blob_that_is_settled_meanwhile_is_not_missing(store, monkeypatch):
+    """Another deployment's activation moves it between the look into the store and the next."""
+    name = put(store, b"hello")
+    look, looked = blobs._size_of, []
+
+    def look_and_settle(path):
+        looked.append(look(path))
+        if len(looked) == 1:
+            store.settle()
+        return looked[-1]
+
+    monkeypatch.setattr(blobs, "_size_of", look_and_settle)
+
+    assert store.missing([name]) == []
+    assert looked == [None, None, 5]
+
+
 def test_a_blob_arrives_under_its_hash(places, store):
     """It is staged first and durable after `settle`, with the bytes that were sent."""
     name = put(store, b"hello")
