@@ -28,7 +28,7 @@ SAME := abuse access_log amplification caching cgi_origins given_up http2 overlo
 compiled: $(VENV)/.dev
 	rm -rf $(COMPILED) && mkdir -p $(COMPILED)
 	cp -r setup.py pyproject.toml README.md LICENSE Makefile edge tests rules packaging bench $(COMPILED)
-	cd $(COMPILED) && EDGE_COMPILED=1 $(CURDIR)/$(BIN)/python setup.py --quiet build_ext --inplace
+	cd $(COMPILED) && EDGE_COMPILED=1 $(CURDIR)/$(BIN)/python -W ignore setup.py --quiet build_ext --inplace
 	cd $(COMPILED) && PYTHONPATH=$(CURDIR)/$(COMPILED) $(CURDIR)/$(BIN)/pytest tests/conformance \
 		$(foreach name,$(SAME),tests/scenarios/test_$(name)*.py) -n 3 --dist loadfile --no-loadscope-reorder
 

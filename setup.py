@@ -19,10 +19,11 @@ HOT = (
     *("node/recurring", "node/transport"),
 )
 
-TOOLS = ["mypy==2.4.1"]
+TOOLS = ["mypy==2.4.1", "msgspec>=0.19", "zttp==0.0.35"]
+"""mypy, and what it has to know the types of."""
 
 OPTIONS = ("--config-file=", "--ignore-missing-imports", "--allow-subclassing-any")
-"""Where pip builds, none of what Edge imports is there: `make check` has looked at it all."""
+"""Where pip builds, little of what Edge imports is there: `make check` has looked at it all."""
 
 
 def extensions() -> list[Extension]:

@@ -53,4 +53,17 @@ def test_it_is_compiled_by_what_has_checked_it(setup):
     """One version of mypy."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
-    assert set(setup["TOOLS"]) <= set(project["optional-dependencies"]["dev"])
+    named = {*project["dependencies"], *project["optional-dependencies"]["dev"]}
+    assert set(setup["TOOLS"]) <= named
+
+
+def test_nothing_compiled_waits_in_an_async_with(hot):
+    """With an exception on its way mypyc's ends the process; a time limit waits for nothing."""
+    found = {
+        (path.name, ast.unparse(each.items[0].context_expr).partition("(")[0])
+        for path in hot
+        for each in ast.walk(ast.parse(path.read_text()))
+        if isinstance(each, ast.AsyncWith)
+    }
+
+    assert found == {("origins.py", "asyncio.timeout")}

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import cast
 
 from edge.errors import RequestError
 
@@ -109,6 +110,18 @@ async def closing(content: AsyncIterator[bytes]) -> AsyncIterator[AsyncIterator[
         yield content
     finally:
         await discard(content)
+
+
+async def pour(content: object, take: Callable[[bytes], Awaitable[None]]) -> None:
+    """
+    Hand a response's content on, chunk by chunk; it is closed however that ends.
+
+    For those that are compiled (setup.py): of what mypyc makes of an `async with` that waits while
+    an exception passes, the process dies.
+    """
+    async with closing(cast("AsyncIterator[bytes]", content)) as chunks:
+        async for chunk in chunks:
+            await take(chunk)
 
 
 async def discard(content: object) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from functools import partial
 from time import monotonic
 from typing import cast
 
@@ -18,7 +18,7 @@ from edge.errors import MalformedRequest
 from edge.http.http2 import NO_ERROR, Http2
 from edge.http.message import CRLF, REQUEST_ID, Request, Response, response_pairs
 from edge.node.allowance import Allowance
-from edge.node.content import Inflow, closing
+from edge.node.content import Inflow, pour
 from edge.node.transport import Connection, Service
 
 SLICE = 32 * 1024
@@ -139,9 +139,7 @@ class Http2Sender(Connection):
         self.wire.send_head(
             identifier, response.head.status, pairs_of(request, response), ends=False
         )
-        async with closing(cast("AsyncIterator[bytes]", content)) as chunks:
-            async for chunk in chunks:
-                await self._send_chunk(identifier, stream, chunk)
+        await pour(content, partial(self._send_chunk, identifier, stream))
         self.wire.end(identifier, response.trailers)
         self._enter(stream)
         self._finish(identifier, stream)

@@ -24,7 +24,7 @@ from edge.http.http1 import (
 )
 from edge.http.message import BLANK_LINE, CRLF, Request, Response, Tunnel
 from edge.node.cache import JOIN_BELOW, WRITTEN_AT_ONCE
-from edge.node.content import closing, discard, sliced
+from edge.node.content import discard, pour, sliced
 from edge.node.ledger import first_look
 from edge.node.transport import Connection, Service
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from edge.http.manner import Manner
     from edge.node.cache import Look
-    from edge.node.content import Inflow
+    from edge.node.content import Inflow, pour
     from edge.node.crossing import Crossing, Lane, Speech
     from edge.node.later import Later, Taker
     from edge.node.passing import Form
@@ -265,11 +265,7 @@ class Http1Sender(Connection):
         if is_chunked:
             head = head[: -len(CRLF)] + CHUNKED_LINE + CRLF
         self._begin_sending(response, head)
-        async with closing(cast("AsyncIterator[bytes]", content)) as chunks:
-            async for chunk in chunks:
-                self._send_on(encode_chunk(chunk) if is_chunked else chunk)
-                await self.writable()
-                self.touched = self.clock.now
+        await pour(content, self._send_chunk if is_chunked else self._send_piece)
         if is_chunked:
             self._send_on(encode_end(response.trailers))
         self._enter(request, response, self._sent, self._first)
@@ -277,6 +273,17 @@ class Http1Sender(Connection):
     def _begin_sending(self, response: Response, head: bytes) -> None:
         self._begun, self._first = response, monotonic()
         self._send_on(head)
+
+    async def _send_chunk(self, chunk: bytes) -> None:
+        await self._send_piece(encode_chunk(chunk))
+
+    async def _send_piece(self, piece: bytes) -> None:
+        await self._send_on_time(piece)
+        self.touched = self.clock.now
+
+    async def _send_on_time(self, data: bytes) -> None:
+        self._send_on(data)
+        await self.writable()
 
     def _send_on(self, data: bytes) -> None:
         self._sent += len(data)
@@ -311,10 +318,7 @@ class Http1Sender(Connection):
         self.transport.resume_reading()
         if self.half_closed:
             tunnel.finish()
-        async with closing(cast("AsyncIterator[bytes]", response.content)) as chunks:
-            async for chunk in chunks:
-                self._send_on(chunk)
-                await self.writable()
+        await pour(response.content, self._send_on_time)
         self.tunnel = None
         self._enter(request, response, self._sent, self._first)
 
