@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("edge.worker")
 
-SLICE_SECONDS: Final = 0.002
+SLICE_SECONDS: Final = 0.0005
 """After so long others have their turn. 10,000 idle connections take 10 ms, to end them 1 s."""
 
 
