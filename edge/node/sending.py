@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from edge.http.manner import Manner
     from edge.node.cache import Look
-    from edge.node.content import Inflow, pour
+    from edge.node.content import Inflow
     from edge.node.crossing import Crossing, Lane, Speech
     from edge.node.later import Later, Taker
     from edge.node.passing import Form
