@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import time
 from types import SimpleNamespace
 
-from edge.node.sweeping import SLICE_SECONDS, sweep
+from edge.node.sweeping import PAUSE_SECONDS, SLICE_SECONDS, SPREAD_SECONDS, sweep
 from edge.node.tasks import spawn
 
 
@@ -46,6 +47,22 @@ async def test_others_have_their_turns():
     task.cancel()
     assert [each.swept for each in slow] == [[7.0]] * 5
     assert set(turns) >= {1, 2, 3, 4}
+
+
+async def test_a_look_is_spread_but_ends(monkeypatch):
+    """Pauses between slices, and none when most of a second is over."""
+    service = SimpleNamespace(connections=set())
+    step = SPREAD_SECONDS / 4
+    times = itertools.count(100.0, step)
+    pauses = []
+
+    async def pause(seconds: float) -> None:
+        pauses.append(seconds)
+
+    monkeypatch.setattr("edge.node.sweeping.monotonic", times.__next__)
+    monkeypatch.setattr("edge.node.sweeping.asyncio.sleep", pause)
+    await sweep([Slow(service) for _ in range(4)], 1.0)
+    assert pauses == [PAUSE_SECONDS] * 2 + [0] * 2
 
 
 async def test_who_has_gone_is_not_looked_at(caplog):
