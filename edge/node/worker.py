@@ -80,6 +80,8 @@ class Worker(Machine):
         self._drained = asyncio.Event()
         self._asked = asyncio.Event()
         """Set whenever control has asked for the numbers."""
+        self._sweep: asyncio.Task[None] | None = None
+        """The look at every connection: the clock does not wait for it."""
         self._may_listen = not team.waits
 
     async def run(self) -> None:
@@ -140,7 +142,8 @@ class Worker(Machine):
             self._origins.sweep()
             self._siblings.sweep(self._clock.now)
             self._reception.sweep(self._clock.now)
-            await sweep(self._connections(), self._clock.now)
+            if self._sweep is None or self._sweep.done():
+                self._sweep = spawn(sweep(self._connections(), self._clock.now), "sweep")
             if not self._lock.locked():
                 spawn(self._follow_current(), "follow")  # the clock does not wait for the disk
                 spawn(self._follow_certificates(), "certificates")
