@@ -57,6 +57,9 @@ clean:
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV) || (echo "make: venv is missing: apt-get install python3-venv" && false)
 
+# In place nothing is compiled (setup.py), and so nothing is fetched for that.
+$(VENV)/.runtime $(VENV)/.dev: export EDGE_COMPILED = 0
+
 $(VENV)/.runtime: pyproject.toml $(VENV)/bin/python
 	$(BIN)/pip install --quiet --editable .
 	@touch $@

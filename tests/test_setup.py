@@ -57,6 +57,54 @@ def test_it_is_compiled_by_what_has_checked_it(setup):
     assert set(setup["TOOLS"]) <= named
 
 
+@pytest.mark.parametrize(
+    ("command", "said", "is_wished"),
+    [
+        ("bdist_wheel", None, True),
+        ("bdist_wheel", "1", True),
+        ("bdist_wheel", "", True),
+        ("bdist_wheel", "0", False),
+        ("editable_wheel", None, False),
+        ("editable_wheel", "1", True),
+    ],
+)
+def test_a_wheel_is_compiled_where_it_can_be(setup, monkeypatch, command, said, is_wished):
+    """Unless it is wished for or not."""
+    environment = {} if said is None else {"EDGE_COMPILED": said}
+    with_compiler(setup, monkeypatch)
+
+    assert setup["is_wished"](["setup.py", command], environment) is is_wished
+
+
+def test_without_a_compiler_it_is_installed_as_it_is(setup, monkeypatch):
+    """Whoever insists is told what to install, before anything is built."""
+    with_compiler(setup, monkeypatch)
+    monkeypatch.setenv("CC", "no-such-compiler -O2")
+    assert setup["is_wished"](["setup.py", "bdist_wheel"], {}) is False
+
+    monkeypatch.setenv("EDGE_COMPILED", "1")
+    monkeypatch.setattr("sys.argv", ["setup.py", "bdist_wheel"])
+    with pytest.raises(
+        SystemExit, match=r"a C compiler \(no-such-compiler\) is not there; apt-get"
+    ):
+        setup["main"]()
+
+
+def test_without_headers_too(setup, monkeypatch, tmp_path):
+    """Debian's are a package of their own."""
+    with_compiler(setup, monkeypatch)
+    monkeypatch.setattr("sysconfig.get_path", lambda _: str(tmp_path))
+
+    assert setup["missing"]() == f"Python's headers ({tmp_path}/Python.h)"
+
+
+def with_compiler(setup, monkeypatch):
+    """A machine that has all it takes, or the test is of no use."""
+    monkeypatch.delenv("EDGE_COMPILED", raising=False)
+    if setup["missing"]():
+        pytest.skip(f"{setup['missing']()} is not there")
+
+
 def test_nothing_compiled_waits_in_an_async_with(hot):
     """With an exception on its way mypyc's ends the process; a time limit waits for nothing."""
     found = {

@@ -8,6 +8,7 @@ would be started.
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
 import os
 import re
 import resource
@@ -138,7 +139,16 @@ def check_programs(_: Patient) -> Iterator[Finding]:
     faults = [each for each in (judge_package(need, installed(need)) for need in needed) if each]
     yield from faults
     if not faults:
-        yield fine(f"Python {version}, and {len(needed)} packages as this version needs them")
+        found = f"Python {version}, and {len(needed)} packages as this version needs them"
+        yield fine(f"{found}; {build()}")
+
+
+def build() -> str:
+    """Whether what every request passes is machine code (setup.py)."""
+    source = importlib.util.find_spec("edge.node.clock")
+    if source is not None and str(source.origin).endswith(".so"):
+        return "compiled"
+    return "not compiled: installed with gcc and python3-dev it would be a tenth faster"
 
 
 def name_of(requirement: str) -> str:

@@ -40,8 +40,12 @@ PLAIN: Final = (
 """For clear text on a port with TLS."""
 
 
-class Secured(asyncio.Protocol, asyncio.Transport):
-    """One connection with TLS."""
+class Secured:
+    """
+    One connection with TLS: an `asyncio.Protocol` to what is below, a transport to what is above.
+
+    Neither by inheritance: who is compiled (setup.py) stands on no interpreted class.
+    """
 
     __slots__ = (
         "_above",
@@ -59,6 +63,8 @@ class Secured(asyncio.Protocol, asyncio.Transport):
         "_tls",
         "since",
     )
+
+    __deletable__ = ["_above"]  # noqa: RUF012  (mypyc's: a list in so many words)
 
     _above: Http1Connection | Http2Connection
     """What speaks, once hands are shaken."""
@@ -225,7 +231,7 @@ class Secured(asyncio.Protocol, asyncio.Transport):
             return
         self._is_open = True
         self._above = Http1Connection(self._reception.service, self._name)
-        self._above.connection_made(self)
+        self._above.connection_made(cast("asyncio.Transport", self))
         if self._incoming.pending:
             self._read()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
 import os
 import re
 import resource
@@ -113,6 +114,19 @@ def test_what_runs_here_is_what_is_needed(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "version_info", (3, 10, 1))
 
     assert next(iter(check_programs(patient_of(tmp_path)))).text == "Python 3.10.1"
+
+
+def test_the_build_is_told(tmp_path, monkeypatch):
+    """The sources in place are not compiled; of a wheel they mostly are."""
+    (found,) = check_programs(patient_of(tmp_path))
+    assert found.text.endswith(
+        "; not compiled: installed with gcc and python3-dev it would be a tenth faster"
+    )
+
+    (tmp_path / "clock.so").touch()
+    spec = importlib.util.spec_from_file_location("clock", tmp_path / "clock.so")
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: spec)
+    assert doctor_machine.build() == "compiled"
 
 
 def test_whoever_cannot_read_what_is_needed_is_told_so(tmp_path, monkeypatch):

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import fnmatch
 import json
+import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -59,7 +61,9 @@ def test_what_is_copied_is_there():
     """And is not kept from the build."""
     sources = [source for sources, _ in copied() for source in sources]
 
-    assert set(sources) == {"pyproject.toml", "README.md", "LICENSE", "edge", "packaging/edge.yml"}
+    assert set(sources) == {
+        *("pyproject.toml", "setup.py", "README.md", "LICENSE", "edge", "packaging/edge.yml")
+    }
     assert [each for each in sources if not (ROOT / each).exists() or is_ignored(each)] == []
 
 
@@ -108,7 +112,7 @@ def test_what_is_asked_for_its_health(tmp_path):
 
 
 def test_what_is_copied_can_be_installed(tmp_path):
-    """The build's own step, without the packages that it needs: they are here already."""
+    """The build's own step, compiled as it is; what Edge needs at run time is here already."""
     source = tmp_path / "src"
     for sources, destination in copied():
         if destination not in ("./", "./edge"):
@@ -128,14 +132,28 @@ def test_what_is_copied_can_be_installed(tmp_path):
         check=False,
         capture_output=True,
         text=True,
+        env=os.environ | dict(each.split("=") for each in said("ARG", STEPS)),
     )
     if "No matching distribution found for setuptools" in done.stderr:
         pytest.skip("no package index is reached")
     assert done.returncode == 0, done.stderr
 
-    installed = {path.relative_to(tmp_path / "site") for path in (tmp_path / "site").rglob("*.py")}
+    site = tmp_path / "site"
+    installed = {path.relative_to(site) for path in site.rglob("*.py")}
     ours = {path.relative_to(ROOT) for path in (ROOT / "edge").rglob("*.py")}
     assert {each for each in installed if each.parts[0] == "edge"} == ours
+    assert compiled_below(site) == {Path(name) for name in hot_modules()}
+
+
+def compiled_below(site):
+    """The modules that are machine code."""
+    found = (path.relative_to(site / "edge") for path in (site / "edge").rglob("*.so"))
+    return {path.with_name(path.name.partition(".")[0]) for path in found}
+
+
+def hot_modules():
+    """Those that `setup.py` names."""
+    return runpy.run_path(str(ROOT / "setup.py"), run_name="tests")["HOT"]
 
 
 def test_compose_runs_it_closed():
