@@ -37,6 +37,20 @@ def general_name(name: str) -> x509.GeneralName:
         return x509.DNSName(name)
 
 
+SIGNS = x509.KeyUsage(
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=True,
+    encipher_only=False,
+    decipher_only=False,
+)
+"""What a root's key is for: clients from Python 3.13 on want to know."""
+
+
 class Issuer:
     """A root that signs what it is asked for."""
 
@@ -45,6 +59,7 @@ class Issuer:
         self._name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
         built = self._begin(self._name, self._key.public_key(), 3650)
         built = built.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        built = built.add_extension(SIGNS, critical=True)
         self.root = built.sign(self._key, hashes.SHA256()).public_bytes(pem_encoding()).decode()
 
     def _begin(
@@ -59,6 +74,11 @@ class Issuer:
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - dt.timedelta(days=1))
             .not_valid_after(now + dt.timedelta(days=days))
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()),
+                critical=False,
+            )
         )
 
     def pem(self, *names: str, days: float = 30) -> str:

@@ -24,6 +24,7 @@ from urllib.parse import quote, urlsplit
 from edge.control.announcements import check_names
 from edge.control.operations import Document
 from edge.errors import ConfigError, EdgeError, StoreError
+from edge.node.roots import checking_context
 from edge.site.hosts import is_loopback
 
 TIMEOUT = 600.0
@@ -324,7 +325,7 @@ def trusting(roots: Sequence[Path]) -> ssl.SSLContext:
     Raises:
         EdgeError: a file has none.
     """
-    context = ssl.create_default_context()
+    context = checking_context()
     for file in roots:
         try:
             context.load_verify_locations(cafile=file)

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Final
 
 from edge.control.letters import Letter, Undelivered, lines, plain
+from edge.node.roots import checking_context
 from edge.site.alarms import Smtp
 
 STEP_S: Final = 10.0
@@ -81,7 +82,7 @@ class Mailing:
         host, port = self._smtp.host, self._smtp.port
         if self._smtp.security == "none":
             return smtplib.SMTP(host, port, timeout=STEP_S)
-        context = self._context or ssl.create_default_context()
+        context = self._context or checking_context()
         if self._smtp.security == "implicit":
             return smtplib.SMTP_SSL(host, port, timeout=STEP_S, context=context)
         server = smtplib.SMTP(host, port, timeout=STEP_S)

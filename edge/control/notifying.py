@@ -23,6 +23,7 @@ import msgspec
 from edge.control.letters import Letter, Undelivered, name_of
 from edge.control.mail import Mailing
 from edge.control.webhooks import post
+from edge.node.roots import checking_context
 from edge.node.tasks import spawn
 from edge.site.alarms import Smtp
 
@@ -79,7 +80,7 @@ class Post:
         else:
             context = self.trusted
             if context is None:
-                context = await asyncio.to_thread(ssl.create_default_context)
+                context = await asyncio.to_thread(checking_context)
             await post(letter.to, letter.document, context)
 
     async def _mail(self, letter: Letter) -> None:

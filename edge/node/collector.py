@@ -12,7 +12,6 @@ from __future__ import annotations
 import gzip
 import importlib.metadata
 import socket
-import ssl
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -21,6 +20,7 @@ import urllib3
 
 from edge.node.exporter import Refused
 from edge.node.otlp import encode
+from edge.node.roots import checking_context
 
 if TYPE_CHECKING:
     from edge.node.visits import Visit
@@ -40,7 +40,7 @@ class Collector:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        context = ssl.create_default_context()
+        context = checking_context()
         self._pool = urllib3.PoolManager(retries=False, timeout=TIMEOUT, ssl_context=context)
 
     def take(self, settings: Tracing, visits: list[Visit]) -> None:

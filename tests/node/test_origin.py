@@ -14,6 +14,7 @@ from edge.http.heads import Head
 from edge.http.http1_client import End
 from edge.node.clock import Clock
 from edge.node.origin import HIGH_WATER, IDLE_S, OriginConnection
+from edge.node.roots import context_with
 from edge.node.tasks import spawn
 from tests.support_origin import Authority, Origin, Talk, originating, raw, saying
 from tests.support_wire import KIB, MIB, until
@@ -444,7 +445,7 @@ async def test_over_tls_an_end_has_to_be_told(authority, clock, is_told):
             talk.close()
 
         origin.on("/", script)
-        trusting = ssl.create_default_context(cafile=authority.root)
+        trusting = context_with(authority.root)
         async with dialed(origin, clock, trusting) as connection:
             await get(connection)
             if is_told:
@@ -459,7 +460,7 @@ async def test_a_connection_over_tls_can_be_used_again(authority, clock):
     """What TLS itself sends between two messages is nobody's answer."""
     with originating(authority.context("origin.test")) as origin:
         origin.on("/", saying(b"hello"))
-        trusting = ssl.create_default_context(cafile=authority.root)
+        trusting = context_with(authority.root)
         async with dialed(origin, clock, trusting) as connection:
             for _ in range(3):
                 await get(connection)

@@ -7,7 +7,7 @@ import ssl
 import pytest
 
 from edge.errors import StoreError
-from edge.node.roots import Roots
+from edge.node.roots import Roots, checking_context
 from tests.support_origin import Authority
 
 
@@ -83,3 +83,19 @@ def test_a_file_that_cannot_be_used_changes_nothing(own, content):
     own.write_bytes(good + b"\n")
     roots.read(own)
     assert count(roots) > 0
+
+
+def test_an_authority_made_by_hand_is_taken_whatever_the_python(monkeypatch):
+    """What `openssl req -x509` makes has no key usage, which Python 3.13's default wants."""
+
+    def strict():
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.verify_flags |= ssl.VERIFY_X509_STRICT
+        return context
+
+    monkeypatch.setattr(ssl, "create_default_context", strict)
+    context = checking_context()
+
+    assert not context.verify_flags & ssl.VERIFY_X509_STRICT
+    assert context.verify_mode == ssl.CERT_REQUIRED
+    assert context.check_hostname
