@@ -81,6 +81,20 @@ def parse_wrk(text: str, size: float) -> Run:
     return checked("wrk", Run(requests, seconds, float(total[4]) * UNITS[total[5]], p99), size)
 
 
+def parse_taken(text: str, size: float) -> Run:
+    """
+    The run that `taker.c` describes in `text`, for a file of `size` bytes.
+
+    Raises:
+        Refused: No result, or answers too short.
+    """
+    words = text.split()
+    if len(words) != 4:
+        raise Refused(f"taker printed no result: {last_line(text)}")
+    answers, seconds, taken, p99 = words
+    return checked("taker", Run(int(answers), float(seconds), float(taken), float(p99)), size)
+
+
 def parse_h2load(text: str, size: float) -> Run:
     """
     The run that `h2load` describes in `text`, for a file of `size` bytes.

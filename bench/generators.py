@@ -1,5 +1,5 @@
 """
-The load generators of `compare.py`, pinned to their core: wrk, h2load, and `pacing.py`.
+The load generators of `compare.py`, pinned to their core: wrk, h2load, `taker.c` and `pacing.py`.
 
 A loader is a function `(errand, server, seconds) -> Run`, and raises `Refused` where the run has no
 figure.
@@ -117,6 +117,36 @@ def load_mix(errand: Errand, server: Server, seconds: float) -> Run:
     return figures.parse_wrk(said, contents.mean_size())
 
 
+# taker.c
+
+
+def load_large(errand: Errand, server: Server, seconds: float) -> Run:
+    """One file again and again, whose content nobody copies."""
+    scenario = errand.scenario
+    request = f"GET {scenario.path} HTTP/1.1\r\nHost: {processes.HOST}\r\n\r\n"
+    numbers = (server.port, scenario.connections, seconds)
+    said = generate([str(taker()), *map(str, numbers), request], seconds)
+    return figures.parse_taken(said, scenario.size)
+
+
+def taker() -> Path:
+    """
+    The program, compiled where it is not or was from another source.
+
+    Raises:
+        Refused: There is no C compiler.
+    """
+    source, program = HERE / "taker.c", HERE.parent / "build" / "taker"
+    if program.exists() and program.stat().st_mtime > source.stat().st_mtime:
+        return program
+    program.parent.mkdir(exist_ok=True)
+    try:
+        subprocess.run(["cc", "-O2", "-o", program, source], check=True)
+    except FileNotFoundError as missing:
+        raise Refused("no C compiler (cc): apt-get install gcc") from missing
+    return program
+
+
 # h2load
 
 
@@ -191,6 +221,7 @@ def load_paced(errand: Errand, server: Server, seconds: float) -> Run:
 
 LOADERS: dict[Load, Callable[[Errand, Server, float], Run]] = {
     "wrk": load_http1,
+    "large": load_large,
     "mix": load_mix,
     "h2load": load_http2,
     "h2load-mix": load_mix_http2,

@@ -15,7 +15,7 @@ HANDSHAKES = 250
 Stage = Literal["files", "secure", "proxies"]
 """Servers that are started together: of files, of files over TLS, of an origin's answers."""
 
-Load = Literal["wrk", "mix", "h2load", "h2load-mix", "handshakes", "pace"]
+Load = Literal["wrk", "large", "mix", "h2load", "h2load-mix", "handshakes", "pace"]
 """Which generator, and with what; see `generators.LOADERS`."""
 
 
@@ -111,10 +111,10 @@ FILES = (
         aims=least(nginx=1.0, caddy=6.0, varnish=1.5),
     ),
     Scenario(
-        "100kb", "/100kb.bin", 100 * KIB, peers=EVERYONE,
+        "100kb", "/100kb.bin", 100 * KIB, "large", peers=EVERYONE,
         aims=least(nginx=1.0, caddy=2.5, varnish=1.2),
     ),
-    Scenario("10mb", "/10mb.bin", 10 * MIB, connections=16, aims=least(nginx=0.7)),
+    Scenario("10mb", "/10mb.bin", 10 * MIB, "large", connections=16, aims=least(nginx=0.7)),
     Scenario(
         "mix", "/mix/00/00000.bin", MIX_SIZE, "mix", peers=EVERYONE,
         aims=least(nginx=1.0, caddy=6.0, varnish=1.5),
@@ -168,7 +168,7 @@ PROXIED = (
         "proxy-1kb", "/proxy-1kb.bin", KIB, stage="proxies", peers=STREAMING,
         aims=least(nginx=0.9, caddy=4.0),
     ),
-    Scenario("proxy-1mb", "/proxy-1mb.bin", MIB, stage="proxies", peers=STREAMING),
+    Scenario("proxy-1mb", "/proxy-1mb.bin", MIB, "large", stage="proxies", peers=STREAMING),
     Scenario(
         "proxy-hit", "/proxy-hit.bin", KIB, stage="proxies", peers=STORING, hits=True,
         aims=least(nginx=1.0, varnish=1.5),

@@ -46,6 +46,17 @@ def test_wrk_output_becomes_a_run() -> None:
     assert run.bytes_read == pytest.approx(29.87 * 2**20)
 
 
+def test_what_the_taker_prints_becomes_a_run() -> None:
+    """Answers, seconds, bytes with heads, and p99."""
+    run = figures.parse_taken("50000 2.000100 5130000000 0.00213\n", 102_400)
+
+    assert (run.requests, run.seconds, run.p99_s) == (50000, 2.0001, 0.00213)
+    with pytest.raises(figures.Refused, match="1024 bytes an answer for a file of 102400"):
+        figures.parse_taken("5 2.0 5120 0.001\n", 102_400)
+    with pytest.raises(figures.Refused, match="taker printed no result: .nothing"):
+        figures.parse_taken("", 102_400)
+
+
 def test_h2load_output_becomes_a_run() -> None:
     """The rate follows from h2load's own duration, and the bytes are those of the content."""
     run = figures.parse_h2load(H2LOAD, 1024)
