@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import os
 import shlex
-import shutil
+import subprocess
 import sys
 import sysconfig
+import tempfile
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from setuptools import Extension, setup
 
@@ -39,13 +39,22 @@ def extensions() -> list[Extension]:
     return mypycify([*OPTIONS, *(f"edge/{name}.py" for name in HOT)])
 
 
+BUILDS = {"bdist_wheel", "build", "build_ext", "editable_wheel"}
+"""Commands that make something; before and beside these pip only asks."""
+
+
 def missing() -> str:
-    """What compiling needs and this machine has not; nothing, if it has it."""
-    compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")[0]
-    if shutil.which(compiler) is None:
-        return f"a C compiler ({compiler})"
-    header = Path(sysconfig.get_path("include"), "Python.h")
-    return "" if header.exists() else f"Python's headers ({header})"
+    """What compiling needs and this machine has not, found by trying; nothing, if it has it."""
+    compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "") or ["cc"]
+    include = sysconfig.get_path("include")
+    command = [*compiler, "-fsyntax-only", f"-I{include}", "-x", "c", "-"]
+    try:
+        tried = subprocess.run(  # noqa: S603  (the compiler that would build Python's own)
+            command, input=b"#include <Python.h>\n", capture_output=True, check=False
+        )
+    except OSError:
+        return f"a C compiler ({compiler[0]})"
+    return f"what <Python.h> takes ({include})" if tried.returncode else ""
 
 
 def is_wished(arguments: Sequence[str], environment: Mapping[str, str]) -> bool:
@@ -58,22 +67,35 @@ def is_wished(arguments: Sequence[str], environment: Mapping[str, str]) -> bool:
     said = environment.get("EDGE_COMPILED", "")
     if said:
         return said != "0"
-    return arguments[1:2] != ["editable_wheel"] and not missing()
+    return "editable_wheel" not in arguments and not missing()
+
+
+def build(modules: list[Extension], tools: list[str]) -> None:
+    """In a folder of its own: what was left in `build` would be installed, too."""
+    with tempfile.TemporaryDirectory(prefix="edge-build-") as folder:
+        setup(setup_requires=tools, ext_modules=modules, options={"build": {"build_base": folder}})
 
 
 def main() -> None:
-    """As pip asks for it: first for the tools (egg_info), then without building, then with it."""
-    compiles = is_wished(sys.argv, os.environ)
-    if compiles and (lack := missing()):
+    """As pip asks for it: first for the tools, then for what is built."""
+    insists = os.environ.get("EDGE_COMPILED", "0") != "0"
+    if insists and (lack := missing()):
         sys.exit(
-            f"edge: EDGE_COMPILED={os.environ['EDGE_COMPILED']}, and {lack} is not there; "
-            f"apt-get install gcc python3-dev, or EDGE_COMPILED=0 for a node that is a tenth slower"
+            f"edge: EDGE_COMPILED={os.environ['EDGE_COMPILED']}, and {lack} is not there: "
+            f"apt-get install gcc libc6-dev python3-dev, or EDGE_COMPILED=0 for a node that is a "
+            f"tenth slower"
         )
-    builds = compiles and sys.argv[1:2] not in (["egg_info"], ["dist_info"])
-    setup(
-        setup_requires=TOOLS if compiles else [],
-        ext_modules=extensions() if builds else [],
-    )
+    compiles = is_wished(sys.argv, os.environ)
+    if not compiles or not BUILDS & set(sys.argv):
+        build([], TOOLS if compiles else [])
+        return
+    try:
+        build(extensions(), TOOLS)
+    except (ImportError, SystemExit) as trouble:
+        if insists:
+            raise
+        sys.stderr.write(f"edge: goes on without machine code: {trouble}\n")
+        build([], [])
 
 
 if __name__ == "__main__":

@@ -92,15 +92,29 @@ def curve_stored(chosen: argparse.Namespace, _: Path) -> None:
 
 
 def curve_connections(chosen: argparse.Namespace, _: Path) -> None:
-    """What a request costs when 64 … `--most` connections ask again and again."""
+    """What a request costs when 64 … `--most` connections ask again and again; nginx beside."""
     raise_file_limit(chosen.most + 1_000)
     with folder() as work, node(work, f"connections: {chosen.most + 100}") as server:
-        points: Curve = []
-        for count in steps(chosen.most, 64):
-            scenario = Scenario("curve", "/1kb.bin", KIB, connections=count)
-            load = Errand(scenario, work)
-            points.append((count, cost_us(server, lambda s, e=load: e.run(server, s), chosen)))
+        points = over_connections(server, work, chosen)
+    if servers.is_installed("nginx"):
+        with folder() as work, nginx(work) as server:
+            print("  nginx:")
+            show(
+                "connections-nginx", "connections to nginx", over_connections(server, work, chosen)
+            )
     show("connections", "connections", points)
+
+
+def over_connections(server: Server, work: Path, chosen: argparse.Namespace) -> Curve:
+    """The cost at each number of them."""
+    loads = [
+        (count, Errand(Scenario("curve", "/1kb.bin", KIB, connections=count), work))
+        for count in steps(chosen.most, 64)
+    ]
+    return [
+        (count, cost_us(server, lambda s, load=load: load.run(server, s), chosen))
+        for count, load in loads
+    ]
 
 
 # What is measured
@@ -122,6 +136,16 @@ def node(work: Path, limits: str = "") -> Iterator[Server]:
     server = servers.serve_edge(work, 1, more=more)
     try:
         yield servers.deployed(server, site, work)
+    finally:
+        server.stop()
+
+
+@contextlib.contextmanager
+def nginx(work: Path) -> Iterator[Server]:
+    """One worker of nginx, which serves the same."""
+    server = servers.start_nginx(contents.write_site(work / "site", [FILE]), work)
+    try:
+        yield server
     finally:
         server.stop()
 

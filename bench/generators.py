@@ -134,7 +134,7 @@ def taker() -> Path:
     The program, compiled where it is not or was from another source.
 
     Raises:
-        Refused: There is no C compiler.
+        Refused: There is no C compiler, or it fails.
     """
     source, program = HERE / "taker.c", HERE.parent / "build" / "taker"
     if program.exists() and program.stat().st_mtime > source.stat().st_mtime:
@@ -144,6 +144,8 @@ def taker() -> Path:
         subprocess.run(["cc", "-O2", "-o", program, source], check=True)
     except FileNotFoundError as missing:
         raise Refused("no C compiler (cc): apt-get install gcc") from missing
+    except subprocess.CalledProcessError as failed:
+        raise Refused(f"taker.c: cc ended with {failed.returncode}") from failed
     return program
 
 

@@ -146,7 +146,7 @@ user {user};
 worker_processes 1;
 pid {work}/nginx.pid;
 error_log {work}/nginx.error.log;
-events {{ worker_connections 4096; }}
+events {{ worker_connections 20000; }}
 http {{
     access_log {work}/access.log combined buffer=64k flush=1s;
     keepalive_requests 1000000000;

@@ -76,6 +76,14 @@ def test_a_wheel_is_compiled_where_it_can_be(setup, monkeypatch, command, said, 
     assert setup["is_wished"](["setup.py", command], environment) is is_wished
 
 
+def test_a_word_before_the_command_changes_nothing(setup, monkeypatch):
+    """pip -C verbose=1."""
+    with_compiler(setup, monkeypatch)
+
+    assert setup["is_wished"](["setup.py", "-v", "bdist_wheel"], {}) is True
+    assert setup["is_wished"](["setup.py", "-v", "editable_wheel"], {}) is False
+
+
 def test_without_a_compiler_it_is_installed_as_it_is(setup, monkeypatch):
     """Whoever insists is told what to install, before anything is built."""
     with_compiler(setup, monkeypatch)
@@ -85,9 +93,41 @@ def test_without_a_compiler_it_is_installed_as_it_is(setup, monkeypatch):
     monkeypatch.setenv("EDGE_COMPILED", "1")
     monkeypatch.setattr("sys.argv", ["setup.py", "bdist_wheel"])
     with pytest.raises(
-        SystemExit, match=r"a C compiler \(no-such-compiler\) is not there; apt-get"
+        SystemExit, match=r"a C compiler \(no-such-compiler\) is not there: apt-get"
     ):
         setup["main"]()
+
+
+@pytest.mark.parametrize("trouble", [SystemExit("mypyc says no"), ModuleNotFoundError("mypyc")])
+def test_what_cannot_be_compiled_is_installed_as_it_is(setup, monkeypatch, capsys, trouble):
+    """And said so; who insists gets the error instead."""
+    with_compiler(setup, monkeypatch)
+    built = []
+
+    def extensions():
+        raise trouble
+
+    monkeypatch.setitem(setup["main"].__globals__, "extensions", extensions)
+    monkeypatch.setitem(setup["main"].__globals__, "build", lambda *what: built.append(what))
+    monkeypatch.setattr("sys.argv", ["setup.py", "bdist_wheel"])
+    setup["main"]()
+
+    assert built == [([], [])]
+    assert f"goes on without machine code: {trouble}" in capsys.readouterr().err
+    monkeypatch.setenv("EDGE_COMPILED", "1")
+    with pytest.raises(type(trouble)):
+        setup["main"]()
+
+
+def test_pip_asks_before_it_builds(setup, monkeypatch):
+    """For the tools alone: mypyc is not there yet."""
+    with_compiler(setup, monkeypatch)
+    built = []
+    monkeypatch.setitem(setup["main"].__globals__, "build", lambda *what: built.append(what))
+    monkeypatch.setattr("sys.argv", ["setup.py", "-v", "egg_info"])
+    setup["main"]()
+
+    assert built == [([], setup["TOOLS"])]
 
 
 def test_without_headers_too(setup, monkeypatch, tmp_path):
@@ -95,7 +135,7 @@ def test_without_headers_too(setup, monkeypatch, tmp_path):
     with_compiler(setup, monkeypatch)
     monkeypatch.setattr("sysconfig.get_path", lambda _: str(tmp_path))
 
-    assert setup["missing"]() == f"Python's headers ({tmp_path}/Python.h)"
+    assert setup["missing"]() == f"what <Python.h> takes ({tmp_path})"
 
 
 def with_compiler(setup, monkeypatch):

@@ -19,6 +19,7 @@ from obstore.store import S3Store
 
 from edge.control.members import CHUNK
 from edge.errors import StoreError
+from edge.node.roots import checking_context
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -135,8 +136,11 @@ async def _get(url: str, arrival: Arrival) -> None:
     headers = {"User-Agent": "edge", "Accept-Encoding": "identity"}
     # auto_decompress: a .tar.gz labeled `Content-Encoding: gzip` arrives as the file it is.
     # max_redirects: aiohttp refuses when the count is reached, not when it is passed.
+    connector = aiohttp.TCPConnector(ssl=checking_context())
     async with (
-        aiohttp.ClientSession(timeout=timeout, headers=headers, auto_decompress=False) as session,
+        aiohttp.ClientSession(
+            connector=connector, timeout=timeout, headers=headers, auto_decompress=False
+        ) as session,
         session.get(url, max_redirects=MAX_REDIRECTS + 1) as response,
     ):
         _check_response(response)

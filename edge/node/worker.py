@@ -143,7 +143,7 @@ class Worker(Machine):
             self._siblings.sweep(self._clock.now)
             self._reception.sweep(self._clock.now)
             if self._sweep is None or self._sweep.done():
-                self._sweep = spawn(sweep(self._connections(), self._clock.now), "sweep")
+                self._sweep = spawn(sweep(self._connections(), self._clock), "sweep")
             if not self._lock.locked():
                 spawn(self._follow_current(), "follow")  # the clock does not wait for the disk
                 spawn(self._follow_certificates(), "certificates")

@@ -8,8 +8,12 @@ import logging
 import time
 from types import SimpleNamespace
 
+import pytest
+
 from edge.node.sweeping import PAUSE_SECONDS, SLICE_SECONDS, SPREAD_SECONDS, sweep
 from edge.node.tasks import spawn
+
+CLOCK = SimpleNamespace(now=7.0)
 
 
 class Slow:
@@ -43,26 +47,39 @@ async def test_others_have_their_turns():
             await asyncio.sleep(0)
 
     task = spawn(neighbour(), "neighbour")
-    await sweep(slow, 7.0)
+    await sweep(slow, CLOCK)
     task.cancel()
-    assert [each.swept for each in slow] == [[7.0]] * 5
+    assert [each.swept for each in slow] == [[CLOCK.now]] * 5
     assert set(turns) >= {1, 2, 3, 4}
 
 
-async def test_a_look_is_spread_but_ends(monkeypatch):
-    """Pauses between slices, and none when most of a second is over."""
+@pytest.mark.parametrize(("share", "pause"), [(0.5, PAUSE_SECONDS), (3.0, 0)])
+async def test_pauses_make_no_look_longer_than_a_second(monkeypatch, share, pause):
+    """Who has time for all connections makes them; who has not, lets others have turns alone."""
     service = SimpleNamespace(connections=set())
-    step = SPREAD_SECONDS / 4
-    times = itertools.count(100.0, step)
+    times = itertools.count(100.0, share * SPREAD_SECONDS / 10)
     pauses = []
 
-    async def pause(seconds: float) -> None:
+    async def slept(seconds: float) -> None:
         pauses.append(seconds)
 
     monkeypatch.setattr("edge.node.sweeping.monotonic", times.__next__)
-    monkeypatch.setattr("edge.node.sweeping.asyncio.sleep", pause)
-    await sweep([Slow(service) for _ in range(4)], 1.0)
-    assert pauses == [PAUSE_SECONDS] * 2 + [0] * 2
+    monkeypatch.setattr("edge.node.sweeping.asyncio.sleep", slept)
+    await sweep([Slow(service) for _ in range(5)], CLOCK)
+    assert pauses == [pause] * 5
+
+
+async def test_each_is_looked_at_by_the_time_that_it_is():
+    """Between two of them a second may have gone by."""
+    service, clock = SimpleNamespace(connections=set()), SimpleNamespace(now=1.0)
+    slow = [Slow(service) for _ in range(2)]
+
+    async def tick() -> None:
+        clock.now = 2.0
+
+    spawn(tick(), "tick")
+    await sweep(slow, clock)
+    assert [each.swept for each in slow] == [[1.0], [2.0]]
 
 
 async def test_who_has_gone_is_not_looked_at(caplog):
@@ -75,6 +92,6 @@ async def test_who_has_gone_is_not_looked_at(caplog):
 
     spawn(leave(), "leave")
     with caplog.at_level(logging.ERROR):
-        await sweep([first, second, third], 1.0)
-    assert (first.swept, second.swept, third.swept) == ([1.0], [], [1.0])
+        await sweep([first, second, third], CLOCK)
+    assert (first.swept, second.swept, third.swept) == ([CLOCK.now], [], [CLOCK.now])
     assert "could not be swept" in caplog.text

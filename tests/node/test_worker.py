@@ -166,12 +166,37 @@ async def test_one_connection_cannot_stop_the_clock(site, monkeypatch, caplog):
     monkeypatch.setattr("edge.node.worker.asyncio.sleep", swift(asyncio.sleep))
     worker._clock.epoch = 0
     ticking = asyncio.ensure_future(worker._tick())
-    deadline = time.monotonic() + 5
-    while worker._clock.epoch == 0 or "could not be swept" not in caplog.text:
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0)
+    await until(lambda: worker._clock.epoch and "could not be swept" in caplog.text)
     assert not ticking.done()
     ticking.cancel()
+
+
+async def test_the_clock_does_not_wait_for_a_look(site, monkeypatch):
+    """Nor is one begun while another runs; the next one is, when it is over."""
+    worker, looks, over = site.worker, [], asyncio.Event()
+
+    async def look(_: object, clock: object) -> None:
+        looks.append(clock)
+        await over.wait()
+
+    monkeypatch.setattr("edge.node.worker.sweep", look)
+    monkeypatch.setattr("edge.node.worker.asyncio.sleep", swift(asyncio.sleep))
+    ticking = asyncio.ensure_future(worker._tick())
+    for epoch in range(3):
+        worker._clock.epoch = epoch
+        await until(lambda: worker._clock.epoch > 2)
+    assert looks == [worker._clock]
+    over.set()
+    await until(lambda: len(looks) > 1)
+    ticking.cancel()
+
+
+async def until(condition):
+    """Let others have their turns until something is so."""
+    deadline = time.monotonic() + 5
+    while not condition():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0)
 
 
 def swift(sleep):

@@ -16,11 +16,11 @@ IMPATIENT = """
 import sys
 from edge.control import counting, pulse
 counting.PATIENCE = {patience_s}
-pulse.PATIENCE = 2
+pulse.PATIENCE = {looks}
 from edge.cli import main
 sys.exit(main(["serve"]))
 """
-"""`edge serve` whose control waits so long for a worker, and whose parent for 2 s, not 20."""
+"""`edge serve` whose control waits so long for a worker, and whose parent makes so many looks."""
 
 
 class Impatient(Node):
@@ -28,10 +28,13 @@ class Impatient(Node):
 
     versions = itertools.count(1)
     patience_s = 1.0
+    looks = 5
+    """A second each: control is quicker."""
 
     def command(self):
         """The same program with other patience."""
-        return [sys.executable, "-c", IMPATIENT.format(patience_s=self.patience_s)]
+        program = IMPATIENT.format(patience_s=self.patience_s, looks=self.looks)
+        return [sys.executable, "-c", program]
 
     def deploy_next(self):
         """A new version: what its front page says."""
@@ -48,6 +51,7 @@ class Lenient(Impatient):
     """A node whose control ends no worker: its parent has to."""
 
     patience_s = 3600.0
+    looks = 2
 
 
 @pytest.fixture(scope="module")
@@ -86,12 +90,12 @@ def is_replaced(node, kind, victim, count=1):
 
 
 def found_silent(node):
-    """Workers the node has replaced: on a busy machine one more may be silent for a second."""
+    """Workers that were too slow for the node: on a busy machine another one may be, too."""
     return set(re.findall(r"worker (\d+) (?:was silent|does not answer)", node.log.read_text()))
 
 
 def restarts_told(node):
-    """How many workers `/metrics` says were replaced."""
+    """How many workers `/metrics` says were replaced: of those that control had met."""
     page = node.admin("GET", "/metrics")[1]
     return int(re.search(r"^edge_worker_restarts_total (\d+)$", page, re.MULTILINE)[1])
 
@@ -99,13 +103,14 @@ def restarts_told(node):
 def test_a_worker_that_hangs_is_replaced_by_control(node):
     """Who came to it waits in its queue, and is answered by the next one."""
     page = node.deploy_next()
-    assert restarts_told(node) == len(found_silent(node))  # and so control has met them all
+    told, found = restarts_told(node), found_silent(node)  # and so control has met them all
     victim = stop(node, "worker")
 
     assert node.pages() == {page}
     eventually(lambda: is_replaced(node, "worker", victim, 2))
     assert f"worker {victim} was silent for 1.0 s" in node.log.read_text()
-    eventually(lambda: restarts_told(node) == len(found_silent(node)))
+    eventually(lambda: restarts_told(node) > told)
+    assert restarts_told(node) - told <= len(found_silent(node) - found)
 
 
 def test_control_that_hangs_is_replaced_by_the_parent(node):
