@@ -191,6 +191,11 @@ def parse_arguments() -> argparse.Namespace:
     add("--rounds", type=int, default=5, help="measured rounds (5; fewer say little)")
     add("--seconds", type=float, default=2.0, help="seconds a run (2)")
     add("--pace", type=float, default=0.0, help="requests/s of latency (half of the peer's most)")
+    add(
+        "--on-disk",
+        action="store_true",
+        help="files, logs and state where TMPDIR is, not in memory",
+    )
     add("--json", type=Path, metavar="FILE", help="write every figure there")
     return parser.parse_args()
 
@@ -220,7 +225,7 @@ def main() -> int:
         print(f"missing: {', '.join(missing) or 'a second core'}", file=sys.stderr)
         return 2
     commands.print_circumstances()
-    where = processes.memory_backed()
+    where = None if chosen.on_disk else processes.memory_backed()
     with tempfile.TemporaryDirectory(prefix="edge-bench-", dir=where) as folder:
         everything = play_all(chosen, Path(folder))
     for name, results in everything.items():

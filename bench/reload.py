@@ -98,7 +98,7 @@ def scrape(server: Server) -> None:
 def parse_arguments() -> argparse.Namespace:
     """The command line."""
     parser, commands = make_parser(__doc__)
-    add_command(commands, "one", one, apps=1_000, rules=10, reloads=60, workers=2)
+    add_command(commands, "one", one, apps=1_000, rules=10, reloads=300, workers=2)
     return parser.parse_args()
 
 
