@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import shlex
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from edge.cli import parser
 from edge.control.exposition import expose
 from edge.control.metrics import Metrics
+from edge.control.signals import WAITED
 from edge.control.totals import Totals
 from edge.node.counters import REASONS
 from edge.site.documents import App, decode_app
@@ -111,6 +113,14 @@ def test_every_metric_is_in_the_readme():
 
     assert len(families) > 12
     assert lacking == []
+
+
+@pytest.mark.parametrize("number", sorted(WAITED - {signal.SIGCHLD}))
+def test_every_signal_is_in_the_readme(number):
+    """By its name, in the table of signals; that of a terminal by its key."""
+    name = {signal.SIGINT: "Ctrl-C"}.get(number, number.name)
+
+    assert re.search(rf"^\| [^|]*\b{name}\b[^|]* \|", README, re.MULTILINE)
 
 
 @pytest.mark.parametrize("key", [*KEYS])

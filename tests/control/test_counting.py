@@ -9,7 +9,7 @@ import signal
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from edge.control.counting import Counting
+from edge.control.counting import EVERY, Counting
 from edge.control.metrics import Metrics
 from edge.site.places import Places
 from tests.support import Node, eventually, running, write_tree
@@ -72,6 +72,22 @@ def test_a_killed_worker_takes_nothing_that_was_told(node):
     assert scrape(node)["edge_worker_restarts_total",] == restarts + 1
     ask(node, 5)
     assert answers(node) == before + 5
+
+
+def test_a_killed_worker_takes_what_nobody_asked_for_within_a_second(node):
+    """It is asked that often, whether or not anybody scrapes."""
+    before = answers(node)
+    file = node.folder / "var" / "run" / "counters.json"
+    ask(node, 10)
+    for _ in range(2):  # the first may have been asked for before
+        told = file.stat().st_mtime_ns
+        eventually(lambda told=told: file.stat().st_mtime_ns > told)
+    for victim in node.pids("worker"):
+        os.kill(victim, signal.SIGKILL)
+    eventually(node.is_ready)
+
+    assert answers(node) == before + 10
+    assert EVERY <= 1.0
 
 
 def test_a_killed_control_goes_on_counting(node):
