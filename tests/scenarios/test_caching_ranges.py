@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 ETAG = 'ETag: "a"'
@@ -105,3 +107,27 @@ async def test_ranges_after_a_validation(scene):
         assert (answer.status, answer.content) == (206, b"01")
     for talk in scene.asked()[1:]:
         assert ("range" in talk.fields, talk.fields["if-none-match"]) == (False, '"a"')
+
+
+PARTS = {"0-3": "0123", "3-6": "3456", "7-9": "789"}
+"""Parts that overlap, and that touch."""
+
+
+@pytest.mark.parametrize("spans", list(itertools.permutations(PARTS)), ids=" ".join)
+async def test_parts_become_whole_in_any_order(scene, spans):
+    """From then on it is as any other answer, whichever worker is asked (RFC 9111 §3.4)."""
+    scene.answers(
+        *(
+            f"206 | {FRESH} | {ETAG} | Content-Range: bytes {span}/10 | > {PARTS[span]}"
+            for span in spans
+        )
+    )
+    for span in spans:
+        answer = await scene.ask(f"Range: bytes={span}")
+        assert (answer.status, answer.content.decode()) == (206, PARTS[span])
+    for _ in range(2):
+        answer = await scene.ask()
+        assert answer.short == (200, b"0123456789", "hit")
+        assert answer.get("content-range") is None
+
+    assert scene.count == 3
