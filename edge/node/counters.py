@@ -39,6 +39,8 @@ REASONS: Final = {
     "origin_queue": "an origin's connections were busy, and its queue full or too slow",
     "logins": "too many wrong passwords, or too many at a time",
     "patterns": "regular expressions took too long",
+    "tunnel_idle": "a tunnel was silent for `limits.tunnel_idle`",
+    "drain": "it was under way when `limits.drain` was over",
     "body": "content for an origin was more than `limits.body`",
     "h2_streams": "a client opened more than `limits.h2_streams` at a time",
     "h2_resets": "a client broke off more than `limits.h2_resets` streams in a minute",

@@ -46,7 +46,9 @@ class OriginTunnel:
     async def __anext__(self) -> bytes:
         try:
             event = await self._connection.next(self._idle_s, "connection_read_timeout")
-        except OriginError:  # there is nobody to tell: a tunnel has no errors of HTTP
+        except OriginError as error:  # there is nobody to tell: a tunnel has no errors of HTTP
+            if error.kind == "connection_read_timeout":
+                self._origin.counters.refuse("tunnel_idle")
             event = None
         if isinstance(event, bytes):
             return event

@@ -319,6 +319,8 @@ class Worker(Machine):
             await asyncio.sleep(0.05)
         self._reception.close()
         for connection in self._connections():
+            if not connection.transport.is_closing():
+                self._service.counters.refuse("drain")
             connection.transport.abort()
         self._handler.verifier.close()
         self._siblings.close()

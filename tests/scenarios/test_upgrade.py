@@ -214,6 +214,8 @@ def test_what_is_under_way_ends_where_it_began(tmp_path):
                 assert upload.recv(4000).endswith(b"10")
                 assert through.recv(10) == b""
                 eventually(lambda: is_upgraded(node, before), 30)
+                told = node.admin("GET", "/metrics")[1]
+                assert 'edge_refused_total{reason="drain"} 1' in told.splitlines()
 
 
 def begin(node, path):

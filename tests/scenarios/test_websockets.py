@@ -447,6 +447,8 @@ async def test_a_silent_tunnel_ends(tmp_path, origin, port, path, connect):
 
         assert await client.rest() == b""
         await origin.of(path)[0].over()
+        told = node.admin("GET", "/metrics")[1]
+        assert 'edge_refused_total{reason="tunnel_idle"} 1' in told
 
 
 @pytest.mark.parametrize("way", ["to the client", "to the origin"])
