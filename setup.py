@@ -78,7 +78,7 @@ def build(modules: list[Extension], tools: list[str]) -> None:
 
 def main() -> None:
     """As pip asks for it: first for the tools, then for what is built."""
-    insists = os.environ.get("EDGE_COMPILED", "0") != "0"
+    insists = os.environ.get("EDGE_COMPILED", "") not in ("", "0")
     if insists and (lack := missing()):
         sys.exit(
             f"edge: EDGE_COMPILED={os.environ['EDGE_COMPILED']}, and {lack} is not there: "
