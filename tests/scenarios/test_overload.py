@@ -75,7 +75,11 @@ def test_requests_of_one_client_are_bounded(tmp_path):
 
 
 def test_memory_that_runs_out_sheds_what_is_new(tmp_path):
-    """Uploads to an origin that takes nothing fill a worker: 503 until they are gone."""
+    """
+    Uploads to an origin that takes nothing fill a worker: 503 until that is gone, and they with it.
+
+    That their clients have gone, nobody can see: what these have sent waits before their end.
+    """
     with socket.create_server(("127.0.0.1", 0), backlog=1000) as origin:
         port = origin.getsockname()[1]
         rule = f'[{{"source": "/o", "target": "http://127.0.0.1:{port}/", "status": "200"}}]'
@@ -100,6 +104,7 @@ def test_memory_that_runs_out_sheds_what_is_new(tmp_path):
                 assert refused(node)["memory"] >= 1
                 # each of the uploads may hold two reads of 256 KiB, one of them on its way
                 assert resident(pid) < (most + 150) * MIB
+            origin.close()
             eventually(lambda: is_answered(node))
             log = node.log.read_text()
             assert log.count("new work is refused") == log.count("there is enough again") == 1
