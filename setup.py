@@ -94,7 +94,9 @@ def main() -> None:
     except (ImportError, SystemExit) as trouble:
         if insists:
             raise
-        sys.stderr.write(f"edge: goes on without machine code: {trouble}\n")
+        sys.stderr.write(
+            f"edge: goes on without machine code: {trouble}; what failed stands above\n"
+        )
         build([], [])
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 
 import pytest
@@ -11,8 +10,6 @@ from tests.support_bench import figures, generators
 from tests.support_origin import originating
 
 SIZE = 300_000
-
-pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler")
 
 
 def taken(origin) -> subprocess.CompletedProcess[str]:
