@@ -274,7 +274,7 @@ async def test_no_answer_from_before_a_purge_is_served_after_it(clean):
         return count
 
     clean.on(script)
-    visitors = [*clean.visitors, *[each for _ in range(3) for each in await clean.pair()]]
+    visitors = [each for _ in range(4) for each in await clean.pair()]
     async with asyncio.TaskGroup() as group:
         clients = [group.create_task(ask(each, number)) for number, each in enumerate(visitors)]
         try:
