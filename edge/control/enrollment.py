@@ -30,7 +30,7 @@ from edge.errors import EdgeError
 from edge.node.tasks import spawn
 from edge.site import renewal
 from edge.site.certificates import Certificate
-from edge.site.renewal import Attempt, Window
+from edge.site.renewal import Attempt, Record, Window
 from edge.site.settings import Acme, Settings
 from edge.site.wanted import Wanted
 
@@ -146,24 +146,26 @@ class Enrollment:
         except Exception as error:
             if not isinstance(error, EdgeError | OSError):
                 log.exception("the try for %s broke", wish.name)
-            record = renewal.failed(
-                self._agenda.record(wish.name),
-                Attempt(
-                    at=self._clock(),
-                    authority=acme.directory,
-                    outcome="failed",
-                    kind="node",
-                    detail=str(error) or repr(error),
-                ),
-                None,
-                self._clock(),
-                random.random(),  # noqa: S311 - spreads, keeps no secret
-            )
+            record = self._broken(wish, acme, error)
         finally:
             self.running.pop(wish.name, None)
         await self._agenda.keep(record)
         self._inventory.is_stale = True
         self.on_change()
+
+    def _broken(self, wish: Wanted, acme: Acme, error: Exception) -> Record:
+        """What is remembered of a try that the node itself broke."""
+        record, now, stored = self._agenda.record(wish.name), self._clock(), self._stored(wish)
+        attempt = Attempt(
+            at=now,
+            authority=acme.directory,
+            outcome="failed",
+            kind="node",
+            detail=str(error) or repr(error),
+        )
+        left = 0.0 if stored is None else stored.not_after - now
+        drawn = random.random()  # noqa: S311 - spreads, keeps no secret
+        return renewal.failed(record, attempt, renewal.wait_after(record, left, drawn), now)
 
     # What authorities advise
 

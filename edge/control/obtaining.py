@@ -217,17 +217,19 @@ class Trial:
 
     def _fail(self, acme: Acme, error: Exception) -> None:
         log.warning("no certificate for %s: %s", self._wish.name, error)
-        retry_after = error.retry_after if isinstance(error, AcmeError) else None
         attempt = self._attempt(acme, "failed", error)
+        now = self._by.clock()
+        wait = self._wait(now)
+        if isinstance(error, AcmeError):
+            wait = max(wait, error.retry_after or 0.0)
         if attempt.kind == "refused" and acme.fallback is None:
-            retry_after = max(retry_after or 0.0, REFUSED_S)
-        self.record = renewal.failed(
-            self.record,
-            attempt,
-            retry_after,
-            self._by.clock(),
-            random.random(),  # noqa: S311 - spreads, keeps no secret
-        )
+            wait = max(wait, REFUSED_S)
+        self.record = renewal.failed(self.record, attempt, wait, now)
+
+    def _wait(self, now: float) -> float:
+        left = 0.0 if self._current is None else self._current.not_after - now
+        drawn = random.random()  # noqa: S311 - spreads, keeps no secret
+        return renewal.wait_after(self.record, left, drawn)
 
     def _attempt(
         self, acme: Acme, outcome: renewal.Outcome, error: Exception | None = None

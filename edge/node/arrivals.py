@@ -82,11 +82,15 @@ class Arrivals:
         """
         if not request.target.startswith(CHALLENGE) or request.method not in READING:
             return None
-        token = request.target[len(CHALLENGE) :].decode("latin-1")
-        answer = self._contexts.challenges.http.get(token)
+        answer = self._contexts.challenges.http.get(token_of(request))
         if answer is None or parse_authority(request.authority) != answer.host:
             return None  # what is at this path is the app's business: it may come from elsewhere
         return self._notices.text(request, answer.content.encode())
+
+    def is_asked(self, request: Request) -> bool:
+        """Whether a request has a token that an authority got from control."""
+        is_challenge = request.target.startswith(CHALLENGE)
+        return is_challenge and token_of(request) in self._contexts.challenges.http
 
     def _check(self, sni: str, site: Site, snapshot: Snapshot) -> None:
         """
@@ -113,3 +117,8 @@ class Arrivals:
         location = (b"Location", secure_url(site, port, request.target))
         status = secure_status(request.method)
         return self._notices.page(request, status, pages.SECURED, location)
+
+
+def token_of(request: Request) -> str:
+    """What a challenge's target ends with."""
+    return request.target[len(CHALLENGE) :].decode("latin-1")

@@ -106,13 +106,13 @@ class Doors:
     # Requests
 
     def _by_rate(self, request: Request) -> Answer:
-        """Answer, or 429."""
+        """Answer, or 429; an authority is no client: it is answered as long as we asked it to."""
         rates = self._rates
         assert rates is not None, "hung where there are some"
         clients = self._handler.forwarder.clients
         address = clients.address(request.peer, request.fields)
         wait = rates.wait(client_of(address), self._service.clock.now)
-        if not wait or clients.is_trusted(address):
+        if not wait or clients.is_trusted(address) or self._handler.arrivals.is_asked(request):
             return self._handler.respond(request)
         self._service.counters.refuse("client_requests")
         return self._refuse(request, 429, pages.TOO_MANY, wait)

@@ -36,6 +36,14 @@ hour: an authority that counts five failures an hour never pauses the name.
 SPREAD: Final = 0.2
 """A wait is this much shorter or longer."""
 
+LEFT: Final = 1 / 10
+OFTEN: Final = 15 * MINUTE
+"""
+Of what is left of a certificate: no wait for the next is longer, but for these seconds, by which an
+authority counts no five failures an hour. A day's wait would outlast the certificate of a week
+whose authority comes back eight hours before its end.
+"""
+
 LOOKS: Final = (MINUTE, 5 * MINUTE, 15 * MINUTE, HOUR)
 """
 Seconds between two looks whether a name is ready, the last again and again: nothing is spent on
@@ -275,18 +283,23 @@ def succeeded(record: Record, attempt: Attempt, account: str, now: float) -> Rec
     )
 
 
-def failed(
-    record: Record, attempt: Attempt, retry_after: float | None, now: float, random: float
-) -> Record:
+def wait_after(record: Record, left: float, random: float) -> float:
+    """Seconds from a failure to the next try; `left` are those of the certificate that serves."""
+    wait = BACKOFF[min(record.failures, len(BACKOFF) - 1)]
+    if left > 0.0:
+        wait = min(wait, max(OFTEN, LEFT * left))
+    return wait * _spread(random)
+
+
+def failed(record: Record, attempt: Attempt, wait: float, now: float) -> Record:
     """A try failed: when the next one may be, or that there is none before a hand says so."""
-    wait = BACKOFF[min(record.failures, len(BACKOFF) - 1)] * _spread(random)
     since = now if record.failing_since is None else record.failing_since
     given_up = now - since >= GIVEN_UP
     return msgspec.structs.replace(
         _with(record, attempt),
         failures=record.failures + 1,
         failing_since=since,
-        next_attempt=now + max(wait, retry_after or 0.0),
+        next_attempt=now + wait,
         stopped="it has failed for 30 days" if given_up else record.stopped,
     )
 

@@ -8,6 +8,7 @@ import pytest
 
 from edge.node.doors import LEAST_ROOM, Doors
 from edge.node.memory import UNBOUNDED
+from edge.site.certificates import Challenges, HttpAnswer
 from tests.support_serving import Site, request
 
 MIB = 1 << 20
@@ -203,6 +204,23 @@ def test_a_client_that_asks_too_much_is_429(place):
     assert place.ask(peer="2001:db8::ffff") == 429
     place.doors.configure(place.settings, workers=1)
     assert place.ask(peer="192.0.2.7") == 429, "a deploy makes nobody new"
+
+
+@pytest.mark.parametrize("place", ["limits: {client_requests: 2}\n"], indirect=True)
+def test_an_authority_is_answered_whoever_asks_too_much(place):
+    """All clients may have one address, and a certificate does not wait for them to be quiet."""
+    contexts = place.site.worker._contexts
+    answer = HttpAnswer(host="a.test", content="token.key")
+    contexts.challenges = Challenges(http={"token": answer})
+    assert [place.ask(peer="192.0.2.7") for _ in range(21)][-1] == 429
+    path = "/.well-known/acme-challenge/"
+
+    def ask(token: str, host: str = "a.test") -> tuple[int, bytes]:
+        found = place.service.respond(request(path + token, host=host, peer="192.0.2.7"))
+        return found.head.status, found.content
+
+    assert {ask("token") for _ in range(50)} == {(200, b"token.key")}
+    assert ask("other")[0] == 429, "of nobody's making"
 
 
 @pytest.mark.parametrize("place", ["limits: {client_connections: 3}\n"], indirect=True)

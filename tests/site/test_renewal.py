@@ -203,30 +203,38 @@ def test_when_the_authority_is_asked(known: Window | None, now: float, *, may: b
 # What becomes of tries
 
 
+def waits(left: float, drawn: float, count: int = 8) -> list[float]:
+    """Seconds after each failure in a row, with so much left of a certificate."""
+    record, found = Record(name="a"), []
+    for _ in range(count):
+        found.append(renewal.wait_after(record, left, drawn))
+        record = renewal.failed(record, attempt(), found[-1], 0.0)
+    return found
+
+
 def test_failures_are_repeated_less_and_less() -> None:
     """1 min, 10 min, 1 h, 3 h, 6 h, 12 h, then daily; a fifth more or less."""
-    record = Record(name="a")
-    waits = []
-    for _ in range(8):
-        record = renewal.failed(record, attempt(), None, 0.0, 0.5)
-        waits.append(record.next_attempt)
+    assert [wait / HOUR for wait in waits(0.0, 0.5)] == [1 / 60, 1 / 6, 1, 3, 6, 12, 24, 24]
+    assert waits(0.0, 0.0, 1) == [48]
+    assert waits(0.0, 1.0, 1) == [pytest.approx(72)]
+    assert renewal.failed(Record(name="a"), attempt(), 500.0, 1.0).next_attempt == 501
 
-    hours = [wait / HOUR for wait in waits]
-    assert hours == [1 / 60, 1 / 6, 1, 3, 6, 12, 24, 24]
-    assert renewal.failed(Record(name="a"), attempt(), None, 0.0, 0.0).next_attempt == 48
-    assert renewal.failed(
-        Record(name="a"), attempt(), None, 0.0, 1.0
-    ).next_attempt == pytest.approx(72)
-    assert renewal.failed(Record(name="a"), attempt(), 500.0, 0.0, 1.0).next_attempt == 500
+
+def test_the_nearer_the_end_the_sooner_the_next_try() -> None:
+    """A tenth of what is left at most, but no more than four an hour."""
+    hours = [wait / HOUR for wait in waits(80 * HOUR, 0.5)]
+    assert hours == [1 / 60, 1 / 6, 1, 3, 6, 8, 8, 8]
+    assert waits(HOUR, 0.5)[-1] == 15 * MINUTE
+    assert waits(30 * DAY, 0.5)[-1] == DAY
 
 
 def test_after_a_month_of_failures_a_hand_is_needed() -> None:
     """Nothing is tried until it says so."""
-    record = renewal.failed(Record(name="a"), attempt(), None, 0.0, 0.5)
-    record = renewal.failed(record, attempt(), None, 30 * DAY - 1, 0.5)
+    record = renewal.failed(Record(name="a"), attempt(), MINUTE, 0.0)
+    record = renewal.failed(record, attempt(), MINUTE, 30 * DAY - 1)
     assert not record.stopped
 
-    record = renewal.failed(record, attempt(), None, 30 * DAY, 0.5)
+    record = renewal.failed(record, attempt(), MINUTE, 30 * DAY)
 
     assert record.stopped == "it has failed for 30 days"
     again = renewal.forgiven(record)
@@ -260,7 +268,7 @@ def test_a_name_that_is_not_ready_is_looked_at_again_soon() -> None:
 
 def test_the_second_try_in_a_row_is_rehearsed() -> None:
     """Against staging; success makes the next one the real one."""
-    record = renewal.failed(Record(name="a"), attempt(), None, 0.0, 0.5)
+    record = renewal.failed(Record(name="a"), attempt(), MINUTE, 0.0)
     assert renewal.must_rehearse(record)
 
     rehearsal = Attempt(at=60.0, authority="S", outcome="rehearsed")
@@ -271,7 +279,7 @@ def test_the_second_try_in_a_row_is_rehearsed() -> None:
 
 def test_a_success_forgets_failures() -> None:
     """And the window of the one before; who issued it is kept."""
-    record = renewal.failed(Record(name="a", window=window()), attempt(), None, 0.0, 0.5)
+    record = renewal.failed(Record(name="a", window=window()), attempt(), MINUTE, 0.0)
     issued = Attempt(at=60.0, authority="A", outcome="issued")
 
     record = renewal.succeeded(record, issued, "https://ca.test/acct/1", 61.0)
@@ -292,7 +300,7 @@ def test_a_stop_has_its_reason() -> None:
     record = renewal.stopped(Record(name="a"), "the authority paused it")
 
     assert record.stopped == "the authority paused it"
-    assert renewal.failed(record, attempt(), None, 0.0, 0.0).stopped == "the authority paused it"
+    assert renewal.failed(record, attempt(), MINUTE, 0.0).stopped == "the authority paused it"
 
 
 def test_what_is_remembered_is_bounded() -> None:
@@ -300,7 +308,7 @@ def test_what_is_remembered_is_bounded() -> None:
     record = Record(name="a")
     for number in range(25):
         said = msgspec.structs.replace(attempt(float(number)), detail="x" * 9_999)
-        record = renewal.failed(record, said, None, 0.0, 0.5)
+        record = renewal.failed(record, said, MINUTE, 0.0)
 
     assert [each.at for each in record.attempts] == list(range(5, 25))
     assert {len(each.detail) for each in record.attempts} == {renewal.DETAIL}
@@ -343,6 +351,6 @@ def test_advice_is_remembered() -> None:
 
 def test_a_record_is_a_document() -> None:
     """What is kept is what is read."""
-    record = renewal.failed(Record(name="a", window=window()), attempt(), None, 0.0, 0.5)
+    record = renewal.failed(Record(name="a", window=window()), attempt(), MINUTE, 0.0)
 
     assert msgspec.json.decode(msgspec.json.encode(record), type=Record) == record
