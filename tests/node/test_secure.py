@@ -16,7 +16,7 @@ from edge.http.message import Request, Response
 from edge.node import secure
 from edge.node.connection import Http1Connection
 from edge.node.secure import Secured
-from edge.node.transport import GONE_SECONDS
+from edge.node.transport import GONE_SECONDS, LINGER_SECONDS
 from tests.support_tls import Issuer, Shelf, connect, der_of, receiving, shown
 from tests.support_wire import PLAIN, echo_target, get, response, until
 
@@ -598,6 +598,52 @@ def visit(server, context, name, session):
         connection.sendall(PLAIN)
         assert connection.recv(1)
         return connection.session_reused, connection.session
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_a_session_of_a_name_that_is_gone_is_refused(shelf, issuer, version) -> None:
+    """What was agreed on before is no way around the alert."""
+    file = shelf.put(issuer.pem("a.test"), "a.test")
+    context = issuer.client()
+    context.minimum_version = context.maximum_version = version
+    async with receiving(shelf, echo_sni) as server:
+        _, session = await asyncio.to_thread(visit, server, context, "a.test", None)
+        assert (await asyncio.to_thread(visit, server, context, "a.test", session))[0]
+
+        shelf.remove(file)
+        await server.contexts.follow()
+
+        with pytest.raises(ssl.SSLError, match="UNRECOGNIZED_NAME"):
+            await asyncio.to_thread(visit, server, context, "a.test", session)
+
+
+async def test_who_keeps_sending_after_the_end_is_dropped(shelf, issuer) -> None:
+    """uvloop#471: a peer cannot hold a connection that is over."""
+    shelf.put(issuer.pem("a.test"), "a.test")
+    async with receiving(shelf, echo_sni) as server:
+        client = await server.client()
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = issuer.client().wrap_bio(incoming, outgoing, server_hostname="a.test")
+        await shake(client, tls, incoming, outgoing)
+        tls.write(get("/", "Connection: close"))
+        client.send(outgoing.read())
+        await until(lambda: any(each.lingering for each in server.service.connections))
+
+        async def send() -> None:
+            while True:
+                tls.write(PLAIN)
+                client.writer.write(outgoing.read())
+                await client.writer.drain()
+                await asyncio.sleep(0)
+
+        sending = asyncio.ensure_future(send())
+        server.later(LINGER_SECONDS - 0.1)
+        assert server.service.connections
+        server.later(0.2)
+        await until(lambda: not server.service.connections)
+        with pytest.raises(ConnectionError):
+            await sending
+        assert len(server.requests) == 1
 
 
 async def test_who_is_one_too_many_after_the_handshake_is_dropped(shelf, issuer) -> None:
