@@ -32,7 +32,7 @@ PORTS = 500
 """Ports of a process of tests."""
 
 
-def eventually(condition: Callable[[], T], timeout_s: float = 15.0) -> T:
+def eventually(condition: Callable[[], T], timeout_s: float = 60.0) -> T:
     """The first true value of `condition`; fails with the last one after `timeout_s`."""
     deadline = time.monotonic() + timeout_s
     while True:

@@ -26,7 +26,7 @@ KIB, MIB, GIB = 1024, 1024**2, 1024**3
 DATE = b"Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\n"
 
 
-async def until(condition: Callable[[], T], timeout_s: float = 10.0) -> T:
+async def until(condition: Callable[[], T], timeout_s: float = 60.0) -> T:
     """The first true value of `condition`; fails with the last one after `timeout_s`."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + timeout_s
@@ -218,7 +218,7 @@ class Client:
 
     async def rest(self) -> bytes:
         """Everything until the server ends the connection in good order."""
-        return await asyncio.wait_for(self.reader.read(), 10)
+        return await asyncio.wait_for(self.reader.read(), 60)
 
 
 # HTTP/2
@@ -312,7 +312,7 @@ class Frames:
 
     async def step(self) -> bytes:
         """Read once."""
-        data = await asyncio.wait_for(self.client.reader.read(64 * KIB), 10)
+        data = await asyncio.wait_for(self.client.reader.read(64 * KIB), 60)
         self.closed = not data
         self.take(data)
         return data

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from tests.support_origin import Talk, originating
-from tests.support_stored import MANY, about
+from tests.support_stored import LOOK_EVERY_S, LOOKS, about
 
 ETAG = 'ETag: "a"'
 FRESH = "Cache-Control: max-age=600"
@@ -186,11 +188,12 @@ async def test_stale_while_revalidate(scene, reply, content):
     await scene.origin.until(lambda: scene.count == 2)
     assert (await scene.ask()).short == (200, b"1", "hit")
     scene.asked()[1].go.set()
-    for _ in range(MANY):
+    for _ in range(LOOKS):
         answer = await scene.ask()
         if answer.get("x-a") == "new":
             break
         assert answer.short == (200, b"1", "hit")
+        await asyncio.sleep(LOOK_EVERY_S)
 
     assert answer.short == (200, content, "hit")
     assert about(answer.ttl, 600)

@@ -90,8 +90,18 @@ def test_workers_outlive_their_parent_and_hand_over(node):
     assert {content(node) for _ in range(20)} == {b"version 2"}
 
 
-def test_a_second_restart_meets_who_still_drains(node):
+@pytest.fixture
+def patient(tmp_path):
+    """The same, which waits a minute for the rest of a request."""
+    limits = "limits: {header_timeout: 60s, drain: 60s}\n"
+    with running(tmp_path / "node", settings=limits) as node:
+        node.deploy(write_tree(tmp_path / "v1", {"index.html": "version 1"}))
+        yield node
+
+
+def test_a_second_restart_meets_who_still_drains(patient):
     """A worker that waits for the rest of a request listens no more: it hands nothing over."""
+    node = patient
     head = b"GET / HTTP/1.1\r\nHost: main.site.edge.localhost\r\n"
     with socket.create_connection(("127.0.0.1", node.port)) as held:
         held.sendall(head + b"\r\n")
@@ -180,6 +190,8 @@ def test_a_deploy_killed_at_any_point_leaves_the_old_one(node):
         except subprocess.TimeoutExpired:
             deploy.kill()
         deploy.wait()
+        for _ in range(2):  # the node may still make the change: a reload waits for it
+            assert node.admin("POST", "/v1/reload", {})[0] == 200
         page = content(node).decode()
         served = int(page.removeprefix("version "))
         assert served <= number
