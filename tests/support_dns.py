@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import itertools
 import shutil
 import socket
 import struct
@@ -23,7 +24,7 @@ import dns.query
 import pytest
 
 from edge.control.resolver import Resolver
-from tests.support import eventually
+from tests.support import PORTS, eventually, own_ports
 
 KEY_NAME = "edge-key"
 SECRET = base64.b64encode(b"a secret of thirty-two octets...").decode()
@@ -143,15 +144,14 @@ class Bind:
 
 
 def shared_port() -> int:
-    """A port that is free on both servers' addresses, for TCP and UDP."""
-    while True:
+    """A port that is free on both servers' addresses, for TCP and UDP, and no other test gets."""
+    kinds = socket.SOCK_STREAM, socket.SOCK_DGRAM
+    for port in itertools.islice(own_ports(), PORTS):
         with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
-            first = stack.enter_context(socket.socket())
-            first.bind((Bind.host, 0))
-            port: int = first.getsockname()[1]
-            for host in (Bind.host, MiniDns.host):
-                stack.enter_context(socket.socket(type=socket.SOCK_DGRAM)).bind((host, port))
+            for host, kind in itertools.product((Bind.host, MiniDns.host), kinds):
+                stack.enter_context(socket.socket(type=kind)).bind((host, port))
             return port
+    raise AssertionError("none of this process's ports is free for name servers")
 
 
 @pytest.fixture(scope="module")

@@ -195,7 +195,7 @@ class Tab:
 
     async def run(self, promise: str) -> Any:
         """What a promise of the page is fulfilled with."""
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             result = await self.call(
                 "Runtime.evaluate", expression=promise, returnByValue=True, awaitPromise=True
             )
@@ -204,7 +204,7 @@ class Tab:
 
     async def until(self, expression: str) -> None:
         """Wait for a page in which an expression is true."""
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             while not await self.evaluate(f"document.readyState == 'complete' && !!({expression})"):
                 pass
 

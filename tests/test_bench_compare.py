@@ -349,7 +349,7 @@ def test_a_crowd_asks_as_a_crowd(tmp_path: Path) -> None:
         for scenario in chosen:
             stages.check(server, scenario, field)
         logs.emptied(server)
-        run = generators.Errand(chosen[0], field.crowd).run(server, 1.0)
+        run = generators.Errand(chosen[0], field.crowd).run(server, 3.0)
         logs.wait_until_settled(server.access_log)
         lines = server.access_log.read_text().splitlines()
         noted = logs.emptied(server)

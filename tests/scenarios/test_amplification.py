@@ -38,6 +38,7 @@ def node(tmp_path_factory) -> Iterator[Node]:
         port = origin.getsockname()[1]
         settings = f'proxy: {{allow: ["127.0.0.1:{port}"]}}\n'
         settings += "tls: {mode: internal, redirect_http: false}\n"
+        settings += "limits: {handshake_timeout: 60s, header_timeout: 60s}\n"
         with running(folder / "node", 1, settings, is_secure=True) as node:
             rule = f'[{{"source": "/o", "target": "http://127.0.0.1:{port}/", "status": "200"}}]'
             write_tree(node.folder / "rules" / "site", {"redirects.json": rule})

@@ -52,7 +52,7 @@ async def browse(endpoint: str, url: str, until: str) -> list[dict[str, Any]]:
         for domain in ("Network", "Runtime", "Log", "Page"):
             await call(f"{domain}.enable")
         await call("Page.navigate", url=url)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while True:
                 result = await call("Runtime.evaluate", expression=until)
                 if result["result"].get("value"):
@@ -128,11 +128,14 @@ async def test_the_demo_loads_over_https(tmp_path):
 
 
 async def page_endpoint(port: int) -> str:
-    """The debugging address of the browser's first page."""
+    """The debugging address of the browser's first page, once it has one."""
     url = f"http://127.0.0.1:{port}/json"
-    async with aiohttp.ClientSession() as session, session.get(url) as response:
-        pages = await response.json()
-    return next(page["webSocketDebuggerUrl"] for page in pages if page["type"] == "page")
+    async with asyncio.timeout(60), aiohttp.ClientSession() as session:
+        while True:
+            async with session.get(url) as response:
+                pages = [each for each in await response.json() if each["type"] == "page"]
+            if pages:
+                return pages[0]["webSocketDebuggerUrl"]
 
 
 def test_the_readme_shows_the_demo_command():

@@ -113,14 +113,17 @@ async def test_no_statistics_tell_a_user_from_a_stranger(tmp_path):
     assert max(map(abs, found.values())) < LEAK, found
 
 
-async def guess_by_wire(port: int, number: int) -> int:
-    """The status of a guess over a connection of its own, by a client that has not guessed yet."""
-    client = Client(*await asyncio.open_connection("127.0.0.1", port))
-    client.send(
+def guess_of(number: int) -> bytes:
+    """A guess by a client that has not guessed yet."""
+    return (
         b"GET / HTTP/1.1\r\nHost: main.locked.edge.localhost\r\n"
         b"X-Forwarded-For: 198.51.100.%d\r\nAuthorization: %b\r\n\r\n"
         % (number, login("ann", f"wrong {number}").encode())
     )
+
+
+async def status_of(client: Client) -> int:
+    """What a client is answered."""
     status, *_ = await client.read()
     await client.close()
     return status
@@ -129,8 +132,8 @@ async def guess_by_wire(port: int, number: int) -> int:
 @pytest.fixture
 def node(tmp_path):
     """A worker that trusts a proxy here, with an open app and a locked one."""
-    slow = argon2.PasswordHasher(time_cost=2, memory_cost=16_384, parallelism=1)
-    phc = slow.hash("right")  # 20 ms
+    slow = argon2.PasswordHasher(time_cost=10, memory_cost=16_384, parallelism=1)
+    phc = slow.hash("right")  # 100 ms
     app = {"app.yml": f"access: {{users: {{ann: '{phc}'}}}}\n"}
     write_tree(tmp_path / "node" / "rules" / "locked", app)
     trusted = "clients: {trusted_proxies: [127.0.0.1/32]}\n"
@@ -143,7 +146,11 @@ def node(tmp_path):
 
 async def test_a_flood_of_guesses_is_bounded_and_holds_up_nobody(node):
     """So many are hashed, others are told to come back, and a file is answered meanwhile."""
-    guessing = [asyncio.ensure_future(guess_by_wire(node.port, number)) for number in range(200)]
+    opened = [await asyncio.open_connection("127.0.0.1", node.port) for _ in range(200)]
+    clients = [Client(*streams) for streams in opened]
+    for number, client in enumerate(clients):
+        client.send(guess_of(number))
+    guessing = [asyncio.ensure_future(status_of(client)) for client in clients]
     await asyncio.wait(guessing, return_when=asyncio.FIRST_COMPLETED)
     seen = [(await asyncio.to_thread(node.get, "/"))[0] for _ in range(3)]
     is_over = all(each.done() for each in guessing)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import sys
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -180,10 +181,14 @@ def test_spans_of_a_whole_node_arrive(tmp_path):
     with originating() as collector:
         collector.on("/v1/traces", lambda talk: (messages.append(talk.read()), talk.answer()))
         where = f"http://127.0.0.1:{collector.port}"
-        with running(tmp_path / "node", settings=traced(where)) as node:
+        node = Patient(tmp_path / "node", settings=traced(where))
+        try:
+            node.start()
             node.deploy(tmp_path / "site")
             ask(node, 40)
             node.stop()
+        finally:
+            node.kill_all()
 
     names = []
     for message in messages:
@@ -191,6 +196,24 @@ def test_spans_of_a_whole_node_arrive(tmp_path):
         for bundle in decoded.resource_spans:
             names += [span.name for scope in bundle.scope_spans for span in scope.spans]
     assert names == ["GET"] * 40
+
+
+PATIENT = """
+import sys
+from edge.node.exporter import Exporter
+Exporter.close.__defaults__ = (30.0,)
+from edge.cli import main
+sys.exit(main(["serve"]))
+"""
+"""`edge serve` whose workers wait so long for a collector at their end."""
+
+
+class Patient(Node):
+    """A node whose last spans get through, however slow the machine."""
+
+    def command(self):
+        """The same program with more patience."""
+        return [sys.executable, "-c", PATIENT]
 
 
 def traced(endpoint: str) -> str:

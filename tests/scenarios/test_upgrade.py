@@ -24,7 +24,7 @@ from edge.control.changes import Changes
 from edge.control.upgrade import upgrade
 from edge.node.connection import QUIET_SECONDS
 from edge.site.places import Places
-from tests.support import EDGE, Node, eventually, running, write_tree
+from tests.support import EDGE, Node, eventually, write_tree
 from tests.support_control import publish
 from tests.support_origin import originating
 
@@ -51,7 +51,7 @@ def node(tmp_path):
 
 def deployed(folder):
     """A node that does not run yet, and has its site."""
-    node = Node(folder / "node", settings="limits: {drain: 5s}\n")
+    node = Node(folder / "node", settings="limits: {drain: 30s}\n")
     changes = Changes(Places(node.folder / "var"), node.folder / "edge.yml")
     changes.open()
     publish(changes, "site", "main", {"index.html": "version 1"})
@@ -62,7 +62,7 @@ def upgraded(node):
     """Another process is the node now; `edge upgrade`, without a command."""
     before = main_of(node)
     upgrade(Places(node.folder / "var"), Path(sys.executable))
-    eventually(lambda: is_upgraded(node, before), 30)
+    eventually(lambda: is_upgraded(node, before))
 
 
 class Load:
@@ -168,7 +168,7 @@ def test_upgrades_under_load_refuse_nothing(node):
         before = main_of(node)
         load.more()
         assert "serves; the one before ends" in node.edge("upgrade").stdout
-        eventually(lambda: is_upgraded(node, before), 30)
+        eventually(lambda: is_upgraded(node, before))
         load.more()
         upgraded(node)
         eventually(lambda: sum(load.counts) >= REQUESTS, 300)
@@ -190,11 +190,11 @@ def test_what_is_under_way_ends_where_it_began(tmp_path):
         target = f"http://127.0.0.1:{origin.port}/<*>"
         rules = [{"source": "/o/<*>", "target": target, "status": "200"}]
         write_tree(folder, {"rules/site/redirects.json": json.dumps(rules)})
-        settings = f'proxy: {{allow: ["127.0.0.1:{origin.port}"]}}\nlimits: {{drain: 5s}}\n'
+        settings = f'proxy: {{allow: ["127.0.0.1:{origin.port}"]}}\nlimits: {{drain: 15s}}\n'
         origin.on("/slow", lambda talk: (talk.read(), talk.wait(), talk.answer(b"done")))
         origin.on("/take", lambda talk: talk.answer(str(len(talk.read())).encode()))
         origin.on("/tunnel", tunnel)
-        with running(folder, settings=settings) as node:
+        with waiting(folder, settings) as node:
             node.deploy(write_tree(tmp_path / "v1", {"index.html": "version 1"}))
             slow, upload, through = (begin(node, path) for path in ("/slow", "/take", "/tunnel"))
             with slow, upload, through:
@@ -213,14 +213,42 @@ def test_what_is_under_way_ends_where_it_began(tmp_path):
                 assert slow.recv(4000).endswith(b"done")
                 assert upload.recv(4000).endswith(b"10")
                 assert through.recv(10) == b""
-                eventually(lambda: is_upgraded(node, before), 30)
+                eventually(lambda: is_upgraded(node, before))
                 told = node.admin("GET", "/metrics")[1]
                 assert 'edge_refused_total{reason="drain"} 1' in told.splitlines()
 
 
+WAITING = """
+import sys
+from edge.node import worker
+worker.LAST_WORDS_SECONDS = 60.0
+from edge.cli import main
+sys.exit(main(["serve"]))
+"""
+"""`edge serve` whose workers wait for control's last question as long as their parent lets them."""
+
+
+class Waiting(Node):
+    """A node whose numbers get through, however slow the machine."""
+
+    def command(self):
+        """The same program, but for what its workers wait."""
+        return [sys.executable, "-c", WAITING]
+
+
+@contextlib.contextmanager
+def waiting(folder, settings):
+    """Such a node, until the end of the block."""
+    node = Waiting(folder, settings=settings)
+    try:
+        yield node.start()
+    finally:
+        node.kill_all()
+
+
 def begin(node, path):
     """A connection with the beginning of a request."""
-    connection = socket.create_connection(("127.0.0.1", node.port), 30)
+    connection = socket.create_connection(("127.0.0.1", node.port), 60)
     connection.sendall(f"POST /o{path} HTTP/1.1\r\nHost: {HOST}\r\n".encode())
     return connection
 
@@ -237,11 +265,11 @@ def test_a_signal_is_enough_and_reaches_who_serves(node):
     """SIGUSR2 upgrades, SIGHUP reloads: both to the process that was started."""
     before = main_of(node)
     node.process.send_signal(signal.SIGUSR2)
-    eventually(lambda: is_upgraded(node, before), 30)
+    eventually(lambda: is_upgraded(node, before))
     second = main_of(node)
 
     node.process.send_signal(signal.SIGUSR2)
-    eventually(lambda: is_upgraded(node, second), 30)
+    eventually(lambda: is_upgraded(node, second))
     eventually(node.is_ready)
     rules = node.folder / "rules" / "site" / "app.yml"
     rules.write_text('domains:\n  example.com:\n    subdomains: {"": main}\n')
@@ -306,7 +334,7 @@ def begun(node):
     command = ThreadPoolExecutor(1).submit(
         upgrade, Places(node.folder / "var"), Path(sys.executable)
     )
-    new = eventually(lambda: {*node.pids("worker")} - old, 30)
+    new = eventually(lambda: {*node.pids("worker")} - old)
     return command, parent_of(min(new)), min(new)
 
 
@@ -324,7 +352,7 @@ def test_kill_9_in_the_middle_of_an_upgrade(node, victim):
             node.process.wait()
         failure = command.exception(60)
         assert failure is None or victim == "new parent"
-        eventually(lambda: is_whole(node), 30)
+        eventually(lambda: is_whole(node))
         load.more(50)
 
     # a client of the admin API that spoke with control when that was killed sees it
@@ -339,12 +367,12 @@ def test_kill_9_of_a_parent_that_was_told_and_has_not_heard(node):
         old = main_of(node)
         command, heir, _ = begun(node)
         os.kill(old, signal.SIGSTOP)
-        eventually(lambda: main_of(node) == heir, 30)
+        eventually(lambda: main_of(node) == heir)
         load.more(50)
         os.kill(old, signal.SIGKILL)
         node.process.wait()
         assert command.exception(60) is None
-        eventually(lambda: is_whole(node), 30)
+        eventually(lambda: is_whole(node))
         load.more(50)
 
     assert load.errors == []
@@ -364,7 +392,7 @@ def test_kill_9_of_a_worker_that_drains(node):
         upgrade(Places(node.folder / "var"), Path(sys.executable))
         with contextlib.suppress(ProcessLookupError):
             os.kill(old[0], signal.SIGKILL)
-        eventually(lambda: is_whole(node), 30)
+        eventually(lambda: is_whole(node))
         load.more(50)
 
     assert [each for each in load.errors if "Refused" in each or "50" in each] == []

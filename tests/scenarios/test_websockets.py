@@ -263,7 +263,7 @@ async def test_a_stopping_node_lets_answers_finish_and_ends_tunnels(
     """Within its time for that: what is under way by then is cut."""
     origin.on("/slow", lambda talk: (talk.read(), talk.wait(), talk.answer(b"finished")))
     origin.on("/tunnel", lambda talk: (talk.send(SWITCH), talk.until_closed()))
-    with proxying(tmp_path, origin, port, "drain: 2s") as node:
+    with proxying(tmp_path, origin, port, "drain: 10s") as node:
         slow, tunnel = await connect(node), await connect(node)
         slow.send(get("/raw/slow"))
         tunnel.send(get("/raw/tunnel", *UPGRADE))
