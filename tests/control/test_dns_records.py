@@ -46,7 +46,7 @@ def settings(bind: Bind, **more) -> Dns:
 
 def records(bind: Bind, root, **more) -> DnsRecords:
     """The answerer by updates; silent servers are silent within a moment."""
-    return DnsRecords(settings(bind, **more), root, bind.resolver(patience_s=0.4))
+    return DnsRecords(settings(bind, **more), root, bind.resolver(patience_s=2.0))
 
 
 def value_of(key_authorization: str) -> str:

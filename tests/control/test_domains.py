@@ -63,7 +63,7 @@ def dns_settings(zone=None, command=None):
 
 async def look(dns, given, found, **more):
     """The document, and its hosts by name."""
-    document = await describe(found, given, dns.resolver(patience_s=0.6), **more)
+    document = await describe(found, given, dns.resolver(patience_s=2.0), **more)
     return document, {each["host"]: each for each in document["hosts"]}
 
 

@@ -76,7 +76,7 @@ def test_a_silent_worker_is_killed_and_has_no_veto(run, worker):
     """After the deadline; whoever answered keeps its process."""
     silent, living = worker(lambda _: None), worker()
 
-    Fleet(run, deadline_s=0.1).load(7)
+    Fleet(run, deadline_s=2.0).load(7)
 
     assert silent.process.wait(10) == -signal.SIGKILL
     assert living.process.poll() is None

@@ -30,7 +30,7 @@ def places(tmp_path):
 @pytest.fixture
 def generations(places):
     """Its generations, with a fleet that is not patient."""
-    return Generations(places, Fleet(places.run, deadline_s=0.1))
+    return Generations(places, Fleet(places.run, deadline_s=2.0))
 
 
 @pytest.fixture

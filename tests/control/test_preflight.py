@@ -84,7 +84,7 @@ def situation(web=None, **more):
 
 async def find(dns, given, *names):
     """Findings about `names`."""
-    return await preflight(names or (NAME,), given, dns.resolver(patience_s=0.6))
+    return await preflight(names or (NAME,), given, dns.resolver(patience_s=2.0))
 
 
 def about(found, subject):

@@ -49,7 +49,7 @@ async def fetch_http2(
     fields = {"Host": "main.site.edge.localhost"}
     while not stop.is_set():
         async with httpx.AsyncClient(
-            http1=False, http2=True, base_url=url, headers=fields
+            http1=False, http2=True, base_url=url, headers=fields, timeout=60
         ) as client:
             for _ in range(50):
                 answers = await asyncio.gather(*(client.get(f"/{name}") for name in FILES[:-1]))

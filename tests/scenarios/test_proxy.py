@@ -30,7 +30,7 @@ FLAT = 16 * MIB
 
 LARGE = 200 * MIB
 BLOCK = bytes(range(256)) * 4 * KIB
-HASTE = "origin_connect: 1s, origin_first_byte: 1s, origin_between_bytes: 1s, body: 1MiB"
+HASTE = "origin_connect: 3s, origin_first_byte: 3s, origin_between_bytes: 3s, body: 1MiB"
 
 
 @pytest.fixture(scope="module")

@@ -54,8 +54,12 @@ def test_every_file_comes_back_as_it_is(python_doc, http2, coding):
     fields = {"Host": "main.doc.edge.localhost", "Accept-Encoding": coding}
     base, half = f"http://127.0.0.1:{node.port}", len(expected) // 2
     with (  # two, since Python's h2 stumbles over a connection's end that comes with an answer
-        httpx.Client(http1=not http2, http2=http2, base_url=base, headers=fields) as first,
-        httpx.Client(http1=not http2, http2=http2, base_url=base, headers=fields) as second,
+        httpx.Client(
+            http1=not http2, http2=http2, base_url=base, headers=fields, timeout=60
+        ) as first,
+        httpx.Client(
+            http1=not http2, http2=http2, base_url=base, headers=fields, timeout=60
+        ) as second,
     ):
         for number, path in enumerate(expected):
             client = first if number < half else second
