@@ -386,7 +386,7 @@ async def test_what_does_not_pass_is_told_with_its_step(proxy, client):
 async def test_the_authority_says_what_time_it_is(client):
     """By the Date of its directory, which goes on with time."""
     first = await client.clock()
-    assert abs(first - time.time()) < 5
+    assert abs(first - time.time()) < 30
 
     assert await client.clock() > first
 

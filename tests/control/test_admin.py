@@ -534,8 +534,9 @@ async def test_a_start_with_mistakes_serves_the_last_good(tmp_path, caplog):
     assert token.decode().strip() not in caplog.text
 
 
-async def test_certificates_are_kept_beside_the_api(tmp_path):
+async def test_certificates_are_kept_beside_the_api(tmp_path, monkeypatch):
     """What a deploy serves has its certificate at once, and a deploy does not wait for it."""
+    monkeypatch.setattr("edge.control.keeper.LOOK_EVERY", 3600)
     settings = 'listen: {https: ["127.0.0.1:8443"]}\ntls: {mode: internal}\n'
     async with serving_admin(tmp_path, settings) as (admin, address):
         token = (tmp_path / "var" / "admin.token").read_text().strip()
@@ -545,7 +546,7 @@ async def test_certificates_are_kept_beside_the_api(tmp_path):
             await Api(session, admin, tmp_path).deploy({"index.html": PAGE.encode()})
 
         keyring = places_of(tmp_path).keyring
-        async with asyncio.timeout(4):  # less than a look that nobody asked for would take
+        async with asyncio.timeout(30):  # less than a look that nobody asked for would take
             while not keyring.exists():  # noqa: ASYNC110 - a file comes, nobody tells
                 await asyncio.sleep(0.01)
     assert b'"*.shop.edge.localhost"' in keyring.read_bytes()

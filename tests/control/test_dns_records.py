@@ -45,8 +45,8 @@ def settings(bind: Bind, **more) -> Dns:
 
 
 def records(bind: Bind, root, **more) -> DnsRecords:
-    """The answerer by updates; silent servers are silent within a moment."""
-    return DnsRecords(settings(bind, **more), root, bind.resolver(patience_s=2.0))
+    """The answerer by updates."""
+    return DnsRecords(settings(bind, **more), root, bind.resolver(patience_s=10))
 
 
 def value_of(key_authorization: str) -> str:
@@ -226,18 +226,20 @@ async def test_a_server_that_never_shows_it(bind, key):
     async with MiniDns.serving(bind.port) as lagging:
         for said, message in [
             ({}, r"ns2\.example\.test \(the name has no such records\); mend its transfers"),
-            ({(name, "TXT"): ["old"]}, r"after 1 s .*: ns2\.example\.test \(other values only"),
+            ({(name, "TXT"): ["old"]}, r"after 2 s .*: ns2\.example\.test \(other values only"),
         ]:
             lagging.records = said
             with pytest.raises(StoreError, match=message) as caught:
-                await records(bind, key, propagation=1.0).present("never.example.test", challenge())
+                await records(bind, key, propagation=2.0).present("never.example.test", challenge())
             assert "ns1" not in str(caught.value)
 
 
 async def test_a_dead_server_costs_time_and_nothing_else(bind, key, caplog):
     """Resolvers pass over it as well; the log names it."""
+    asking = bind.resolver(patience_s=10)
+    asking.txt = bind.resolver(patience_s=0.4).txt  # who is silent is so within a moment
     with caplog.at_level(logging.WARNING, "edge.dns"):
-        await records(bind, key).present("dead.example.test", challenge())
+        await DnsRecords(settings(bind), key, asking).present("dead.example.test", challenge())
 
     assert [each.getMessage() for each in caplog.records] == [
         "_acme-challenge.dead.example.test is taken to be there; silent: ns2.example.test"
@@ -250,11 +252,13 @@ async def test_nobody_answers(bind, key):
         for kind in ("SOA", "NS"):
             world.records["e.delegated.test", kind] = ["ns.e.delegated.test"]
         world.records["ns.e.delegated.test", "A"] = ["127.0.0.3"]
-        answerer = DnsRecords(
-            settings(bind, propagation=1.0, zone="delegated.test"),
-            key,
-            Resolver([(world.host, world.port)], authority_port=bind.port, patience_s=0.1),
+        asking, hasty = (
+            Resolver([(world.host, world.port)], authority_port=bind.port, patience_s=patience_s)
+            for patience_s in (10, 0.1)
         )
+        asking.txt = hasty.txt
+        dns = settings(bind, propagation=3.0, zone="delegated.test")
+        answerer = DnsRecords(dns, key, asking)
 
         with pytest.raises(StoreError, match=r"ns\.e\.delegated\.test \(no name server answered"):
             await answerer.present("e.delegated.test", challenge())

@@ -63,7 +63,8 @@ def dns_settings(zone=None, command=None):
 
 async def look(dns, given, found, **more):
     """The document, and its hosts by name."""
-    document = await describe(found, given, dns.resolver(patience_s=2.0), **more)
+    asking = dns.resolver(patience_s=0.6 if dns.silent else 10)
+    document = await describe(found, given, asking, **more)
     return document, {each["host"]: each for each in document["hosts"]}
 
 

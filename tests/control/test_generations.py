@@ -29,8 +29,8 @@ def places(tmp_path):
 
 @pytest.fixture
 def generations(places):
-    """Its generations, with a fleet that is not patient."""
-    return Generations(places, Fleet(places.run, deadline_s=2.0))
+    """Its generations, with a fleet that is patient."""
+    return Generations(places, Fleet(places.run, deadline_s=10))
 
 
 @pytest.fixture
@@ -176,8 +176,9 @@ def test_a_refused_document_can_be_committed_later(places, generations, worker):
     assert Generations(places, Fleet(places.run)).apps(generations.current()) == {"a": app("a")}
 
 
-def test_a_silent_worker_does_not_hold_up_a_change(generations, worker):
+def test_a_silent_worker_does_not_hold_up_a_change(places, worker):
     """It is killed, and the change is made."""
+    generations = Generations(places, Fleet(places.run, deadline_s=0.1))
     silent = worker(lambda _: None)
 
     generations.commit(Settings(), {"a": app("a")})

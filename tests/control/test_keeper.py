@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from edge.control import durable
+from edge.control import durable, keeper
 from edge.control.deployments import NoSuch
 from edge.control.keeper import Keeper
 from edge.errors import StoreError
@@ -40,8 +40,9 @@ class Kept:
 
 
 @pytest.fixture
-def kept(tmp_path):
-    """One with a branch."""
+def kept(tmp_path, monkeypatch):
+    """One with a branch, and no looks that nobody asked for."""
+    monkeypatch.setattr(keeper, "LOOK_EVERY", 3600)
     node = Kept(tmp_path)
     node.app("", "main")
     return node
@@ -58,7 +59,7 @@ async def running(kept):
 
 async def until(condition):
     """Wait in the loop, well below the time of a look that nobody asked for."""
-    async with asyncio.timeout(4):
+    async with asyncio.timeout(30):
         while not condition():  # noqa: ASYNC110 - files change, nobody tells
             await asyncio.sleep(0.01)
 

@@ -84,7 +84,8 @@ def situation(web=None, **more):
 
 async def find(dns, given, *names):
     """Findings about `names`."""
-    return await preflight(names or (NAME,), given, dns.resolver(patience_s=2.0))
+    asking = dns.resolver(patience_s=2 if dns.silent else 10)
+    return await preflight(names or (NAME,), given, asking)
 
 
 def about(found, subject):

@@ -419,9 +419,12 @@ async def test_a_client_that_says_goodbye_is_gone(shelf, issuer, caplog, protoco
     """As one in clear text that sent its last byte: soon, without a word in the log."""
     shelf.put(issuer.pem("a.test"), "a.test")
     async with receiving(shelf, answer_never) as server:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             async with httpx.AsyncClient(
-                verify=issuer.client(), http1=protocol == "http/1.1", http2=protocol == "h2"
+                verify=issuer.client(),
+                http1=protocol == "http/1.1",
+                http2=protocol == "h2",
+                timeout=60,
             ) as client:
                 port = server.address[1]
                 url = f"https://127.0.0.1:{port}/"

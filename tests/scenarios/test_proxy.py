@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+from collections import Counter
 
 import pytest
 
@@ -30,7 +31,8 @@ FLAT = 16 * MIB
 
 LARGE = 200 * MIB
 BLOCK = bytes(range(256)) * 4 * KIB
-HASTE = "origin_connect: 3s, origin_first_byte: 3s, origin_between_bytes: 3s, body: 1MiB"
+HASTE = "origin_connect: 1s, origin_first_byte: 1s, origin_between_bytes: 1s"
+CALM = "origin_connect: 10s, origin_first_byte: 10s, origin_between_bytes: 10s, body: 1MiB"
 
 
 @pytest.fixture(scope="module")
@@ -128,10 +130,18 @@ def node(tmp_path_factory, origin, other, silent, authority, secure):
 
 @pytest.fixture(scope="module")
 def hasty(tmp_path_factory, origin, other, silent, authority, secure):
-    """With a second for everything, and a trusted proxy in front that tells the country."""
+    """With a second for everything: for origins that hang, and no others."""
     folder = tmp_path_factory.mktemp("hasty")
+    with proxying(folder, (origin, other, silent), authority, secure, HASTE) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def strict(tmp_path_factory, origin, other, silent, authority, secure):
+    """With little content, and a trusted proxy in front that tells the country."""
+    folder = tmp_path_factory.mktemp("strict")
     more = "clients: {trusted_proxies: [127.0.0.1/32], country_header: X-Country}\n"
-    with proxying(folder, (origin, other, silent), authority, secure, HASTE, more) as found:
+    with proxying(folder, (origin, other, silent), authority, secure, CALM, more) as found:
         yield found
 
 
@@ -252,12 +262,13 @@ async def reply(found: Http2Client | Client, target: str) -> tuple[int, dict[str
 
 @pytest.mark.parametrize("version", ["1.1", "2"])
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS.keys())
-async def test_an_origin_without_an_answer(hasty, origin, clients, path, version, fault):
+async def test_an_origin_without_an_answer(hasty, strict, origin, clients, path, version, fault):
     """The client gets a page that names the reason, and Proxy-Status; nobody may keep it."""
     script, status, kind = fault
     origin.on(path, script)
     origin.on("/well", saying(b"well"))
-    client = await clients(hasty)
+    node = hasty if status == 504 else strict
+    client = await clients(node)
     found = await http2(client) if version == "2" else client
     got, fields, content = await reply(found, f"/o{path}")
 
@@ -267,7 +278,7 @@ async def test_an_origin_without_an_answer(hasty, origin, clients, path, version
     assert len(origin.of(path)) <= (2 if kind == "connection_terminated" else 1)
     await (await origin.wait_for(path)).over()
     assert (await reply(found, "/o/well"))[::2] == (200, b"well")
-    await workers_are_well(hasty)
+    await workers_are_well(node)
 
 
 UNREACHED = {
@@ -279,10 +290,11 @@ UNREACHED = {
 
 
 @pytest.mark.parametrize(("target", "status", "kind"), UNREACHED.values(), ids=UNREACHED.keys())
-async def test_an_origin_that_cannot_be_reached(hasty, target, status, kind):
+async def test_an_origin_that_cannot_be_reached(hasty, strict, target, status, kind):
     """The same; a POST is none the worse."""
+    node = hasty if status == 504 else strict
     for method in ("GET", "POST"):
-        got, fields, content = await ask(hasty, target, method)
+        got, fields, content = await ask(node, target, method)
         assert (got, fields["proxy-status"]) == (status, f"edge; error={kind}")
         assert kind.replace("_", " ").encode() in content
 
@@ -316,35 +328,35 @@ HALVES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("script", "content"), HALVES.values(), ids=HALVES.keys())
-async def test_a_truncated_answer_is_never_a_whole_one(
-    hasty, origin, clients, path, script, content
-):
+@pytest.mark.parametrize("half", HALVES)
+async def test_a_truncated_answer_is_never_a_whole_one(hasty, strict, origin, clients, path, half):
     """The client's connection is cut, its stream reset: what came until then is all there is."""
+    script, content = HALVES[half]
     origin.on(path, script)
-    client = await clients(hasty)
+    node = hasty if "silence" in half else strict
+    client = await clients(node)
     client.send(get(f"/o{path}") + get("/here.txt"))
     assert (await client.read_head())[0] == 200
     assert await client.reader.readexactly(len(content)) == content
     (await origin.wait_for(path)).go.set()
     assert await client.rest() == b""
 
-    found = await http2(await clients(hasty))
+    found = await http2(await clients(node))
     stream = found.request(f"/o{path}".encode())
     await found.until(lambda: found.streams[stream.stream_id].content == b"hello")
     (await origin.wait_for(path, 2)).go.set()
     received = await found.read(stream)
     assert (received.ended, received.reset) == (False, 2)
     assert received.content == b"hello"
-    await is_well(hasty)
+    await is_well(node)
 
 
 async def test_a_truncated_answer_for_a_client_without_chunks_ends_with_a_reset(
-    hasty, origin, clients, path
+    strict, origin, clients, path
 ):
     """A plain end would pass for the end of the content."""
     origin.on(path, raw(CHUNKS + b"5\r\nhello\r\n", then=paused))
-    client = await clients(hasty)
+    client = await clients(strict)
     client.send(get(f"/o{path}", version="1.0"))
     await client.read_head()
     assert await client.reader.readexactly(5) == b"hello"
@@ -388,7 +400,7 @@ async def test_a_get_is_sent_once_more_where_its_connection_had_ended(node, orig
         assert (await client.read())[2] == b"done"
 
     assert len(origin.of(path)) > 4
-    assert max(len([t for t in origin.of(path) if t.number == n]) for n in range(99)) == 2
+    assert max(Counter(talk.number for talk in origin.of(path)).values()) == 2
 
 
 @pytest.mark.parametrize("content", [b"", b"hello"], ids=["empty", "with content"])
@@ -687,9 +699,9 @@ async def test_100_comes_when_the_origin_side_reads(node, origin, clients, path)
 
 
 @pytest.mark.parametrize("expect", [[EXPECT], []], ids=["expecting", "at once"])
-async def test_content_that_is_too_large_is_refused_unread(hasty, origin, clients, path, expect):
+async def test_content_that_is_too_large_is_refused_unread(strict, origin, clients, path, expect):
     """413, no 100, and nobody is asked."""
-    client = await clients(hasty)
+    client = await clients(strict)
     client.send(get(f"/o{path}", *expect, f"Content-Length: {MIB + 1}", method="POST"))
     status, fields, _ = await client.read()
 
@@ -699,10 +711,10 @@ async def test_content_that_is_too_large_is_refused_unread(hasty, origin, client
 
 
 @pytest.mark.parametrize("version", ["1.1", "2"])
-async def test_chunks_that_are_too_much_are_refused(hasty, origin, clients, path, version):
+async def test_chunks_that_are_too_much_are_refused(strict, origin, clients, path, version):
     """413, and the origin never sees a whole request."""
     origin.on(path, lambda talk: talk.read())
-    client = await clients(hasty)
+    client = await clients(strict)
     if version == "2":
         found = await http2(client)
         stream = found.request(f"/o{path}".encode(), b"POST", ends=False)
@@ -927,13 +939,13 @@ async def test_a_location_leads_back(node, origin):
     assert (status, fields["location"]) == (302, "http://docs.a.test/v1/y?z")
 
 
-async def test_a_country_decides_for_one(hasty, origin, path):
+async def test_a_country_decides_for_one(strict, origin, path):
     """No shared cache may keep what others would get otherwise."""
     control = "Cache-Control: public, max-age=60, s-maxage=600"
     for begin in ("", "/fallback/us"):
         origin.on(begin + path, saying(begin.encode(), 200, control))
     for country, content in (("US", b""), ("CA", b"/fallback/us")):
-        _, fields, got = await ask(hasty, f"/us{path}", **{"X-Country": country})
+        _, fields, got = await ask(strict, f"/us{path}", **{"X-Country": country})
         assert got == content
         assert fields["cache-control"] == "private, max-age=60"
 
