@@ -8,6 +8,7 @@ import uvloop
 from tests.support_origin import originating
 from tests.support_proxied import path_for, proxied, quiet
 from tests.support_serving import Site
+from tests.support_tls import Issuer, Shelf
 
 
 @pytest.fixture(scope="module")
@@ -52,3 +53,15 @@ async def make(tmp_path, origin):
 def path(request):
     """A path that no other test uses."""
     return path_for(request)
+
+
+@pytest.fixture(scope="module")
+def issuer() -> Issuer:
+    """A root."""
+    return Issuer()
+
+
+@pytest.fixture
+def shelf(tmp_path) -> Shelf:
+    """A folder of certificates."""
+    return Shelf(tmp_path)

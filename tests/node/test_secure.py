@@ -17,22 +17,10 @@ from edge.node import secure
 from edge.node.connection import Http1Connection
 from edge.node.secure import Secured
 from edge.node.transport import GONE_SECONDS, LINGER_SECONDS
-from tests.support_tls import Issuer, Shelf, connect, der_of, receiving, shown
+from tests.support_tls import connect, der_of, receiving, shown
 from tests.support_wire import PLAIN, echo_target, get, response, until
 
 ALERT = b"\x15\x03\x03\x00\x02\x02\x70"
-
-
-@pytest.fixture(scope="module")
-def issuer() -> Issuer:
-    """A root."""
-    return Issuer()
-
-
-@pytest.fixture
-def shelf(tmp_path) -> Shelf:
-    """A folder of certificates."""
-    return Shelf(tmp_path)
 
 
 @pytest.fixture
@@ -637,7 +625,7 @@ async def test_who_keeps_sending_after_the_end_is_dropped(shelf, issuer) -> None
                 tls.write(PLAIN)
                 client.writer.write(outgoing.read())
                 await client.writer.drain()
-                await asyncio.sleep(0)
+                await asyncio.sleep(0)  # the server's turn: `drain` waits for nobody by itself
 
         sending = asyncio.ensure_future(send())
         server.later(LINGER_SECONDS - 0.1)

@@ -10,19 +10,6 @@ import pytest
 from edge.node import tls
 from edge.node.tls import Contexts, canonical_name, listener_context
 from edge.site.certificates import HttpAnswer
-from tests.support_tls import Issuer, Shelf
-
-
-@pytest.fixture(scope="module")
-def issuer() -> Issuer:
-    """A root."""
-    return Issuer()
-
-
-@pytest.fixture
-def shelf(tmp_path) -> Shelf:
-    """A folder of certificates."""
-    return Shelf(tmp_path)
 
 
 @pytest.fixture

@@ -6,12 +6,11 @@ import os
 from pathlib import Path
 
 import msgspec
-import pytest
 
 from edge.node import tls
 from edge.node.memory import give_back
 from edge.node.tls import Contexts
-from tests.support_tls import Issuer, Shelf, der_of, receiving, shown
+from tests.support_tls import der_of, receiving, shown
 from tests.support_wire import PLAIN, response
 
 MIB = 1 << 20
@@ -20,18 +19,6 @@ CONTEXT = 21 * 1024
 
 NAMES = 10_000
 SWAPS = 1_000
-
-
-@pytest.fixture(scope="module")
-def issuer() -> Issuer:
-    """A root."""
-    return Issuer()
-
-
-@pytest.fixture
-def shelf(tmp_path) -> Shelf:
-    """A folder of certificates."""
-    return Shelf(tmp_path)
 
 
 def resident() -> int:

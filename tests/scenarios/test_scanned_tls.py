@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 
-import pytest
-
 from tests.support import eventually, running, write_tree
+from tests.support_packaging import needs
 from tests.support_tls import is_secured
-
-SCANNER = shutil.which("testssl")
 
 HOST = "main.site.edge.localhost"
 ARGUED = {
@@ -23,7 +19,7 @@ ARGUED = {
 BAD = {"LOW", "MEDIUM", "HIGH", "CRITICAL"}
 
 
-@pytest.mark.skipif(SCANNER is None, reason="testssl.sh is not installed (.ci/packages does)")
+@needs("testssl")
 def test_a_scanner_finds_only_what_is_argued(tmp_path):
     """Versions, ciphers, forward secrecy, the certificate, every attack that has a name."""
     with running(tmp_path / "node", is_secure=True) as node:
@@ -31,7 +27,7 @@ def test_a_scanner_finds_only_what_is_argued(tmp_path):
         eventually(lambda: is_secured(node, HOST))
         found = tmp_path / "found.json"
         root = node.folder / "var/tls/internal/root.pem"
-        command = [SCANNER, "-p", "-s", "-f", "-P", "-S", "-U", "--quiet", "--color", "0"]
+        command = ["testssl", "-p", "-s", "-f", "-P", "-S", "-U", "--quiet", "--color", "0"]
         command += ["--nodns", "none", "--warnings", "off", "--ip", "127.0.0.1"]
         command += ["--add-ca", root, "--jsonfile", found, f"{HOST}:{node.https_port}"]
         told = subprocess.run(command, input="", capture_output=True, text=True, check=False)
