@@ -45,6 +45,9 @@ MANY = str(generators.HERE / "many.lua")
 
 FILE = Scenario("curve", "/1kb.bin", KIB)
 
+HOSTS_OF_AN_APP = 10_000
+"""An `app.yml` has room for 1 MiB."""
+
 
 def steps(most: int, least: int = 1) -> list[int]:
     """`least` times every power of ten, to `most`."""
@@ -69,12 +72,15 @@ def curve_rules(chosen: argparse.Namespace, _: Path) -> None:
 
 
 def curve_hosts(chosen: argparse.Namespace, _: Path) -> None:
-    """What a request costs when 1 … `--most` hosts of an app are asked for, by chance."""
+    """What a request costs when 1 … `--most` hosts are asked for, by chance."""
     with folder() as work, node(work) as server:
         points: Curve = []
+        admin, files = Admin(server), {"1kb.bin": (work / "site/1kb.bin").read_bytes()}
         for count in steps(chosen.most):
-            write_hosts(work / "rules/bench", count)
-            Admin(server).post("/v1/reload")
+            apps = write_hosts(work / "rules", count)
+            admin.post("/v1/reload")
+            for app in apps:
+                admin.deploy(app, "main", files)
             what = (str(count), "h%d.example", "/1kb.bin")
             points.append((count, cost_us(server, asking(server, *what), chosen)))
     show("hosts", "hosts, asked for by chance", points)
@@ -150,11 +156,17 @@ def nginx(work: Path) -> Iterator[Server]:
         server.stop()
 
 
-def write_hosts(app: Path, count: int) -> None:
-    """So many domains of one branch."""
-    names = {f"h{number}.example": {"subdomains": {"": "main"}} for number in range(count)}
-    app.mkdir(parents=True, exist_ok=True)
-    (app / "app.yml").write_text(json.dumps({"production_branch": "main", "domains": names}))
+def write_hosts(rules: Path, count: int) -> list[str]:
+    """So many domains, each app's of one branch; the names of the apps."""
+    apps = []
+    for first in range(0, count, HOSTS_OF_AN_APP):
+        hosts = range(first, min(count, first + HOSTS_OF_AN_APP))
+        names = {f"h{number}.example": {"subdomains": {"": "main"}} for number in hosts}
+        app = rules / f"bench-{len(apps)}"
+        app.mkdir(parents=True, exist_ok=True)
+        (app / "app.yml").write_text(json.dumps({"production_branch": "main", "domains": names}))
+        apps.append(app.name)
+    return apps
 
 
 ORIGIN = """

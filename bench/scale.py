@@ -347,7 +347,7 @@ def load(state: str) -> None:
 
 CURVES = (
     ("curve-rules", curves.curve_rules, 100_000),
-    ("curve-hosts", curves.curve_hosts, 10_000),
+    ("curve-hosts", curves.curve_hosts, 100_000),
     ("curve-stored", curves.curve_stored, 1_000_000),
     ("curve-connections", curves.curve_connections, 10_000),
 )

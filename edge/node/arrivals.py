@@ -17,7 +17,7 @@ from edge.site import pages
 from edge.site.connections import READING, may_share, secure_port, secure_status, secure_url
 from edge.site.hosts import parse_authority
 from edge.site.settings import Settings
-from edge.site.snapshot import Site, Snapshot
+from edge.site.snapshot import Site, Snapshot, Spelling
 
 if TYPE_CHECKING:
     from edge.node.clients import Clients
@@ -66,9 +66,9 @@ class Arrivals:
         if request.sni is not None:
             if request.sni != site.host:
                 self._check(request.sni, site, snapshot)
-            snapshot.know((request.sni, request.authority), site)
+            snapshot.know(spelling_of(request), site)
         elif self._https is None or self._contexts.find(site.host) is None:
-            snapshot.know(request.authority, site)
+            snapshot.know(spelling_of(request), site)
         elif self._is_led(request, site, clients):
             return self._lead(request, site, self._https)
         return site
@@ -117,6 +117,11 @@ class Arrivals:
         location = (b"Location", secure_url(site, port, request.target))
         status = secure_status(request.method)
         return self._notices.page(request, status, pages.SECURED, location)
+
+
+def spelling_of(request: Request) -> Spelling:
+    """What the site of a request is known by, once it has arrived."""
+    return request.authority if request.sni is None else (request.sni, request.authority)
 
 
 def token_of(request: Request) -> str:

@@ -20,7 +20,7 @@ from edge.http.forwarding import proxy_status
 from edge.http.message import REASONS, Request, Response
 from edge.http.target import split_query
 from edge.node.access import Access, Verdict, Verifier
-from edge.node.arrivals import Arrivals
+from edge.node.arrivals import Arrivals, spelling_of
 from edge.node.country import Countries
 from edge.node.files import Files, manner_of
 from edge.node.later import Later
@@ -87,25 +87,9 @@ class Handler:
 
     def respond(self, request: Request) -> Answer:
         """The response, or a coroutine for it. Never raises."""
-        sni, authority = request.sni, request.authority
-        site = self.snapshot.known.get(authority if sni is None else (sni, authority))
-        if site is not None and request.method == b"GET":
-            target, manner = request.target, request.manner or manner_of(request)
-            manner.lines = site.lines
-            shortcut = site.found.get(target) or site.found.get(target.partition(b"?")[0])
-            if shortcut is not None:
-                hit = self.files.hit(manner, shortcut) or self.files.select(request, shortcut)
-                if hit is not None:
-                    request.facts = shortcut.facts
-                    return hit
-            else:
-                hit = self.forwarder.recalls.hit(request, site, self.forwarder.clients)
-                if hit is not None:
-                    return hit
-                passing = self.forwarder.pass_known(request, site)
-                if passing is not None:
-                    passing.keeper = self
-                    return passing
+        site = self.snapshot.known.get(spelling_of(request))
+        if site is not None and (answer := self._recall(request, site)) is not None:
+            return answer
         try:
             answer = self._respond(request, site)
         except Exception as error:  # noqa: BLE001  (the one place where errors become responses)
@@ -116,6 +100,30 @@ class Handler:
             answer.keeper = self
             return answer
         return self._settle_later(request, cast("Awaitable[Response]", answer))
+
+    def _recall(self, request: Request, site: Site) -> Answer | None:
+        """
+        The answer where the address alone decides, and was decided before.
+
+        Only for who is `known` to arrive here: what is remembered is answered unparsed next time.
+        """
+        if request.method != b"GET":
+            return None
+        target, manner = request.target, request.manner or manner_of(request)
+        manner.lines = site.lines
+        shortcut = site.found.get(target) or site.found.get(target.partition(b"?")[0])
+        if shortcut is not None:
+            hit = self.files.hit(manner, shortcut) or self.files.select(request, shortcut)
+            if hit is not None:
+                request.facts = shortcut.facts
+            return hit
+        hit = self.forwarder.recalls.hit(request, site, self.forwarder.clients)
+        if hit is not None:
+            return hit
+        passing = self.forwarder.pass_known(request, site)
+        if passing is not None:
+            passing.keeper = self
+        return passing
 
     def settled(self, later: Later, outcome: Response | Exception) -> Response:
         """The response of what nobody waited for; errors become one, as above."""
@@ -133,14 +141,24 @@ class Handler:
         challenge = self.arrivals.answer_challenge(request)
         if challenge is not None:
             return challenge
-        if site is None:
-            found = self.arrivals.arrive(request, self.snapshot, self.forwarder.clients)
-            if isinstance(found, Response):
-                asked = self.snapshot.resolve(request.authority)
-                if asked is not None and asked.branch is not None:
-                    request.facts = self._facts(asked.branch)
-                return found
-            site = found
+        return self._arrive(request) if site is None else self._decide(request, site)
+
+    def _arrive(self, request: Request) -> Answer:
+        """Step 1: whose host it is, and whether it may be asked here."""
+        snapshot = self.snapshot
+        site = self.arrivals.arrive(request, snapshot, self.forwarder.clients)
+        if isinstance(site, Response):
+            asked = snapshot.resolve(request.authority)
+            if asked is not None and asked.branch is not None:
+                request.facts = self._facts(asked.branch)
+            return site
+        if site is not None and spelling_of(request) in snapshot.known:
+            answer = self._recall(request, site)
+            if answer is not None:
+                return answer
+        return self._decide(request, site)
+
+    def _decide(self, request: Request, site: Site | None) -> Answer:
         if request.target == b"*" or request.method == b"CONNECT":
             return self.notices.other_method(request)
         if site is None:

@@ -289,6 +289,10 @@ class Plan:
             rule.countries is not None or rule.source.parameters for rule in rules
         )
 
+    def names(self, host: str) -> bool:
+        """Whether a rule before files is about one host, so that others are not answered alike."""
+        return host in self.early.hosts
+
     def asks_country(self, subject: Subject) -> bool:
         """Whether the client's country makes a difference before files are looked up."""
         return self.conditional and self._asks(self.early, subject)

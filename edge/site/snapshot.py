@@ -30,13 +30,13 @@ Spelling = bytes | tuple[str, bytes]
 """An authority as a client writes it; with TLS, the name that TLS was begun for before it."""
 
 KNOWN = 20_000
-"""Spellings of hosts remembered a snapshot (`Host` with a port or capitals)."""
+"""Spellings of hosts remembered a snapshot (`Host` with a port or capitals), or twice its hosts."""
 
 REMEMBERED = 20_000
 """Paths whose asset is remembered, in all snapshots of a worker together."""
 
 ENVELOPES = 1_000
-"""Combinations of header entries remembered a site; paths choose them, so clients do."""
+"""Combinations of header entries remembered a branch; paths choose them, so clients do."""
 
 
 class Tree:
@@ -84,6 +84,7 @@ class Branch:
         "app",
         "cache",
         "carries_rules",
+        "commons",
         "exempt",
         "headers",
         "key",
@@ -144,6 +145,12 @@ class Branch:
         self.retained: Retained | None = None
         self.retired = False
         """Whether a newer snapshot has another in its place: nothing is stored for it anymore."""
+        self.commons: dict[tuple[bool, str], Common] = {}
+
+    def common(self, host: str, *, noindex: bool) -> Common:
+        """What a host has in common with all that are answered alike: those that no rule names."""
+        named = host if self.plan.names(host) else ""
+        return self.commons.setdefault((noindex, named), Common())
 
     def asks_password(self, path: str) -> bool:
         """Whether a decoded path is for those alone who have a password."""
@@ -188,10 +195,28 @@ class Shortcut:
         """What it looks like by what was asked for: with codings, or with a condition."""
 
 
+class Common:
+    """
+    What hosts of a branch have in common, so that what is stored for one answers for all.
+
+    Ten thousand hosts of one branch are one site in memory, as they are to the operator.
+    """
+
+    __slots__ = ("__weakref__", "envelopes", "found", "lines")
+
+    def __init__(self) -> None:
+        self.found: dict[bytes, Shortcut] = {}
+        """By path as it arrives, where the answer depends on nothing else."""
+        self.lines: dict[bytes, Shortcut] = {}
+        """The same by the request line of HTTP/1.1, for those who need not parse it."""
+        self.envelopes: dict[tuple[Sharing, tuple[int, ...]], Envelope] = {}
+        """By who may store it, and the entries of custom headers."""
+
+
 class Site:
     """What a hostname leads to."""
 
-    __slots__ = ("__weakref__", "branch", "envelopes", "found", "host", "lines", "noindex")
+    __slots__ = ("branch", "common", "found", "host", "lines", "noindex")
 
     def __init__(self, host: str, branch: Branch | None, *, noindex: bool) -> None:
         self.host = host
@@ -199,12 +224,8 @@ class Site:
         """None while the app has no valid configuration: 503."""
         self.noindex = noindex
         """Whether crawlers are told to stay away: default-domain and automatic hosts."""
-        self.found: dict[bytes, Shortcut] = {}
-        """By path as it arrives, where the answer depends on nothing else."""
-        self.lines: dict[bytes, Shortcut] = {}
-        """The same by the request line of HTTP/1.1, for those who need not parse it."""
-        self.envelopes: dict[tuple[Sharing, tuple[int, ...]], Envelope] = {}
-        """By who may store it, and the entries of custom headers."""
+        self.common = Common() if branch is None else branch.common(host, noindex=noindex)
+        self.found, self.lines = self.common.found, self.common.lines
 
     def envelope(self, path: str, sharing: Sharing, budget: Budget) -> Envelope:
         """
@@ -217,11 +238,12 @@ class Site:
         assert branch is not None, "a site that is not configured has nothing to send"
         numbers = tuple(branch.headers.matching(path, budget)) if branch.headers else ()
         key = sharing, numbers
-        envelope = self.envelopes.get(key)
+        envelopes = self.common.envelopes
+        envelope = envelopes.get(key)
         if envelope is None:
-            if len(self.envelopes) >= ENVELOPES:
-                self.envelopes.clear()
-            envelope = self.envelopes[key] = Envelope(
+            if len(envelopes) >= ENVELOPES:
+                envelopes.clear()
+            envelope = envelopes[key] = Envelope(
                 branch.headers.merge(numbers),
                 sharing,
                 lifetime=branch.lifetime,
@@ -251,8 +273,8 @@ class Shortcuts:
 
     def __init__(self) -> None:
         self.count = 0
-        """Paths remembered, those of sites that are gone by now included."""
-        self._sites: WeakSet[Site] = WeakSet()
+        """Paths remembered, those of branches that are gone by now included."""
+        self._commons: WeakSet[Common] = WeakSet()
 
     def add(self, site: Site, path: bytes, shortcut: Shortcut) -> None:
         """Remember one more; at the bound all are forgotten, so that the next ones have a place."""
@@ -261,14 +283,14 @@ class Shortcuts:
         self.count += path not in site.found
         shortcut.target = path
         site.found[path] = site.lines[b"GET %b HTTP/1.1" % path] = shortcut
-        self._sites.add(site)
+        self._commons.add(site.common)
 
     def clear(self) -> None:
         """Forget all."""
-        for site in self._sites:
-            site.found.clear()
-            site.lines.clear()
-        self._sites.clear()
+        for common in self._commons:
+            common.found.clear()
+            common.lines.clear()
+        self._commons.clear()
         self.count = 0
 
 
@@ -309,7 +331,7 @@ class Snapshot:
 
     def know(self, spelling: Spelling, site: Site) -> None:
         """Judge no more where requests with this spelling arrive."""
-        if len(self.known) >= KNOWN:  # somebody plays with ports; start again
+        if len(self.known) >= max(KNOWN, 2 * len(self.hosts)):  # somebody plays with ports
             self.known.clear()
         self.known[spelling] = site
 

@@ -137,6 +137,44 @@ async def test_spellings_of_hosts_are_remembered_within_a_bound(site, monkeypatc
     assert HOST.encode() in known
 
 
+async def test_hosts_of_a_branch_are_stored_once(tmp_path):
+    """What one host of a branch was answered is a hit for the next one."""
+    site = Site(tmp_path, DOMAINS)
+    site.deploy(TREE)
+    await site.start()
+    cache = site.worker._cache
+    for turn, host in enumerate(("example.com", "www.example.com", "bücher.example")):
+        answer = await site.ask("/app.js", host=host.encode("idna").decode())
+        assert ("hit" in answer.fields["cache-status"]) == (turn > 0)
+        assert len(cache) == 1
+    await site.ask("/app.js")  # crawlers are told otherwise here
+    assert len(cache) == 2
+
+
+async def test_a_rule_for_one_host_is_for_no_other(tmp_path):
+    """A host that a rule names shares nothing, whichever host was asked first."""
+    site = Site(tmp_path, DOMAINS)
+    site.write_rules(("https://www.example.com", "https://example.com", "301"))
+    site.deploy(TREE)
+    await site.start()
+    for _ in range(2):
+        for host, status in (("example.com", 200), ("www.example.com", 301), ("example.com", 200)):
+            assert (await site.ask("/app.js", host=host)).status == status
+
+
+async def test_a_spelling_that_is_new_finds_what_is_remembered(site):
+    """Whoever comes by another spelling leaves what others found in its place."""
+    await site.ask("/app.js")
+    await site.ask("/app.js")
+    found = site.worker._handler.snapshot.hosts[HOST.encode()].found
+    shortcut = found[b"/app.js"]
+    assert shortcut.shown is not None
+    for port in range(81, 99):
+        answer = await site.ask("/app.js", host=f"{HOST}:{port}")
+        assert "hit" in answer.fields["cache-status"]
+        assert found[b"/app.js"] is shortcut
+
+
 async def test_crawlers_are_kept_from_what_is_not_the_operators_domain(tmp_path):
     """X-Robots-Tag stands on default-domain and automatic hosts only, on files and 404 pages."""
     site = Site(tmp_path, DOMAINS)

@@ -22,7 +22,7 @@ from edge.site.snapshot import (
     Site,
     Snapshot,
 )
-from tests.support_site import UNHURRIED, library_of, state_of
+from tests.support_site import UNHURRIED, compile_site, library_of, state_of
 
 SHORTCUT_HEADER = Header(id="d", app="a", branch="b", label="b", created=0.0)
 SHORTCUT = Shortcut(Asset(Entry("a", "ab" * 32, 1, "text/plain", {}), SHORTCUT_HEADER), BARE)
@@ -67,7 +67,7 @@ def test_a_site_that_is_gone_is_not_kept():
     site = Site("a.example", None, noindex=False)
     shortcuts.add(site, b"/", SHORTCUT)
     del site
-    assert not shortcuts._sites
+    assert not shortcuts._commons
 
 
 def test_the_previous_deployment_counts_in_performance_mode_alone():
@@ -105,10 +105,33 @@ def test_exempt_paths_need_no_password(path, asks):
 LONG = HeaderEntry(pattern="/x/*", headers=(Field(key="Cache-Control", value="s-maxage=3600"),))
 
 
+# What hosts have in common
+
+DOMAINS = """
+domains: {example.com: {subdomains: {"": main, www: main, de: main, next: next}}}
+"""
+
+
+def test_hosts_that_are_answered_alike_are_one_site_in_memory():
+    """Those of one branch, but for what crawlers are told and for hosts that a rule names."""
+    rules = [("https://de.example.com", "https://example.com/de/", "302")]
+    hosts = compile_site(["a"], rules=rules, app_yml=DOMAINS).hosts
+    apex, www, de, crawled = (
+        hosts[name]
+        for name in (b"example.com", b"www.example.com", b"de.example.com", b"main.site.x.test")
+    )
+    assert apex.common is www.common
+    assert len({id(site.common) for site in (apex, de, crawled)}) == 3
+    assert hosts[b"next.example.com"].common is not apex.common
+    Snapshot(1, {}, {}).remember(apex, b"/", "/", SHORTCUT)
+    assert www.found[b"/"] is SHORTCUT is www.lines[b"GET / HTTP/1.1"]
+    assert not de.found
+
+
 # Bounds
 
 
-def test_envelopes_of_a_site_are_bounded(monkeypatch):
+def test_envelopes_of_a_branch_are_bounded(monkeypatch):
     """Clients choose paths, and paths combinations of entries; at the bound all begin anew."""
     monkeypatch.setattr(module, "ENVELOPES", 5)
     letters = "abcd"
@@ -123,7 +146,7 @@ def test_envelopes_of_a_site_are_bounded(monkeypatch):
         for word in itertools.combinations(letters, length):
             envelope = site.envelope("/" + "".join(word), Sharing.ALL, UNHURRIED)
             assert [name for name, _ in envelope.fields] == [f"X-{w}".encode() for w in word]
-            assert len(site.envelopes) <= 5
+            assert len(site.common.envelopes) <= 5
 
 
 def test_spellings_of_hosts_are_bounded(monkeypatch):
@@ -138,6 +161,16 @@ def test_spellings_of_hosts_are_bounded(monkeypatch):
         assert snapshot.known[spelling] is site
         assert len(snapshot.known) <= 10
     assert snapshot.resolve(b"b.example") is None
+
+
+def test_every_host_has_room_for_two_spellings(monkeypatch):
+    """However many hosts there are, they do not drive each other out."""
+    monkeypatch.setattr(module, "KNOWN", 10)
+    sites = {b"h%d.example" % n: Site(f"h{n}.example", None, noindex=False) for n in range(50)}
+    snapshot = Snapshot(1, {}, sites)
+    for host, site in sites.items():
+        snapshot.know(host, site)
+    assert snapshot.known == sites
 
 
 def test_a_retained_file_is_one_asset_until_its_time():
