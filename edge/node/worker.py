@@ -214,6 +214,7 @@ class Worker(Machine):
         self._loader.retire(old, new)
         if labels := gone(old, new):
             self._broker.drop(labels)
+        self._service.manners.expect(len(new.hosts))
         self._apply(new.settings)
 
     # Orders

@@ -6,7 +6,7 @@ import pytest
 
 from edge.http.fields import FieldList
 from edge.http.http1 import Http1, Limits
-from edge.http.manner import LONGEST, Manner, Manners, Spellings
+from edge.http.manner import LONGEST, OBJECTS, Manner, Manners, Spellings
 from edge.http.message import Request
 
 FIELDS = b"Host: a.test\r\nUser-Agent: curl/8\r\nAccept-Encoding: br\r\n\r\n"
@@ -123,9 +123,9 @@ def spelled(*names: bytes) -> list[tuple[bytes, Manner]]:
     return [(b"X: %b\r\n\r\n" % name, Manner(b"a.test", FieldList([]))) for name in names]
 
 
-def test_lines_are_bounded_by_their_bytes():
+def test_lines_are_bounded_by_what_they_take():
     """What is too much begins anew, with what came last."""
-    known = Spellings(30)
+    known = Spellings(3 * (OBJECTS + 20))
     for lines, manner in spelled(b"a", b"b", b"c", b"d"):
         known.keep(lines, lines, manner)
     first = list(known)
@@ -139,12 +139,25 @@ def test_lines_are_bounded_by_their_bytes():
 
 def test_what_is_kept_again_takes_no_more():
     """Its last meaning counts."""
-    known = Spellings[int](30)
+    known = Spellings[int](2 * (OBJECTS + 20))
     for number in range(9):
         known.keep(b"/", b"0123456789", number)
     known.keep(b"/other", b"0123456789", 0)
 
     assert known == {b"/": 8, b"/other": 0}
+
+
+@pytest.mark.parametrize("hosts", [0, 300_000])
+def test_every_host_has_room_for_lines_of_its_own(hosts):
+    """However many there are; and what clients make up takes no more than that."""
+    manners = Manners()
+    manners.expect(hosts)
+    manner = Manner(b"a.test", FieldList([])).read()
+    most = 0
+    for number in range(hosts or 200_000):
+        manners.remember(b"Host: h%d.test\r\n\r\n" % number, manner)
+        most = max(most, len(manners.asking))
+    assert (most == hosts) if hosts else (50_000 < most < 65_536)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from edge.control import durable
+from edge.http.manner import FOR_A_HOST
 from edge.node import orders
 from edge.node.loader import Loader
 from edge.site.places import Places
@@ -84,6 +85,16 @@ async def test_a_swap_to_what_serves_does_nothing(site):
     before = site.worker._handler.snapshot
     await order(site, do="swap", generation=before.number)
     assert site.worker._handler.snapshot is before
+
+
+async def test_a_swap_makes_room_for_its_hosts(site):
+    """What clients say to each host is remembered, however many there are."""
+    asking = site.worker._service.manners.asking
+    before = asking.most
+    site.configure("domains: {example.com: {subdomains: {a: main, b: main, c: main}}}")
+    site.changes.reload()
+    await site.follow()
+    assert asking.most == before + 3 * FOR_A_HOST
 
 
 async def test_loads_at_once_are_one_load(site, monkeypatch):
