@@ -201,7 +201,7 @@ def proxy(work: Path, origin_port: int) -> Iterator[Server]:
     """One worker before the origin, with room for all that it gives."""
     place = work / "edge"
     place.mkdir()
-    cache = "cache: {memory: 8GiB}\n"
+    cache = "cache: {memory: 12GiB}\n"
     limits = f"{servers.ENDLESS}, memory: 0"
     server = gateways.serve_edge(origin_port, place, 1, limits=limits, more=cache)
     try:
@@ -211,10 +211,14 @@ def proxy(work: Path, origin_port: int) -> Iterator[Server]:
 
 
 def fill(server: Server, count: int) -> None:
-    """Ask once for everything that is to be stored, a second of load at a time."""
+    """
+    Ask twice for everything that is to be stored, a second of load at a time.
+
+    Once to have it stored, once to have the way to it known.
+    """
     asked, load = 0, 1.0
-    while asked < count:
-        what = (str(count), processes.HOST, "/n/%d", str(asked))
+    while asked < 2 * count:
+        what = (str(count), processes.HOST, "/n/%d", str(asked % count))
         asked += asking(server, *what)(load).requests
         logs.emptied(server)
 
