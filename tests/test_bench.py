@@ -263,14 +263,16 @@ def test_a_curve_is_drawn_to_scale() -> None:
     assert x2 - x1 == pytest.approx(x3 - x2, abs=0.2)
 
 
-def test_hosts_of_a_curve_are_an_app(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("count", "sizes"), [(20, [20]), (25_000, [10_000, 10_000, 5_000])])
+def test_hosts_of_a_curve_are_apps(tmp_path: Path, count: int, sizes: list[int]) -> None:
     """What is written is read without a complaint, and has as many domains."""
-    curves.write_hosts(tmp_path, 20)
+    apps = [
+        decode_app((tmp_path / name / "app.yml").read_text(), "app.yml")
+        for name in curves.write_hosts(tmp_path, count)
+    ]
 
-    app, errors = decode_app((tmp_path / "app.yml").read_text(), "app.yml")
-
-    assert errors == []
-    assert len(app.domains) == 20
+    assert [errors for _, errors in apps] == [[]] * len(sizes)
+    assert [len(app.domains) for app, _ in apps] == sizes
 
 
 RECORD = """\

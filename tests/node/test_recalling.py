@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from edge.http import manner
+from edge.http.manner import OBJECTS
 from edge.node.cache import JOIN_BELOW, WRITTEN_AT_ONCE
 from tests.support_ledger import entering
 from tests.support_recalling import GET, IDENTIFIER, Raw, head_of, raw_of
@@ -384,13 +384,13 @@ async def test_past_its_lifetime_it_is_stale(raw):
     assert b"edge; fwd=stale; stored" in later[0]
 
 
-async def test_as_many_lines_as_there_are_clients(raw, monkeypatch):
+async def test_as_many_lines_as_there_are_clients(raw):
     """Memory has a bound; who comes again is known again."""
-    monkeypatch.setattr(manner, "REMEMBERED", 50)
+    manners = raw.node.site.worker._service.manners
+    manners.asking.most = 50 * OBJECTS
     known = await raw.warm()
     for number in range(110):
         await raw.ask(GET.replace(b"gzip\r\n", b"gzip\r\nX-Number: %d\r\n" % number))
-    manners = raw.node.site.worker._service.manners
 
     assert 0 < len(manners.asking) <= 50
     assert (await raw.ask())[0] == known[0]
@@ -473,13 +473,14 @@ async def test_what_is_new_is_sent_to_who_has_what_was(raw):
     assert [(await raw.ask(asked))[2] for _ in range(3)] == [b"another"] * 3
 
 
-async def test_questions_about_many_files_drive_out_nothing_else(raw, monkeypatch):
+async def test_questions_about_many_files_drive_out_nothing_else(raw):
     """Each has another tag; those that ask for files are known as before."""
-    monkeypatch.setattr(manner, "REMEMBERED", 50)
+    manners = raw.node.site.worker._service.manners
+    manners.validating.most = 50 * OBJECTS
     await raw.warm()
     for number in range(110):
         await raw.ask(validating(b'"%d"' % number))
-    manners, looked_at = raw.node.site.worker._service.manners, raw.parsed
+    looked_at = raw.parsed
     await raw.ask()
 
     assert raw.parsed == looked_at
