@@ -230,6 +230,7 @@ class Cache:
         stored.asset.stored[stored.key] = stored
         self._queue[stored] = None
         self.size += stored.cost
+        self.room.settle()
         self.room.make()
         return True
 

@@ -291,7 +291,7 @@ class Http1Connection(Http1Sender):
         except Exception as error:  # noqa: BLE001  (content broke off; `refuse` logs what it was)
             self.service.refuse(error)
         finally:
-            self._answer = None
+            self._answer = request.inform = None  # it holds the request: no cycle may be left
             if self._answering:  # part of an answer is out: only the end is honest
                 self.cut()
         if not self._answering:

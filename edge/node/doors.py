@@ -8,13 +8,13 @@ long before the kernel ends the process; what is under way goes on.
 
 from __future__ import annotations
 
-import gc
 import logging
 import time
 from typing import TYPE_CHECKING, Final
 
 from edge.http.message import Request, Response
 from edge.node.memory import Memory, give_back
+from edge.node.room import thaw
 from edge.node.shares import Rates, Seats, client_of
 from edge.node.transport import Answer
 from edge.site import pages
@@ -164,7 +164,7 @@ class Doors:
         """Have freed what nobody holds: cycles of what broke off hold its content for long."""
         began = time.monotonic()
         if began >= self._collect_at:
-            gc.collect()
+            thaw()
             self._collect_at = began + 10 * (time.monotonic() - began)  # a tenth of the time
         give_back()
 

@@ -256,6 +256,7 @@ class Recalls:
         known = self._known.get(address)
         if known is None or not known.is_same(recall):
             known = self._known[address] = recall
+            self._broker.shelf.room.settle()
         if len(entry.dressed) >= MAX_DRESSES:
             entry.undress()
         entry.dressed[known.name] = Dressed(entry, lines, origin)

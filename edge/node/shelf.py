@@ -213,6 +213,7 @@ class Shelf:
         self.size += entry.cost
         if entry.is_copy:
             self._count_copy(entry)
+        self.room.settle()
         self.room.make()
         return entry in self._queue
 

@@ -10,6 +10,7 @@ import pytest
 
 from edge.errors import MalformedRequest, RequestError, RequestTimedOut
 from edge.http.http1 import HTTP2_PREFACE, Limits
+from edge.http.message import Request
 from edge.node.connection import UNREAD_CONTENT, Http1Connection
 from edge.node.content import HIGH_WATER
 from edge.node.transport import GONE_SECONDS
@@ -672,6 +673,30 @@ async def test_a_client_lost_before_its_handler_began_leaves_no_coroutine():
         gc.collect()  # a coroutine never awaited would warn here, and warnings are errors
         transport.abort()
     assert began == []
+
+
+async def test_an_answer_that_waited_leaves_nothing_to_collect():
+    """What is kept for long is looked at by no collector: a request may not hold itself."""
+
+    async def respond(_request):
+        await asyncio.sleep(0)
+        return response(b"later")
+
+    async with serving(respond) as server:
+        client = await server.client()
+        gc.collect()
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        try:
+            for _ in range(3):
+                client.send(PLAIN)
+                await client.read()
+            server.requests.clear()
+            gc.collect()
+            left = [each for each in gc.garbage if isinstance(each, Request)]
+        finally:
+            gc.set_debug(0)
+            gc.garbage.clear()
+    assert left == []
 
 
 # Time limits

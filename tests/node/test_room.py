@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import random
+import weakref
 
 import pytest
 
-from edge.node.room import Room
+from edge.node.room import SETTLED, Room, thaw
 
 
 class Pile:
@@ -85,3 +87,36 @@ def test_the_sum_never_exceeds_the_capacity():
         for pile in piles:
             if pile.things < before[pile]:  # it was the largest when it gave way
                 assert pile.size + 10 >= max(other.size for other in piles)
+
+
+# The collector of cycles
+
+
+class Knot:
+    """What holds itself."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+
+def test_what_is_kept_is_not_looked_at_again():
+    """So many things later the collector leaves alone what is there, and what is gone is found."""
+    room, kept, gone = Room(0), Knot(), weakref.ref(Knot())
+    for _ in range(SETTLED):
+        room.settle()
+
+    assert gone() is None
+    assert all(each is not kept for each in gc.get_objects())
+
+
+def test_what_was_held_by_itself_is_found_in_the_end():
+    """Where it was kept before it was let go: when memory runs out."""
+    knot = Knot()
+    gc.freeze()
+    gone = weakref.ref(knot)
+    del knot
+    gc.collect()
+    assert gone() is not None
+    thaw()
+
+    assert gone() is None
