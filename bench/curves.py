@@ -212,11 +212,11 @@ def proxy(work: Path, origin_port: int) -> Iterator[Server]:
 
 def fill(server: Server, count: int) -> None:
     """
-    Ask twice for everything that is to be stored, a second of load at a time.
+    Ask twice for everything that is to be stored, some seconds of load at a time.
 
     Once to have it stored, once to have the way to it known.
     """
-    asked, load = 0, 1.0
+    asked, load = 0, 1.0 if count < 100_000 else 5.0
     while asked < 2 * count:
         what = (str(count), processes.HOST, "/n/%d", str(asked % count))
         asked += asking(server, *what)(load).requests
