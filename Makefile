@@ -16,7 +16,7 @@ demo: $(VENV)/.runtime
 # What operators mean (`edge.site`) is covered whole, branch by branch, by its own tests; then the
 # rest, its longest files first. Of the scenarios (whole nodes, seen from outside) the source in
 # place has to pass these; the compiled node, which `pip install` makes, has to pass all.
-SAME := abuse access_log amplification caching cgi_origins given_up hanging http2 overload proxy purge reload survival tls tracing upgrade websockets
+SAME := abuse access_log amplification caching cgi_origins given_up hanging http2 letting_go overload proxy purge reload survival tls tracing upgrade websockets
 REST := $(filter-out tests/site/ tests/scenarios/ tests/__pycache__/,$(wildcard tests/*/)) $(wildcard tests/test_*.py)
 test: packages $(VENV)/.dev check
 	$(BIN)/pytest tests/site -n 2 --dist worksteal --cov=edge.site --cov-branch --cov-report=term-missing:skip-covered --cov-fail-under=100

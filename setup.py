@@ -20,7 +20,7 @@ from setuptools import Extension, setup
 
 HOT = (
     *("http/manner", "node/accesslog", "node/cache", "node/clock", "node/connection"),
-    *("node/crossing", "node/later", "node/ledger", "node/origin", "node/origins"),
+    *("node/crossing", "node/later", "node/ledger", "node/look", "node/origin", "node/origins"),
     *("node/passing", "node/recalls", "node/responses", "node/sending", "node/streams"),
     *("node/recurring", "node/secure", "node/transport"),
 )

@@ -202,18 +202,29 @@ def secure_http2(scene: Scene) -> int:
 
 
 def load_streams(client: StrictClient) -> int:
-    """Four rounds of ten streams, and a large answer that is given up."""
+    """Four rounds of ten streams, an upload, and a large answer and an upload that are given up."""
     for _ in range(4):
         paths = [PATHS[number % len(PATHS)] for number in range(10)]
         found = [client.request(path.encode()) for path in paths]
         client.read(*found)
         for path, each in zip(paths, found, strict=True):
             check(path, each.status, each.content)
+    load_uploads(client)
     abandoned = client.request(b"/o/large")
     client.until(lambda: abandoned.status)
     client.give_up(abandoned)
     client.settle()
-    return 41
+    return 43
+
+
+def load_uploads(client: StrictClient) -> None:
+    """One that is whole, one that is not."""
+    whole, given_up = (client.request(b"/o/upload", b"POST", ends=False) for _ in range(2))
+    client.upload(given_up, bytes(1_000), ends=False)
+    client.upload(whole, bytes(100_000))
+    client.read(whole)
+    compare("/o/upload", (whole.status, whole.content), digest_of(bytes(100_000)))
+    client.give_up(given_up)
 
 
 def secure(scene: Scene) -> int:
@@ -240,7 +251,8 @@ def stored(scene: Scene) -> int:
     with kept(scene) as connection:
         for number in scene.chance.choices(range(STORED), k=50):
             path = f"/o/stored?n={number}"
-            compare(path, ask(connection, path), stored_content(str(number)))
+            answer = status_of(ask(connection, path))
+            compare(path, answer, stored_content(str(number)))
     return 50
 
 
@@ -249,19 +261,24 @@ def passed(scene: Scene) -> int:
     with kept(scene) as connection:
         for _ in range(10):
             body = scene.chance.randbytes(100_000)
-            answer = ask(connection, "/o/upload", "POST", body)
-            compare("/o/upload", answer, hashlib.sha256(body).hexdigest().encode())
+            answer = status_of(ask(connection, "/o/upload", "POST", body))
+            compare("/o/upload", answer, digest_of(body))
     return 10
 
 
-def compare(path: str, answer: tuple[http.client.HTTPResponse, bytes], expected: bytes) -> None:
+def digest_of(body: bytes) -> bytes:
+    """What the origin says of an upload."""
+    return hashlib.sha256(body).hexdigest().encode()
+
+
+def compare(path: str, answer: tuple[int, bytes], expected: bytes) -> None:
     """
     It is the answer of the origin.
 
     Raises:
         Wrong: it is another.
     """
-    status, content = status_of(answer)
+    status, content = answer
     check(path, status, content)
     if content != expected:
         raise Wrong(f"{path.partition('?')[0]} has other content")

@@ -20,10 +20,8 @@ async def seen(site: Site, target: str, **options: str) -> tuple[Answer, bool]:
 
 def is_recalled(site: Site, response: Response) -> bool:
     """Whether a response is one that a stored answer is remembered as."""
-    dresses = [
-        dressed for entry in broker_of(site).shelf._queue for dressed in entry.dressed.values()
-    ]
-    return any(getattr(dressed, "response", None) is response for dressed in dresses)
+    looks = [look for entry in broker_of(site).shelf._queue for look in entry.dressed.values()]
+    return any(look._whole is response for look in looks)
 
 
 async def ways(site: Site, target: str, times: int = 3, **options: str) -> list[bool]:

@@ -178,8 +178,6 @@ class Response(msgspec.Struct):
     """What the cache did, as the log says it; None until somebody asks."""
     repeat: object = None
     """What the ledger keeps of all that share it, once it was sent."""
-    framed: object = None
-    """The same in frames of HTTP/2."""
 
 
 def finish_head(status: int, fields: Iterable[tuple[bytes, bytes]]) -> Head:

@@ -25,7 +25,8 @@ from edge.http.freshness import arrival_of, describe, is_useful, remaining
 from edge.http.reuse import Reuse, Wishes
 from edge.http.tracing import TRACEPARENT
 from edge.node.aims import aims_of
-from edge.node.errand import Errand, Message, stated_size
+from edge.node.content import stated_size
+from edge.node.errand import Errand, Message
 from edge.node.fetch import ABOUT_CONDITIONS, Manner
 from edge.node.flight import Flight
 from edge.node.inquiry import Inquiry, Supply

@@ -11,22 +11,19 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING, cast
 
-from edge.http.message import REQUEST_ID, Head, Response
+from edge.node.look import Look, were_used
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from edge.http.message import Head
     from edge.node.clock import Clock
-    from edge.node.ledger import Repeat
     from edge.node.room import Room
     from edge.site.envelope import Envelope
     from edge.site.manifest import Asset
 
 JOIN_BELOW = 32 * 1024
 """Content under this is joined to its head; above it, copying costs more than a second buffer."""
-
-WRITTEN_AT_ONCE = 256 * 1024
-"""Bytes of content that are written, and encrypted, before the client took them."""
 
 OVERHEAD = 6144
 """
@@ -48,93 +45,13 @@ SECOND_CHANCES = 64
 Key = tuple[bytes, int, "Envelope"]
 
 
-class Look:
-    """
-    What a stored response looks like in one second, to be kept by who found it.
-
-    What a request that is answered unparsed needs of the response is here too, so that it touches
-    no more of memory than it has to.
-    """
-
-    __slots__ = ("content", "opening", "repeat", "response", "second")
-
-    def __init__(self) -> None:
-        self.second = -1
-        """The epoch second that `response` is of; -1 while there is none."""
-        self.response: Response | None = None
-        self.opening = b""
-        """The response's; empty where it is not sent at once."""
-        self.content = b""
-        """The response's, where there is an opening."""
-        self.repeat: Repeat | None = None
-        """The response's, once it was sent."""
-
-    def renew(self, clock: Clock) -> Response | None:
-        """What it looks like now; None where it is not fresh, or not stored."""
-        raise NotImplementedError
-
-    def turn(self, second: int, response: Response) -> Response:
-        """Look so from now on."""
-        before = self.response
-        if before is not None and len(before.opening) == len(response.opening):
-            response.repeat = before.repeat  # what is entered of it is the same
-        self.second, self.response = second, response
-        self.opening, self.repeat = response.opening, cast("Repeat | None", response.repeat)
-        self.content = cast("bytes", response.content) if response.opening else b""
-        return response
-
-    def hide(self) -> None:
-        """It may not be sent any more as it is: nobody finds it, by whatever way."""
-        self.second, self.response = -1, None
-        self.opening, self.content, self.repeat = b"", b"", None
-
-
-class Shown(Look):
-    """What a file that is stored looks like."""
-
-    __slots__ = ("stored",)
-
-    def __init__(self, stored: Stored) -> None:
-        super().__init__()
-        self.stored: Stored | None = stored
-        """None once it is let go of: who keeps this does not keep that."""
-
-    def renew(self, clock: Clock) -> Response | None:
-        """As `Look`."""
-        stored = self.stored
-        if stored is None or not stored.is_fresh(clock):
-            return None
-        stored.used = True
-        return self.turn(clock.epoch, self._finish(stored, stored.block(clock)))
-
-    def let_go(self) -> None:
-        """It is no longer stored."""
-        self.hide()
-        self.stored = None
-
-    def _finish(self, stored: Stored, block: bytes) -> Response:
-        """What many requests share is made here."""
-        response = Response(stored.head, block, stored.content)
-        if stored.size <= WRITTEN_AT_ONCE:
-            response.opening = stored.head.lines + block[:-2] + REQUEST_ID
-        return response
-
-
-class Unchanged(Shown):
-    """The same for whoever has it already: 304 (Not Modified)."""
-
-    __slots__ = ()
-
-    def _finish(self, stored: Stored, block: bytes) -> Response:
-        response = Response(stored.not_modified, block, b"")
-        response.opening = stored.not_modified.lines + block[:-2] + REQUEST_ID
-        return response
-
-
 class Stored:
     """One stored response: a finished head, its content, and what it looks like this second."""
 
     __slots__ = (
+        "_look",
+        "_unchanged",
+        "_used",
         "asset",
         "coding",
         "content",
@@ -146,11 +63,8 @@ class Stored:
         "lifetime",
         "modified",
         "not_modified",
-        "shown",
         "size",
         "stored_at",
-        "unchanged",
-        "used",
     )
 
     head: Head
@@ -176,20 +90,52 @@ class Stored:
         """Epoch seconds."""
         self.lifetime = self.envelope.lifetime
         """Seconds from `stored_at` for which it is fresh."""
-        self.used = False
-        self.shown = Shown(self)
-        self.unchanged = Unchanged(self)
+        self._used = False
+        self._look: Look | None = None
+        self._unchanged: Look | None = None
+
+    @property
+    def look(self) -> Look:
+        """What all of it looks like."""
+        if self._look is None:
+            self._look = Look(self.head, self.content, self._lived, is_dated=True)
+        return self._look
+
+    @property
+    def unchanged(self) -> Look:
+        """The same for whoever has it already: 304 (Not Modified)."""
+        if self._unchanged is None:
+            self._unchanged = Look(self.not_modified, b"", self._lived, is_dated=True)
+        return self._unchanged
+
+    @property
+    def _lived(self) -> tuple[float, float, float]:
+        return self.stored_at, self.lifetime, 0.0
+
+    def _looks(self) -> list[Look]:
+        return [look for look in (self._look, self._unchanged) if look is not None]
 
     def store(self, stored_at: int) -> None:
         """Count as stored at `stored_at` (epoch seconds)."""
         self.stored_at = stored_at
-        self.shown.second = self.unchanged.second = -1
+        for look in self._looks():
+            look.keep(*self._lived)
 
     def let_go(self) -> None:
         """It is no longer stored: nobody finds it any more, by whatever way."""
         del self.asset.stored[self.key]
-        self.shown.let_go()
-        self.unchanged.let_go()
+        for look in self._looks():
+            look.let_go()
+
+    def use(self) -> None:
+        """Somebody got it."""
+        self._used = True
+
+    def was_used(self) -> bool:
+        """Whether anybody did since this was asked."""
+        used = were_used(self._looks()) or self._used
+        self._used = False
+        return used
 
     def is_fresh(self, clock: Clock) -> bool:
         """Whether it may be sent as it is (RFC 9111 §4.2)."""
@@ -197,12 +143,7 @@ class Stored:
 
     def block(self, clock: Clock) -> bytes:
         """The field lines of a hit in this second: Date, Age, Cache-Status (RFC 9111, 9211)."""
-        age = max(0, clock.epoch - self.stored_at)
-        return b"%bAge: %d\r\nCache-Status: edge; hit; ttl=%d\r\n\r\n" % (
-            clock.date,
-            age,
-            self.lifetime - age,
-        )
+        return self.look.block(clock)
 
 
 class Cache:
@@ -257,9 +198,8 @@ class Cache:
             return False
         for _ in range(SECOND_CHANCES):
             stored = next(iter(self._queue))
-            if not stored.used:
+            if not stored.was_used():
                 break
-            stored.used = False
             self._queue.move_to_end(stored)
         self._remove(next(iter(self._queue)))
         return True

@@ -76,12 +76,12 @@ class Http1Connection(Http1Sender):
         self.leave()
         if self._content is not None:
             self._content.fail(MalformedRequest("the client went away"))
-            self._content = None
         if self._answer is not None:
             self._answer.cancel()
-        if self._asked is not None:
-            ledger, asked = self.service.ledger, self._asked
-            ledger.give_up(self, asked, self._begun, self._sent, self._first)
+        asked, begun = self._asked, self._begun
+        self._content = self._answer = self._asked = self._begun = None  # each holds this
+        if asked is not None:
+            self.service.ledger.give_up(self, asked, begun, self._sent, self._first)
 
     def eof_received(self) -> bool:
         """A client that sent everything may still wait for its answers."""

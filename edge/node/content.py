@@ -8,7 +8,8 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import cast
 
-from edge.errors import RequestError
+from edge.errors import ContentTooLarge, RequestError
+from edge.http.fields import saturating_int
 
 HIGH_WATER = 128 * 1024
 """
@@ -129,3 +130,19 @@ async def discard(content: object) -> None:
     close = getattr(content, "aclose", None)
     if close is not None:
         await close()
+
+
+def check_size(size: int, limit: int) -> None:
+    """
+    Hold content of a client to its limit: what it says, else what has come of it.
+
+    Raises:
+        ContentTooLarge: it is over; a limit of 0 is none.
+    """
+    if limit and size > limit:
+        raise ContentTooLarge(f"the content is larger than {limit} bytes")
+
+
+def stated_size(value: bytes) -> int:
+    """The number in a Content-Length, 0 where there is none."""
+    return saturating_int(value) if value.isdigit() else 0

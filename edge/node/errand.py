@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from edge.errors import ContentTooLarge, OriginError, RequestError
-from edge.http.fields import Line, saturating_int
+from edge.errors import OriginError, RequestError
+from edge.http.fields import Line
 from edge.http.forwarding import response_fields, trailer_fields
 from edge.http.heads import Head
 from edge.http.http1_client import End
 from edge.http.message import Incoming, Inform
+from edge.node.content import check_size
 from edge.node.tasks import spawn
 
 if TYPE_CHECKING:
@@ -165,6 +166,7 @@ class Errand:
                     head = await self._exchange_heads()
                 self._grant_silence(head)
                 received = self._received(head)
+                self.message.inform = None  # who holds the answer, or this
                 return Head(received.status, received.fields.copy(), received.version)
             except OriginError as error:
                 self._origin.count(self.message.app, error.kind)
@@ -266,7 +268,7 @@ class Errand:
                 await connection.send(chunk)
             await connection.end(trailer_fields(content.trailers))
         except (OriginError, RequestError) as error:
-            connection.give_up(error)
+            connection.give_up(error.with_traceback(None))  # its frames hold the connection
         except Exception:
             connection.give_up(OriginError("proxy_internal_error", "the content was not sent"))
             raise
@@ -349,6 +351,7 @@ class Errand:
 
     def abandon(self) -> None:
         """Nobody waits for the answer any more."""
+        self.message.inform = None
         if self.connection is not None:
             self.connection.close()
         self.release()
@@ -382,19 +385,3 @@ class Relay:
     async def aclose(self) -> None:
         """Nobody reads on; harmless after the end, and due even where nobody began."""
         self._errand.abandon()
-
-
-def check_size(size: int, limit: int) -> None:
-    """
-    Hold content of a client to its limit: what it says, else what has come of it.
-
-    Raises:
-        ContentTooLarge: it is over; a limit of 0 is none.
-    """
-    if limit and size > limit:
-        raise ContentTooLarge(f"the content is larger than {limit} bytes")
-
-
-def stated_size(value: bytes) -> int:
-    """The number in a Content-Length, 0 where there is none."""
-    return saturating_int(value) if value.isdigit() else 0

@@ -24,11 +24,12 @@ from edge.http.fields import acceptable_codings, format_http_date
 from edge.http.manner import Manner
 from edge.http.message import CRLF, Request, Response, finish_head, parse_lines
 from edge.node.blobs import Blobs
-from edge.node.cache import Cache, Shown, Stored
+from edge.node.cache import Cache, Stored
 from edge.site.pages import page_head, render
 
 if TYPE_CHECKING:
     from edge.node.clock import Clock
+    from edge.node.look import Look
     from edge.site.envelope import Envelope
     from edge.site.manifest import Asset
     from edge.site.snapshot import Branch, Shortcut
@@ -63,24 +64,24 @@ class Files:
             manner.read()
         if manner.is_conditional:
             return None if manner.none_match is None else self._unchanged(manner, shortcut)
-        shown: Shown | None = shortcut.shown or shortcut.recent.get(manner.wish)  # type: ignore[assignment]  # a cast is a call
-        if shown is not None and shown.second == self.clock.epoch:
-            return shown.response
+        look: Look | None = shortcut.look or shortcut.recent.get(manner.wish)  # type: ignore[assignment]  # a cast is a call
+        if look is not None and look.second == self.clock.epoch:
+            return look.whole(self.clock)
         stored = self._find(manner.accept_encoding, shortcut)
         if stored is None:
             return None
-        return self._show(manner, shortcut, stored.shown)
+        return self._show(manner, shortcut, stored.look)
 
-    def _show(self, manner: Manner, shortcut: Shortcut, shown: Shown) -> Response | None:
+    def _show(self, manner: Manner, shortcut: Shortcut, look: Look) -> Response | None:
         """Have it shown to whoever wishes the same again."""
         recent = shortcut.recent
         if shortcut.asset.codings or manner.is_conditional:
             if len(recent) >= WISHES:
                 recent.clear()
-            recent[manner.wish] = shown
+            recent[manner.wish] = look
         else:
-            shortcut.shown = shown
-        return shown.response if shown.second == self.clock.epoch else shown.renew(self.clock)
+            shortcut.look = look
+        return look.whole(self.clock)
 
     def _unchanged(self, manner: Manner, shortcut: Shortcut) -> Response | None:
         """304, if what is stored has the very entity-tag that is asked about (RFC 9110 §13.1.2)."""
@@ -97,7 +98,7 @@ class Files:
         stored: Stored | None = asset.stored.get((coding, 200, shortcut.envelope))
         if stored is None or not stored.is_fresh(self.clock):
             return None
-        stored.used = True
+        stored.use()
         return stored
 
     def select(self, request: Request, shortcut: Shortcut) -> Response | None:
@@ -127,7 +128,7 @@ class Files:
         if clock.epoch - stored.stored_at >= stored.lifetime:
             stored.store(clock.epoch)  # nothing else can be new, a blob never changes
             return self._select(request, stored, self._block(b"fwd=stale; stored"))
-        stored.used = True
+        stored.use()
         return self._select(request, stored, stored.block(clock))
 
     def _choose_coding(self, accepted: bytes | None, asset: Asset) -> bytes:
@@ -165,7 +166,7 @@ class Files:
         twin: Stored | None = stored.asset.stored.get(stored.key)
         if twin is None or not twin.is_fresh(self.clock):
             return self._store(request, branch, stored, content)
-        twin.used = True  # somebody waited for the same
+        twin.use()  # somebody waited for the same
         return self._select(request, twin, twin.block(self.clock))
 
     def _store(self, request: Request, branch: Branch, stored: Stored, content: bytes) -> Response:

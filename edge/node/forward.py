@@ -19,8 +19,8 @@ from edge.http.target import split_query
 from edge.http.variants import ACCEPT_ENCODING, normal_accept_encoding
 from edge.node.aims import places_of
 from edge.node.clients import Clients
+from edge.node.content import check_size, stated_size
 from edge.node.dressing import Dress
-from edge.node.errand import check_size, stated_size
 from edge.node.inquiry import Inquiry
 from edge.node.passages import client_authority, is_verified, names_of, scheme_of
 from edge.node.passing import Passing

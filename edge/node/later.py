@@ -2,7 +2,8 @@
 An answer that comes by itself: in the call that brings it, to whoever takes it.
 
 Laws: one outcome, one taker; who wants none any more says so by `cancel`. No task waits for it and
-no future is set, which is 20 µs a request; where somebody awaits it all the same, one is.
+no future is set, which is 20 µs a request; where somebody awaits it all the same, one is. What is
+over holds nobody: the collector of cycles may never look at it (`room`).
 """
 
 from __future__ import annotations
@@ -73,9 +74,10 @@ class Later(Awaitable["Response"]):
         """Hand it over, to be called once."""
         if self.keeper is not None:
             outcome = self.keeper.settled(self, outcome)
-        if self._taker is not None:
+        taker, self._taker = self._taker, None  # who holds this
+        if taker is not None:
             assert not isinstance(outcome, Exception), "who gives it to a taker keeps it"
-            self._taker.take(self.request, outcome)
+            taker.take(self.request, outcome)
         elif self._waiting is None:
             self._outcome = outcome
         elif self._waiting.done():

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from edge.http.manner import Manner
     from edge.http.message import Response
     from edge.node.accesslog import Measured
-    from edge.node.cache import Look
+    from edge.node.clock import Clock
     from edge.node.counters import Counters, Tally
+    from edge.node.look import Look
     from edge.node.transport import Connection
 
 
@@ -324,9 +325,9 @@ def first_of(response: Response, facts: Facts, identifier: int) -> Repeat:
     return repeat
 
 
-def first_look(look: Look, facts: Facts, identifier: int) -> Repeat:
+def first_look(look: Look, clock: Clock, facts: Facts, identifier: int) -> Repeat:
     """The same of what one looks like now, kept where it is at hand."""
-    response: Response = look.response  # type: ignore[assignment]  # it has an opening
+    response: Response = look.whole(clock)  # type: ignore[assignment]  # it was fresh just now
     repeat: Repeat = response.repeat or first_of(response, facts, identifier)  # type: ignore[assignment]
     look.repeat = repeat
     return repeat

@@ -65,6 +65,7 @@ class OriginConnection:
         "transport",
     )
 
+    __deletable__ = ["transport"]  # noqa: RUF012  (mypyc's: a list in so many words)
     transport: asyncio.Transport
 
     def __init__(self, clock: Clock, settings: int = 0, heads: Heads | None = None) -> None:
@@ -238,8 +239,7 @@ class OriginConnection:
 
     async def end(self, trailers: list[Line] | None = None) -> None:
         """Send the end of the request. Raises as `send`."""
-        data = self._wire.end(trailers)
-        if data:
+        if data := self._wire.end(trailers):
             await self._write(data)
         self._is_sending = False
         self.touched = self._clock.now
@@ -395,5 +395,6 @@ class OriginConnection:
     def close(self) -> None:
         """End it, whatever is under way: nobody is to use it from now on."""
         self.on_arrival = self.crossing = None
-        if not self.is_closed:
-            self._fail(OriginError("connection_terminated", "the edge closed it"))
+        self.transport.abort()
+        failure = self._failure or OriginError("connection_terminated", "the edge closed it")
+        self._failure = failure.with_traceback(None)  # if it was raised: those frames hold this

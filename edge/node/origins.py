@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Protocol
 
 from edge.errors import OriginError, OriginFault
@@ -298,18 +299,23 @@ class Origins:
         """
         loop = asyncio.get_running_loop()
         is_secure = key.scheme == "https"
+        connection = OriginConnection(self.clock, settings, self.heads)
         try:
             async with asyncio.timeout(self.limits.origin_connect):
-                _, connection = await loop.create_connection(  # type: ignore[type-var]
-                    lambda: OriginConnection(self.clock, settings, self.heads),
+                await loop.create_connection(  # type: ignore[type-var]
+                    lambda: connection,
                     address.address,
                     address.port,
                     family=address.family,
                     ssl=self.context if is_secure else None,
                     server_hostname=key.host.strip("[]") if is_secure else None,
                 )
-        except OSError as error:
-            raise translate(error) from error
+        except BaseException as error:
+            with suppress(AttributeError):  # it got none yet
+                del connection.transport  # closed without a word, and each holds the other
+            if isinstance(error, OSError):
+                raise translate(error) from error
+            raise
         return connection
 
     def sweep(self) -> None:

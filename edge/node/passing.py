@@ -184,6 +184,7 @@ class Passing(Later):
 
     def cancel(self) -> None:
         """The client has gone."""
+        self._taker = None
         if self._task is not None:
             self._task.cancel()
         self._errand.abandon()

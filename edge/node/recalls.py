@@ -4,7 +4,7 @@ Hits of stored answers that need no decision: what one address led to before, it
 Laws: only where host and target alone decide, in one snapshot; whatever else could make a
 difference (a password, a country, cookies in the key, conditions, proxies on the way) takes the
 long way. What is dropped from the shelf is not found here either, for nothing is stored here: an
-entry tells what shows it (`Dressed.let_go`).
+entry tells what shows it (`Entry.undress`).
 """
 
 from __future__ import annotations
@@ -12,21 +12,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from edge.http import variants
-from edge.http.freshness import current_age, remaining
-from edge.http.message import REASONS, REQUEST_ID, Response, pass_head
+from edge.http.message import REASONS, pass_head
 from edge.http.variants import ACCEPT_ENCODING
-from edge.node.cache import WRITTEN_AT_ONCE, Look
 from edge.node.files import WISHES, has_conditions
+from edge.node.look import Look
 from edge.node.passages import scheme_of
 from edge.site.manifest import is_fingerprinted
 
 if TYPE_CHECKING:
     from edge.http.fields import Line
     from edge.http.manner import Wish
-    from edge.http.message import Request
+    from edge.http.message import Request, Response
     from edge.node.broker import Broker
     from edge.node.clients import Clients
-    from edge.node.clock import Clock
     from edge.node.shelf import Entry
     from edge.site.exchange import Exchange
     from edge.site.snapshot import Branch, Site
@@ -58,6 +56,7 @@ class Recall:
         "facts",
         "hits",
         "key",
+        "look",
         "name",
         "recent",
         "rule",
@@ -66,9 +65,6 @@ class Recall:
         "target",
         "told",
     )
-
-    shown: None = None
-    """Which variant is meant, only what was asked for says: see `recent`."""
 
     def __init__(
         self, site: Site, rule: int, key: bytes, scheme: bytes, facts: object = None
@@ -91,8 +87,10 @@ class Recall:
         """The target as it arrives, once it is recalled by that."""
         self.told = b""
         """What the log says of it, once it was asked."""
-        self.recent: dict[Wish, Dressed] = {}
-        """What it led to, by what of it was asked for."""
+        self.look: Look | None = None
+        """What it led to, where that is the same for all."""
+        self.recent: dict[Wish, Look] = {}
+        """What it led to by what of it was asked for, where that varies."""
 
     def count(self) -> None:
         """One more request that its rule decided."""
@@ -101,49 +99,6 @@ class Recall:
     def is_same(self, other: Recall) -> bool:
         """Whether another one of the same address leads to the same."""
         return self.site is other.site and self.key == other.key and self.scheme == other.scheme
-
-
-class Dressed(Look):
-    """One stored answer with an operator's fields."""
-
-    __slots__ = ("entry", "head", "origin")
-
-    def __init__(self, entry: Entry, lines: list[Line], origin: bytes) -> None:
-        """`lines` are all but Age and Cache-Status."""
-        super().__init__()
-        self.entry: Entry | None = entry
-        """None once it is let go of: who keeps this does not keep that."""
-        self.origin = origin
-        status = entry.stored.status
-        self.head = pass_head(status, REASONS.get(status, b""), lines)
-
-    def let_go(self) -> None:
-        """It is no longer stored."""
-        self.hide()
-        self.entry = None
-
-    def renew(self, clock: Clock) -> Response | None:
-        """As `Look`."""
-        entry = self.entry
-        if entry is None or clock.epoch >= entry.stored.fresh_until:
-            return None
-        entry.used = True
-        return self.hit(entry, clock)
-
-    def hit(self, entry: Entry, clock: Clock) -> Response:
-        """The whole answer; made once a second, shared by all requests of it."""
-        if self.response is None or self.second != clock.epoch:
-            return self.turn(clock.epoch, self._finish(entry, clock))
-        return self.response
-
-    def _finish(self, entry: Entry, clock: Clock) -> Response:
-        age = int(current_age(entry.stored, clock.epoch))
-        ttl = remaining(entry.stored, clock.epoch)
-        block = b"Age: %d\r\nCache-Status: edge; hit; ttl=%d\r\n\r\n" % (age, ttl)
-        response = Response(self.head, block, entry.content, origin=self.origin)
-        if len(entry.content) <= WRITTEN_AT_ONCE:
-            response.opening = self.head.lines + block[:-2] + REQUEST_ID
-        return response
 
 
 class Recalls:
@@ -178,27 +133,30 @@ class Recalls:
         entry = self._find(recall.key, request)
         if entry is None:
             return None
-        dressed = entry.dressed.get(recall.name)
-        if dressed is None:
+        look = entry.dressed.get(recall.name)
+        if look is None:
             return None
-        entry.used = True
+        entry.use()
         request.facts = recall.facts
         recall.count()
-        self._shorten(request, recall, dressed)
-        return dressed.hit(entry, self._clock)
+        self._shorten(request, recall, look, varies=bool(entry.stored.vary))
+        return look.whole(self._clock)
 
-    def _shorten(self, request: Request, recall: Recall, dressed: Dressed) -> None:
+    def _shorten(self, request: Request, recall: Recall, look: Look, *, varies: bool) -> None:
         """Have the same bytes, and other lines with the same fields, answered unparsed."""
         manner = request.manner
         assert manner is not None, "it was asked for conditions"
-        if recall.recent.get(manner.wish) is dressed and manner.stored:
+        found = recall.recent.get(manner.wish) if varies else recall.look
+        if found is look and manner.stored:
             return
         if manner.authority != request.authority or request.fields.get(PROTO) is not None:
             return  # whose word that is depends on the peer
         manner.stored = lines = self._lines.setdefault((recall.scheme, request.authority), {})
         if len(recall.recent) >= WISHES:
             recall.recent.clear()
-        recall.recent[manner.wish] = dressed
+        if varies:
+            recall.recent[manner.wish] = look
+        recall.look = None if varies else look
         recall.target = request.target
         lines[b"GET %b HTTP/1.1" % request.target] = recall
 
@@ -259,7 +217,16 @@ class Recalls:
             self._broker.shelf.room.settle()
         if len(entry.dressed) >= MAX_DRESSES:
             entry.undress()
-        entry.dressed[known.name] = Dressed(entry, lines, origin)
+        entry.dressed[known.name] = look_of(entry, lines, origin)
+
+
+def look_of(entry: Entry, lines: list[Line], origin: bytes) -> Look:
+    """What a stored answer looks like by `lines`, which are all but Age and Cache-Status."""
+    stored = entry.stored
+    head = pass_head(stored.status, REASONS.get(stored.status, b""), lines)
+    born = stored.received_at - stored.initial_age
+    lived = born, round(stored.fresh_until - born, 3), stored.initial_age
+    return Look(head, entry.content, lived, origin=origin)
 
 
 def is_plain(request: Request, *, counts_cookies: bool) -> bool:

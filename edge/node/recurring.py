@@ -23,15 +23,16 @@ from edge.http.frames import (
 )
 from edge.http.message import Request, Response
 from edge.http.sieve import block_of
-from edge.node.ledger import first_of
+from edge.node.ledger import first_look
 from edge.node.responses import SLICE, Http2Sender
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from edge.http.manner import Manner
-    from edge.node.cache import Look
+    from edge.node.clock import Clock
     from edge.node.ledger import Asked, Facts, Repeat
+    from edge.node.look import Look
     from edge.node.recalls import Recall
     from edge.node.transport import Service
     from edge.site.snapshot import Shortcut
@@ -79,16 +80,15 @@ def frames_with(content: bytes) -> Iterator[tuple[bytes, bytes | memoryview]]:
         yield head, view[start:end] if size > LARGEST_FRAME else content
 
 
-def frame(response: Response, facts: Facts, identifier: int) -> Framed | None:
-    """`response` in a frame for its head and some for its content; None where it is too large."""
-    content: bytes = response.content  # type: ignore[assignment]  # what is recalled is in memory
-    head = response.head
+def frame(look: Look, clock: Clock, facts: Facts, identifier: int) -> Framed | None:
+    """An answer in a frame for its head and some for its content; None where it is too large."""
+    content, head = look.content, look.head
     if len(content) > SLICE or head.status not in STATUS or len(head.lines) > LONGEST:
         return None
-    block = (head.packed or write_head(head)) + write_lines(response.block[:-2])
+    block = (head.packed or write_head(head)) + write_lines(look.block(clock)[:-2])
     block += NAME + write_integer(identifier, 7)
-    repeat: Repeat = response.repeat or first_of(response, facts, identifier)  # type: ignore[assignment]
-    framed = response.framed = Framed(block, content, identifier, repeat)
+    repeat = look.repeat or first_look(look, clock, facts, identifier)
+    framed = look.framed = Framed(block, content, identifier, repeat)
     return framed
 
 
@@ -184,20 +184,14 @@ class Http2Recaller(Http2Sender):
         asked = manner.lines.get(line) or manner.stored.get(line)  # type: ignore[assignment]
         if asked is None or self._served + 1 >= service.streams_per_connection:
             return None
-        look: Look | None = None if manner.is_conditional else asked.shown  # type: ignore[assignment]
+        look: Look | None = None if manner.is_conditional else asked.look  # type: ignore[assignment]
         if look is None:
             look = asked.recent.get(manner.wish)  # type: ignore[assignment]
         clock = self.clock
-        if look is None:
+        if look is None or (look.second != clock.epoch and not look.renew(clock)):
             return None
-        response = look.response if look.second == clock.epoch else look.renew(clock)
-        if response is None:
-            return None
-        framed: Framed | None = response.framed or frame(  # type: ignore[assignment]
-            response,
-            asked.facts,  # type: ignore[arg-type]
-            service.ledger.identifier_size,
-        )
+        facts: Facts = asked.facts  # type: ignore[assignment]
+        framed = look.framed or frame(look, clock, facts, service.ledger.identifier_size)
         if framed is None or not wire.has_room(stream, framed.size):
             return None
         if asked.hits is not None:

@@ -98,7 +98,7 @@ class Stream:
         """Tell whoever still works for it that nobody waits for it any more."""
         if self.content is not None:
             self.content.fail(MalformedRequest("the client gave up the request"))
-            self.content = None
+            self.content = self.request.content = None
         if self.answer is not None:
             self.answer.cancel()
         if self.drained is not None:
@@ -186,8 +186,10 @@ class Http2Sender(Connection):
         self.touched = self.clock.now
         self.streams.pop(identifier, None)
         self.wire.forget(identifier)
-        if stream is not None and stream.content is not None:
-            self._early.add(identifier)
+        if stream is not None:
+            stream.request.content = None  # it holds the stream
+            if stream.content is not None:
+                self._early.add(identifier)
 
     def _enter(self, stream: Stream) -> None:
         """Its answer is over."""

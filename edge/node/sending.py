@@ -23,19 +23,20 @@ from edge.http.http1 import (
     encode_interim,
 )
 from edge.http.message import BLANK_LINE, CRLF, Request, Response, Tunnel
-from edge.node.cache import JOIN_BELOW, WRITTEN_AT_ONCE
+from edge.node.cache import JOIN_BELOW
 from edge.node.content import discard, pour, sliced
 from edge.node.ledger import first_look
+from edge.node.look import WRITTEN_AT_ONCE
 from edge.node.transport import Connection, Service
 
 if TYPE_CHECKING:
     import asyncio
 
     from edge.http.manner import Manner
-    from edge.node.cache import Look
     from edge.node.content import Inflow
     from edge.node.crossing import Crossing, Lane, Speech
     from edge.node.later import Later, Taker
+    from edge.node.look import Look
     from edge.node.passing import Form
     from edge.node.recalls import Recall
     from edge.site.snapshot import Shortcut
@@ -135,11 +136,11 @@ class Http1Sender(Connection):
             self.received = len(data)
             self._answering, self._answer = True, crossing
             return True
-        look: Look | None = None if manner.is_conditional else asked.shown  # type: ignore[assignment]
+        look: Look | None = None if manner.is_conditional else asked.look  # type: ignore[assignment]
         if look is None:
             look = asked.recent.get(manner.wish)  # type: ignore[assignment]
         clock = self.clock
-        if look is None or (look.second != clock.epoch and look.renew(clock) is None):
+        if look is None or (look.second != clock.epoch and not look.renew(clock)):
             return False
         opening, content = look.opening, look.content
         if not opening:
@@ -148,7 +149,7 @@ class Http1Sender(Connection):
             asked.count()
         self.touched = clock.now
         self._served += 1
-        repeat = look.repeat or first_look(look, asked.facts, ledger.identifier_size)  # type: ignore[arg-type]
+        repeat = look.repeat or first_look(look, clock, asked.facts, ledger.identifier_size)  # type: ignore[arg-type]
         identifier = ledger.note(self, repeat, manner, asked, began, len(data))
         if len(content) < JOIN_BELOW:
             self.send_one(b"".join((opening, identifier, BLANK_LINE, content)))

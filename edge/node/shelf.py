@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from edge.http.freshening import mark_stale, recency
 from edge.node.cache import SECOND_CHANCES
+from edge.node.look import were_used
 
 if TYPE_CHECKING:
     from edge.http.caching import Reason
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from edge.http.freshness import Stored
     from edge.http.partial import Extent, Part
     from edge.node.inquiry import Inquiry
-    from edge.node.recalls import Dressed
+    from edge.node.look import Look
     from edge.node.room import Room
 
 MAX_VARIANTS: Final = 64
@@ -51,6 +52,7 @@ class Entry:
 
     __slots__ = (
         "__weakref__",
+        "_used",
         "content",
         "cost",
         "dressed",
@@ -64,7 +66,6 @@ class Entry:
         "pages",
         "parts",
         "stored",
-        "used",
         "variant",
     )
 
@@ -96,11 +97,21 @@ class Entry:
         """Whether another worker has the original."""
         self.is_lent = False
         """Whether another worker may have a copy."""
-        self.used = False
-        self.dressed: dict[object, Dressed] = {}
+        self.dressed: dict[object, Look] = {}
         """As it is sent at the addresses that lead here."""
         self.cost = 0
         """Bytes of memory, once it is stored."""
+        self._used = False
+
+    def use(self) -> None:
+        """Somebody got it."""
+        self._used = True
+
+    def was_used(self) -> bool:
+        """Whether anybody did since this was asked."""
+        used = were_used(self.dressed.values()) or self._used
+        self._used = False
+        return used
 
     def undress(self) -> None:
         """Have it looked for anew by all who know what it looks like."""
@@ -184,7 +195,7 @@ class Shelf:
             ):
                 found = entry
         if found is not None:
-            found.used = True
+            found.use()
         return found
 
     def under(self, label: bytes) -> list[Entry]:
@@ -356,9 +367,8 @@ class Shelf:
             return False
         for _ in range(SECOND_CHANCES):
             entry = next(iter(self._queue))
-            if not entry.used:
+            if not entry.was_used():
                 break
-            entry.used = False
             self._queue.move_to_end(entry)
         self.remove(next(iter(self._queue)))
         return True

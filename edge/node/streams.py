@@ -262,7 +262,7 @@ class Http2Connection(Http2Recaller):
         except Exception as error:  # noqa: BLE001  (content broke off; `refuse` logs what it was)
             self.service.refuse(error)
         finally:
-            stream.answer = None
+            stream.answer = request.inform = None  # each holds the other
             if self._is_open(request, stream) and not stream.ends:  # cut off: the stream ends here
                 self.cut_off(request.stream, INTERNAL_ERROR)
         self.pump()

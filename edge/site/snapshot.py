@@ -175,7 +175,7 @@ class Branch:
 class Shortcut:
     """What a path leads to while nothing else than the path decides."""
 
-    __slots__ = ("asset", "envelope", "facts", "recent", "shown", "target", "told")
+    __slots__ = ("asset", "envelope", "facts", "look", "recent", "target", "told")
 
     hits: None = None
     """No rule decides it, none is counted."""
@@ -189,7 +189,7 @@ class Shortcut:
         """The path as it arrives, once it is remembered."""
         self.told = b""
         """What the log says of it, once it was asked."""
-        self.shown: object = None
+        self.look: object = None
         """What its stored response looks like where all get the same: it has no codings."""
         self.recent: dict[Wish, object] = {}
         """What it looks like by what was asked for: with codings, or with a condition."""

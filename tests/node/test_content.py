@@ -7,8 +7,8 @@ import contextlib
 
 import pytest
 
-from edge.errors import MalformedRequest
-from edge.node.content import Inflow, closing, discard
+from edge.errors import ContentTooLarge, MalformedRequest
+from edge.node.content import Inflow, check_size, closing, discard, stated_size
 
 
 async def take(inflow: Inflow) -> list[bytes]:
@@ -133,3 +133,30 @@ async def test_an_iterator_without_a_close_is_left_alone():
 
     async with closing(Once()) as content:
         assert [chunk async for chunk in content] == [b"1"]
+
+
+SIZES = {(0, 0): True, (5, 5): True, (6, 5): False, (10**30, 0): True}
+
+
+@pytest.mark.parametrize(("case", "is_fine"), SIZES.items())
+def test_content_is_held_to_its_limit(case, is_fine):
+    """0 is none."""
+    if is_fine:
+        check_size(*case)
+        return
+    with pytest.raises(ContentTooLarge, match="larger than 5 bytes"):
+        check_size(*case)
+
+
+STATED = {b"": 0, b"0": 0, b"12": 12, b"x": 0, b"-1": 0, b"+1": 0, b"1, 1": 0}
+
+
+@pytest.mark.parametrize(("value", "size"), STATED.items())
+def test_a_size_is_what_a_number_states(value, size):
+    """Anything else states none."""
+    assert stated_size(value) == size
+
+
+def test_a_huge_number_is_large_enough():
+    """It costs nothing, and is over any limit."""
+    assert stated_size(b"9" * 5000) >= 10**18

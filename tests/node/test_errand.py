@@ -7,11 +7,11 @@ from math import inf
 
 import pytest
 
-from edge.errors import ContentTooLarge, OriginError
+from edge.errors import OriginError
 from edge.node.addresses import Addresses
 from edge.node.aims import aims_of
 from edge.node.clock import Clock
-from edge.node.errand import SMALL, Errand, Message, Relay, check_size, stated_size
+from edge.node.errand import SMALL, Errand, Message, Relay
 from edge.node.origins import Origins
 from edge.node.tasks import spawn
 from edge.site.limits import Limits
@@ -350,30 +350,3 @@ async def test_an_errand_that_is_cancelled_can_be_abandoned(origins, server):
     errand.abandon()
 
     assert (await talk.over()).target == "/x"
-
-
-SIZES = {(0, 0): True, (5, 5): True, (6, 5): False, (10**30, 0): True}
-
-
-@pytest.mark.parametrize(("case", "is_fine"), SIZES.items())
-def test_content_is_held_to_its_limit(case, is_fine):
-    """0 is none."""
-    if is_fine:
-        check_size(*case)
-        return
-    with pytest.raises(ContentTooLarge, match="larger than 5 bytes"):
-        check_size(*case)
-
-
-STATED = {b"": 0, b"0": 0, b"12": 12, b"x": 0, b"-1": 0, b"+1": 0, b"1, 1": 0}
-
-
-@pytest.mark.parametrize(("value", "size"), STATED.items())
-def test_a_size_is_what_a_number_states(value, size):
-    """Anything else states none."""
-    assert stated_size(value) == size
-
-
-def test_a_huge_number_is_large_enough():
-    """It costs nothing, and is over any limit."""
-    assert stated_size(b"9" * 5000) >= 10**18

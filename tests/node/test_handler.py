@@ -168,7 +168,7 @@ async def test_a_spelling_that_is_new_finds_what_is_remembered(site):
     await site.ask("/app.js")
     found = site.worker._handler.snapshot.hosts[HOST.encode()].found
     shortcut = found[b"/app.js"]
-    assert shortcut.shown is not None
+    assert shortcut.look is not None
     for port in range(81, 99):
         answer = await site.ask("/app.js", host=f"{HOST}:{port}")
         assert "hit" in answer.fields["cache-status"]

@@ -119,10 +119,10 @@ def test_an_eviction_ends_though_all_were_used():
     added = [labelled(key=b"%03d" % number) for number in range(2 * SECOND_CHANCES)]
     for entry in added:
         shelf.put(entry)
-        entry.used = True
+        entry.use()
     assert shelf.evict()
 
-    assert sum(not entry.used for entry in added) == SECOND_CHANCES
+    assert sum(not entry.was_used() for entry in added) == SECOND_CHANCES
     assert len(shelf) == len(added) - 1
 
 

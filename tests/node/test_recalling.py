@@ -8,7 +8,8 @@ import re
 import pytest
 
 from edge.http.manner import OBJECTS
-from edge.node.cache import JOIN_BELOW, WRITTEN_AT_ONCE
+from edge.node.cache import JOIN_BELOW
+from edge.node.look import WRITTEN_AT_ONCE
 from tests.support_ledger import entering
 from tests.support_recalling import GET, IDENTIFIER, Raw, head_of, raw_of
 from tests.support_serving import HOST, Site

@@ -216,11 +216,11 @@ async def test_what_had_to_make_room_is_not_kept(raw, origin, path, get):
     await raw.warm(get)
     shelf = broker_of(raw.node.site).shelf
     (recall,) = raw.node.site.worker._forwarder.recalls._known.values()
-    (dressed,) = recall.recent.values()
+    look = recall.look
     assert shelf.evict()
     origin.on(path, saying(b"new", 200, FRESH))
 
-    assert (dressed.entry, dressed.response) == (None, None)
+    assert (look.head.lines, look.content, look.opening) == (b"", b"", b"")
     assert (await raw.ask(get))[2] == b"new"
 
 

@@ -81,9 +81,9 @@ async def test_what_is_recalled_counts_as_used(site, origin, path):
     origin.on(path, saying(b"hello", 200, FRESH))
     await ways(site, f"/o{path}", 2)
     (entry,) = stored(site, path)
-    entry.used = False
+    entry.was_used()
     assert (await seen(site, f"/o{path}"))[1]
-    assert entry.used
+    assert entry.was_used()
 
 
 # What states more

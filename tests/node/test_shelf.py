@@ -64,7 +64,7 @@ def test_what_is_selected_counts_as_used():
     shelf.put(french)
     shelf.select(asking("Accept-Language: de"))
 
-    assert (german.used, french.used) == (True, False)
+    assert (german.was_used(), french.was_used()) == (True, False)
 
 
 # Storing
