@@ -14,6 +14,7 @@ import http.client
 import random
 import re
 import socket
+import ssl
 import struct
 import threading
 from collections import Counter
@@ -25,7 +26,6 @@ from tests.support_atomicity import HOST, PAGE, PATHS, answer_of, files_of
 from tests.support_http2 import StrictClient
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Callable, Iterator
 
     from tests.support import Node
@@ -64,10 +64,14 @@ class Scene:
         """A connection in the clear."""
         return socket.create_connection((LOCAL, self.node.port), PATIENCE_S)
 
-    def secure(self, context: ssl.SSLContext) -> socket.socket:
+    def secure(self, context: ssl.SSLContext, name: str = HOST) -> ssl.SSLSocket:
         """A connection over TLS."""
         raw = socket.create_connection((LOCAL, self.node.https_port), PATIENCE_S)
-        return context.wrap_socket(raw, server_hostname=HOST)
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(raw)
+            secure = context.wrap_socket(raw, server_hostname=name)
+            stack.pop_all()
+        return secure
 
 
 class Crowd:
@@ -300,6 +304,16 @@ def websockets(scene: Scene) -> int:
     return 1
 
 
+def failing(scene: Scene) -> int:
+    """Origins that say nothing, or break off."""
+    with kept(scene) as connection:
+        check("/o/broken", *status_of(ask(connection, "/o/broken")), expected=502)
+        with contextlib.suppress(http.client.IncompleteRead):
+            ask(connection, "/o/cut")
+            raise Wrong("/o/cut is whole")
+    return 2
+
+
 # Clients that leave
 
 BEGINNINGS = (
@@ -323,6 +337,27 @@ def aborted(scene: Scene) -> int:
     return len(BEGINNINGS)
 
 
+def unshaken(scene: Scene) -> int:
+    """Handshakes that are none, or that nobody goes on with; and a name that nobody has."""
+    for beginning in (b"", b"GET / HTTP/1.1\r\n", hello(scene)[:50], hello(scene)):
+        with socket.create_connection((LOCAL, scene.node.https_port), PATIENCE_S) as connection:
+            connection.sendall(beginning)
+            if scene.chance.random() < 0.5:
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+    with contextlib.suppress(ssl.SSLError):
+        scene.secure(scene.context, "nobody.test").close()
+        raise Wrong("a name that nobody has is answered")
+    return 5
+
+
+def hello(scene: Scene) -> bytes:
+    """How a client begins."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    with contextlib.suppress(ssl.SSLWantReadError):
+        scene.context.wrap_bio(incoming, outgoing, server_hostname=HOST).do_handshake()
+    return outgoing.read()
+
+
 VISITS = (
     pages,
     pipelined,
@@ -333,5 +368,7 @@ VISITS = (
     stored,
     passed,
     websockets,
+    failing,
     aborted,
+    unshaken,
 )

@@ -46,6 +46,8 @@ def prepare(origin: Origin) -> None:
     origin.on("/upload", say_digest)
     origin.on("/large", lambda talk: talk.answer(LARGE, 200, "Cache-Control: no-store"))
     origin.on("/tunnel", echo)
+    origin.on("/broken", lambda talk: talk.close())
+    origin.on("/cut", cut)
 
 
 def say_stored(talk: Talk) -> None:
@@ -53,6 +55,12 @@ def say_stored(talk: Talk) -> None:
     number = talk.target.rpartition("=")[2]
     tag = f"Cache-Tag: t{int(number) % TAGS}"
     talk.answer(stored_content(number), 200, "Cache-Control: public, max-age=60", tag)
+
+
+def cut(talk: Talk) -> None:
+    """An answer that breaks off."""
+    talk.send(b"HTTP/1.1 200 X\r\nContent-Length: 100\r\nCache-Control: no-store\r\n\r\nhalf")
+    talk.close()
 
 
 def say_digest(talk: Talk) -> None:

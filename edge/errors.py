@@ -8,7 +8,9 @@ translated at the border they enter. A broken invariant is an `assert`, never an
 
 from __future__ import annotations
 
-from typing import ClassVar, Final, Literal
+from typing import ClassVar, Final, Literal, TypeVar
+
+ErrorT = TypeVar("ErrorT", bound=BaseException)
 
 
 class EdgeError(Exception):
@@ -183,3 +185,13 @@ class OriginError(EdgeError):
         self.kind: OriginFault = kind
         self.status = ORIGIN_STATUS.get(kind, 502)
         self.retry: Literal["never", "if_reused", "yes"] = retry
+
+
+def bare(error: ErrorT) -> ErrorT:
+    """
+    An error without what raised it: those frames hold whoever keeps it, such as a connection.
+
+    Such a cycle is found by the collector alone, which may never look at it (`node.room`).
+    """
+    error.__traceback__ = error.__cause__ = error.__context__ = None
+    return error

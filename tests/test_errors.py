@@ -35,3 +35,16 @@ def test_a_request_error_carries_its_status(kind, status):
     """The parser suggests what to answer."""
     assert kind("text").status == status
     assert issubclass(kind, errors.RequestError)
+
+
+def test_a_bare_error_holds_nobody_who_raised_it():
+    """Neither by its own frames nor by those of what it stands for."""
+    try:
+        try:
+            [].pop()
+        except IndexError as error:
+            raise errors.OriginError("connection_terminated", "it broke") from error
+    except errors.OriginError as error:
+        found = errors.bare(error)
+    assert str(found) == "it broke"
+    assert (found.__traceback__, found.__cause__, found.__context__) == (None, None, None)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from edge.errors import MalformedRequest, OriginError, OriginFault
+from edge.errors import MalformedRequest, OriginError, OriginFault, bare
 from edge.http.fields import Line
 from edge.http.message import Head, Request, Response, finish_head
 from edge.node.content import discard, sliced
@@ -92,7 +92,7 @@ class Desk:
         try:
             supply = await self.broker.ask(inquiry, request.inform)
         except OriginError as error:
-            return framed(Told(fault=error.kind, problem=str(error)), None, [])
+            return framed(Told(fault=error.kind, problem=str(bare(error))), None, [])
         told = tell(supply, self.broker.now)
         if told.may_copy and supply.entry is not None:
             supply.entry.is_lent = True
@@ -153,7 +153,7 @@ class Fronted:
 
 def refuse(error: Exception) -> Response:
     """An answer to a sibling that made a mistake: it has to go to the origin itself."""
-    status = 400 if isinstance(error, MalformedRequest) else 500
+    status = 400 if isinstance(bare(error), MalformedRequest) else 500
     return Response(finish_head(status, [(b"Content-Length", b"0")]), b"\r\n", b"", closes=True)
 
 

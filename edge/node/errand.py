@@ -268,7 +268,7 @@ class Errand:
                 await connection.send(chunk)
             await connection.end(trailer_fields(content.trailers))
         except (OriginError, RequestError) as error:
-            connection.give_up(error.with_traceback(None))  # its frames hold the connection
+            connection.give_up(error)
         except Exception:
             connection.give_up(OriginError("proxy_internal_error", "the content was not sent"))
             raise

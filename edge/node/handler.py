@@ -15,7 +15,7 @@ from collections.abc import Awaitable
 from typing import TYPE_CHECKING, cast
 from weakref import WeakKeyDictionary
 
-from edge.errors import OriginError, RequestError, StoreError
+from edge.errors import OriginError, RequestError, StoreError, bare
 from edge.http.forwarding import proxy_status
 from edge.http.message import REASONS, Request, Response
 from edge.http.target import split_query
@@ -328,6 +328,11 @@ class Handler:
         Errors of the client say what was wrong. Anything else is logged with a short id, and the
         id is all that the client sees.
         """
+        response = self._page(error, request, envelope)
+        bare(error)
+        return response
+
+    def _page(self, error: BaseException, request: Request | None, envelope: Envelope) -> Response:
         if isinstance(error, RequestError):
             if error.reason:
                 self.counters.refuse(error.reason)

@@ -16,7 +16,7 @@ from contextlib import suppress
 from math import inf
 from typing import TYPE_CHECKING, Final, Literal, cast
 
-from edge.errors import OriginError, OriginFault, RequestError
+from edge.errors import OriginError, OriginFault, RequestError, bare
 from edge.http.fields import Line
 from edge.http.heads import Head, Heads
 from edge.http.http1_client import Event, Http1Client
@@ -183,7 +183,8 @@ class OriginConnection:
         if self.on_writable is not None:
             self.on_writable()
 
-    def _fail(self, error: OriginError) -> None:
+    def _fail(self, error: OriginError | RequestError) -> None:
+        bare(error)
         if self._failure is None:
             self._failure = error
         self.transport.abort()
@@ -260,9 +261,7 @@ class OriginConnection:
 
     def give_up(self, error: OriginError | RequestError) -> None:
         """The request cannot be sent to its end: whoever reads the answer gets `error`."""
-        if self._failure is None:
-            self._failure = error
-        self.transport.abort()
+        self._fail(error)
         self._wake()
 
     def put(self, data: bytes) -> None:
@@ -397,4 +396,4 @@ class OriginConnection:
         self.on_arrival = self.crossing = None
         self.transport.abort()
         failure = self._failure or OriginError("connection_terminated", "the edge closed it")
-        self._failure = failure.with_traceback(None)  # if it was raised: those frames hold this
+        self._failure = bare(failure)
