@@ -77,6 +77,7 @@ class Node:
         self, folder: Path, workers: int = 2, settings: str = "", *, is_secure: bool = False
     ) -> None:
         self.folder = folder
+        self.workers = workers
         self.port = free_port()
         self.admin_port = free_port()
         self.https_port = free_port()
@@ -108,7 +109,7 @@ class Node:
                 self.command(), cwd=self.folder, stdout=log, stderr=log, start_new_session=True
             )
         self.groups.append(self.process.pid)
-        eventually(self.is_ready)
+        eventually(lambda: self.is_ready() and len(self.pids("worker")) >= self.workers)
         return self
 
     def is_ready(self) -> bool:
