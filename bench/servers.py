@@ -143,7 +143,7 @@ NGINX = """\
 {modules}
 daemon off;
 user {user};
-worker_processes 1;
+worker_processes {workers};
 pid {work}/nginx.pid;
 error_log {work}/nginx.error.log;
 events {{ worker_connections 20000; }}
@@ -165,8 +165,8 @@ http {{
 
 NGINX_FILES = """
     server {{
-        listen 127.0.0.1:{port} backlog=1024;
-        listen 127.0.0.1:{h2_port} http2 backlog=1024;
+        listen 127.0.0.1:{port} backlog=1024 {each};
+        listen 127.0.0.1:{h2_port} http2 backlog=1024 {each};
         root {site};
         location /text/ {{
             types {{ text/html html; }}
@@ -184,23 +184,32 @@ def has_brotli() -> bool:
     return BROTLI.exists()
 
 
-def start_nginx(site: Path, work: Path, core: int = SERVER_CORE) -> Server:
-    """One worker; Debian's nginx 1.22 needs a port of its own for HTTP/2 in the clear."""
+def start_nginx(site: Path, work: Path, core: int | None = SERVER_CORE, workers: int = 1) -> Server:
+    """
+    nginx with the files; Debian's 1.22 needs a port of its own for HTTP/2 in the clear.
+
+    More workers have a listener each, as Edge's have.
+    """
     port, h2_port = free_port(), free_port()
     brotli = "brotli_static on;" if has_brotli() else ""
-    inside = NGINX_FILES.format(site=site, port=port, h2_port=h2_port, brotli=brotli)
-    server = run_nginx(inside, work, port, core)
+    each = "reuseport" if workers > 1 else ""
+    inside = NGINX_FILES.format(site=site, port=port, h2_port=h2_port, brotli=brotli, each=each)
+    server = run_nginx(inside, work, port, core, workers)
     server.h2_port = h2_port
     return server
 
 
-def run_nginx(inside: str, work: Path, port: int, core: int = SERVER_CORE) -> Server:
-    """One worker that does what `inside` says; it answers on `port`."""
+def run_nginx(
+    inside: str, work: Path, port: int, core: int | None = SERVER_CORE, workers: int = 1
+) -> Server:
+    """An nginx that does what `inside` says; it answers on `port`."""
     config = work / "nginx.conf"
     modules = f"load_module {BROTLI};" if has_brotli() else ""
     # Files in a temporary folder belong to whoever runs this, and nobody else may enter it.
     user = getpass.getuser()
-    config.write_text(NGINX.format(work=work, inside=inside, user=user, modules=modules))
+    config.write_text(
+        NGINX.format(work=work, inside=inside, user=user, modules=modules, workers=workers)
+    )
     early_log = str(work / "nginx.error.log")
     server = start("nginx", ["nginx", "-e", early_log, "-c", str(config)], work, core)
     server.port = server.h2_port = port

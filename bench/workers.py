@@ -27,7 +27,7 @@ from tables import Figure, at_least, print_table
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from processes import Server
 
@@ -59,13 +59,19 @@ class Share:
 def workers(chosen: argparse.Namespace, _: Path) -> None:
     """Throughput of 1 KB with one worker and with more, by what the workers' cores gave."""
     where = processes.memory_backed()
-    with tempfile.TemporaryDirectory(prefix="edge-workers-", dir=where) as folder:
-        rounds = measured(chosen, Path(folder))
     title = f"{chosen.workers} workers beside one, {chosen.connections} connections, medians"
-    print_table(title, list(figures_of(rounds, chosen.workers)))
+    for name, serve in (("edge", serve_edge), ("nginx", serve_nginx)):
+        if name != "edge" and not servers.is_installed(name):
+            continue
+        with tempfile.TemporaryDirectory(prefix="edge-workers-", dir=where) as folder:
+            rounds = measured(chosen, Path(folder), serve)
+        aim = AIM if name == "edge" and chosen.workers == 2 else 0.0
+        print_table(f"{name}: {title}", list(figures_of(rounds, chosen.workers, aim)))
 
 
-def measured(chosen: argparse.Namespace, work: Path) -> list[tuple[Share, Share]]:
+def measured(
+    chosen: argparse.Namespace, work: Path, serve: Callable[[Path, Path, int], Server]
+) -> list[tuple[Share, Share]]:
     """Round by round, what one worker did and what more did."""
     scenario = Scenario("workers", "/1kb.bin", KIB, connections=chosen.connections)
     site = contents.write_site(work / "site", [scenario])
@@ -84,10 +90,21 @@ def measured(chosen: argparse.Namespace, work: Path) -> list[tuple[Share, Share]
             server.stop()
 
 
-def serve(site: Path, work: Path, count: int) -> Server:
-    """A node: one worker has the server's core, more have all of them."""
+def core_of(count: int) -> int | None:
+    """One worker has the server's core, more have all of them."""
+    return processes.SERVER_CORE if count == 1 else None
+
+
+def serve_nginx(site: Path, work: Path, count: int) -> Server:
+    """nginx: what the machine makes of two workers, Edge's share set aside."""
     work.mkdir()
-    core = processes.SERVER_CORE if count == 1 else None
+    return servers.start_nginx(site, work, core_of(count), count)
+
+
+def serve_edge(site: Path, work: Path, count: int) -> Server:
+    """A node."""
+    work.mkdir()
+    core = core_of(count)
     server = servers.serve_edge(work, count, core, f"limits: {{{servers.ENDLESS}}}\n")
     return servers.deployed(server, site, work)
 
@@ -103,7 +120,7 @@ def share(errand: Errand, server: Server, seconds: float) -> Share:
     return Share(run.requests, run.rate, spent)
 
 
-def figures_of(rounds: list[tuple[Share, Share]], count: int) -> Iterator[Figure]:
+def figures_of(rounds: list[tuple[Share, Share]], count: int, aim: float) -> Iterator[Figure]:
     """What is printed of the rounds, each with its run of one worker and of `count`."""
     ones, manies = zip(*rounds, strict=True)
     yield Figure("one worker: by the clock", f"{median(each.rate for each in ones):,.0f} /s")
@@ -113,5 +130,4 @@ def figures_of(rounds: list[tuple[Share, Share]], count: int) -> Iterator[Figure
     yield Figure("for a second of the busiest one's core", f"{busiest:,.0f}")
     yield Figure("evenness of their work", f"{median(each.evenness for each in manies):.0%}")
     ratio = median(many.by_busiest / one.by_busiest for one, many in rounds)
-    limit = AIM if count == 2 else 0.0
-    yield at_least(f"{count} workers ÷ one, by the busiest core", ratio, limit)
+    yield at_least(f"{count} workers ÷ one, by the busiest core", ratio, aim)

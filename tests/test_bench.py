@@ -227,7 +227,7 @@ def test_two_workers_are_judged_by_the_busiest_core() -> None:
     even = workers.Share(72_000, 72_000.0, (0.45, 0.45))
     uneven = workers.Share(72_000, 72_000.0, (0.6, 0.3))
 
-    lines = [list(workers.figures_of([(one, many)] * 3, 2)) for many in (even, uneven)]
+    lines = [list(workers.figures_of([(one, many)] * 3, 2, workers.AIM)) for many in (even, uneven)]
 
     assert [(each[-1].value, each[-1].met) for each in lines] == [("2.00", True), ("1.50", False)]
     assert [each[-2].value for each in lines] == ["100%", "75%"]
