@@ -142,7 +142,8 @@ class Http1:
         """Take bytes that came while an earlier request was answered; `next` has their events."""
         self._large = True
         self.is_between = False
-        self._recent = self._pending() + data
+        if self._recent is not None:  # else some of it may wait behind content, unseen
+            self._recent = self._pending() + data
         self._connection.receive_data(data)
 
     def next(self) -> Request | bytes | object | None:

@@ -309,6 +309,26 @@ def test_held_bytes_are_read_later_in_order():
     assert wire.next() is None
 
 
+@pytest.mark.parametrize("cut", range(1, 4))
+def test_what_waits_behind_content_is_no_empty_line(cut):
+    """Bytes that are no request, and whose end alone was held: they are not read past."""
+    begun, end = b"\0GET / HTTP/1.1\r\n" + HOST + b"\r\n", b"0\r\n\r\n"
+    wire = Http1(Limits())
+    head = b"POST / HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n"
+    assert wire.receive(head + end + begun[:-cut]).method == b"POST"
+    assert wire.next() is END
+    wire.start_next()
+    with pytest.raises(MalformedRequest):
+        feed_held(wire, begun[-cut:] + PLAIN)
+
+
+def feed_held(wire: Http1, data: bytes) -> None:
+    """Its first byte was held, the others come behind it."""
+    wire.hold(data[:1])
+    wire.next()
+    wire.receive(data[1:])
+
+
 def test_a_held_mistake_has_its_status():
     """A mistake behind a held request keeps its own status."""
     wire = Http1(Limits())
